@@ -1,0 +1,183 @@
+"""Intent: what people wrote down before anything happened. Rules, scenarios, targets, and the plan made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from harness.model.tree import Node
+
+Argument = str | int | float | bool | None | list["Argument"] | dict[str, "Argument"]
+
+
+class Severity(StrEnum):
+    """How grave a rule says its alerts are, in Sigma's five levels, mildest first."""
+
+    INFORMATIONAL = "informational"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A detection rule in whatever language, with its logic as one predicate tree.
+
+    `definition` is the rule's own text as it was loaded; `source` is the path it came from; `techniques` are ATT&CK ids.
+    """
+
+    id: str
+    title: str
+    source: str
+    language: str
+    severity: Severity
+    techniques: tuple[str, ...]
+    logic: Node
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnterPSSession:
+    """Lines typed into an interactive session, one after the other, in one runspace."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvokeCommand:
+    """One remote call of a script; arguments travel as objects, bound by name."""
+
+    script: str
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connect:
+    """The null action: a session is opened and closed, nothing is run in it."""
+
+
+Action = EnterPSSession | InvokeCommand | Connect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a rule should do about a step.
+
+    `fires` false: it must stay quiet. `known_gap`: why it is expected to miss, for now. `within` runs from the moment the
+    step started; None leaves the deadline to be computed from ingest lag and the rule's interval.
+    """
+
+    rule: str
+    within: timedelta | None = None
+    severity: Severity | None = None
+    fires: bool = True
+    known_gap: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One action on a target and what is expected of it.
+
+    The step succeeded where its exit code is among `exit_codes`, no terminating error came back and, where `output` is
+    given, that regular expression is found in what it printed. `timeout` bounds the action on the target.
+    """
+
+    name: str
+    action: Action
+    technique: str | None = None
+    cleanup: Action | None = None
+    timeout: timedelta = timedelta(seconds=60)
+    exit_codes: tuple[int, ...] = (0,)
+    output: str | None = None
+    expect: tuple[Expectation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One file's story: steps in order on one target, cleaned up in reverse order at its end. `source` is the file's path."""
+
+    id: str
+    title: str
+    source: str
+    steps: tuple[Step, ...]
+    technique: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Auth(StrEnum):
+    """How a transport authenticates, in WinRM's own names."""
+
+    BASIC = "basic"
+    NTLM = "ntlm"
+    NEGOTIATE = "negotiate"
+    KERBEROS = "kerberos"
+    CREDSSP = "credssp"
+    CERTIFICATE = "certificate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A machine that the harness may detonate on. It bears no secret: credentials are kept by the transport.
+
+    `host` and `port` are where the driver connects to; `computer` is the name under which the machine logs itself, as
+    telemetry shows it; `seen_from` is the driver's own address as the target logs it (None: the address of the driver's
+    end of the connection). `user` as it is sent, with its domain where it has one.
+    """
+
+    name: str
+    host: str
+    port: int = 5985
+    tls: bool = False
+    auth: Auth = Auth.NEGOTIATE
+    user: str = ""
+    computer: str = ""
+    seen_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """A step of a scenario on a target: the unit of detonation.
+
+    `id` is `scenario/step number@target`, and ends in `/cleanup` where `cleanup` is set: then it is the step's cleanup that
+    is detonated, so that its own telemetry is nobody else's.
+    """
+
+    id: str
+    scenario: str
+    step: Step
+    target: Target
+    cleanup: bool = False
+
+    @property
+    def action(self) -> Action:
+        """What is sent: the step's action, or its cleanup."""
+        if self.cleanup and self.step.cleanup is not None:
+            return self.step.cleanup
+        return self.step.action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unexercisable:
+    """Why an expectation's rule cannot fire here, and what would have to be different.
+
+    `need` is a short word of the need that is not met ("child process", "source side", "kind of event"); `remedy` is the
+    smallest benign line or change that would exercise it.
+    """
+
+    need: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would run where, and what cannot be exercised: made before anything is sent.
+
+    `steps` in the order of each target's run. `unexercisable` by (planned step id, rule id).
+    """
+
+    steps: tuple[PlannedStep, ...]
+    unexercisable: Mapping[tuple[str, str], Unexercisable]

@@ -1,0 +1,200 @@
+"""What passes between a WinRM endpoint and the machine behind it: values and Protocols, of neither's making.
+
+The endpoint (`lab.winrm`) calls the machine; the machine (`lab.host`) answers and leaves its telemetry by itself. Neither
+imports the other: `lab.service` joins them. All calls come from the endpoint's worker threads; the machine locks for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The client's end of a TCP connection. `ip` is the real peer address; the machine decides as what it shows in telemetry."""
+
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A Windows account: `domain` and `name` as telemetry shows them (LAB, purple)."""
+
+    domain: str
+    name: str
+    sid: str
+
+
+class Package(StrEnum):
+    """The authentication package of a logon, as Security 4624 names it."""
+
+    NTLM = "NTLM"
+    NEGOTIATE = "Negotiate"
+    KERBEROS = "Kerberos"
+    BASIC = "Basic"
+
+
+# --- values that cross the wire -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class PSObject:
+    """An object with a type and properties, as CLIXML carries it: a ServiceController, a PSCustomObject.
+
+    `type_names` most derived first. `text` is its ToString().
+    """
+
+    type_names: tuple[str, ...]
+    properties: dict[str, PSValue]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRecord:
+    """A PowerShell ErrorRecord. `error_id` is the FullyQualifiedErrorId, `category` a name of System.Management.Automation.ErrorCategory."""
+
+    message: str
+    exception_type: str
+    error_id: str
+    category: str
+    target: str = ""
+    activity: str = ""
+    reason: str = ""
+    position: str = ""
+
+
+PSValue = None | bool | int | float | str | Decimal | datetime | UUID | bytes | list["PSValue"] | dict[str, "PSValue"] | PSObject
+
+
+class StreamName(StrEnum):
+    """A stream of a pipeline other than output and error."""
+
+    WARNING = "warning"
+    VERBOSE = "verbose"
+    DEBUG = "debug"
+    INFORMATION = "information"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One argument of a command: named, positional (`name` None), or a switch (`value` True)."""
+
+    name: str | None
+    value: PSValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command of a pipeline as PSRP sends it [MS-PSRP 2.2.3.12]: a name with arguments, or a script text.
+
+    `end_of_statement`: the next command begins a new statement. `merge_to_output`: its error stream goes into the pipeline.
+    """
+
+    text: str
+    is_script: bool
+    parameters: tuple[Parameter, ...] = ()
+    use_local_scope: bool | None = None
+    end_of_statement: bool = False
+    merge_to_output: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRequest:
+    """What a CREATE_PIPELINE message asks for. `input` are objects that the client pipes in."""
+
+    commands: tuple[Command, ...]
+    input: tuple[PSValue, ...] = ()
+    add_to_history: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandMetadata:
+    """One answer to GET_COMMAND_METADATA [MS-PSRP 2.2.3.22]: name, CommandTypes flag (8 cmdlet, 2 function, 1 alias)."""
+
+    name: str
+    command_type: int
+    namespace: str = ""
+    has_common_parameters: bool = True
+    output_types: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = field(default_factory=tuple)
+
+
+class PipelineState(StrEnum):
+    """How a pipeline ended [MS-PSRP 2.2.3.7]."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class PipelineIO(Protocol):
+    """What a running pipeline may do to its client. Raises `PipelineStopped` at any call once the client asked for a stop."""
+
+    def output(self, value: PSValue) -> None:
+        """One object on the output stream."""
+
+    def error(self, record: ErrorRecord) -> None:
+        """One record on the error stream."""
+
+    def record(self, stream: StreamName, text: str) -> None:
+        """One record on another stream."""
+
+    def host_write_line(self, text: str) -> None:
+        """A line to the client's host (WriteLine2, host method 16), as Out-Default does it in an interactive session."""
+
+    def host_write(self, text: str) -> None:
+        """Text without a line end to the client's host (Write1, host method 11)."""
+
+    @property
+    def has_host(self) -> bool:
+        """Whether the client brought a host for this pipeline or its pool: where it did, Out-Default writes to it."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass on the machine (Start-Sleep)."""
+
+
+class PipelineStopped(Exception):
+    """The client asked the pipeline to stop."""
+
+
+# --- the machine as the endpoint sees it ----------------------------------------------------------------------------------
+
+
+class Runspace(Protocol):
+    """One PSRP runspace (pool) in its own wsmprovhost.exe. Pipelines of one runspace come one after the other."""
+
+    def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
+        """Run a pipeline to its end; the record that ended it early, or None. Raises `PipelineStopped`, nothing else."""
+
+    def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
+        """What GET_COMMAND_METADATA found for these name patterns."""
+
+    def close(self) -> None:
+        """The engine stops and the host process ends."""
+
+
+class Logon(Protocol):
+    """One network logon (type 3) of one authenticated connection."""
+
+    def open_runspace(self) -> Runspace:
+        """Start wsmprovhost.exe for this logon and open the engine in it."""
+
+    def log_off(self) -> None:
+        """The connection that made this logon is closed."""
+
+
+class Machine(Protocol):
+    """A Windows host as its WinRM service sees it."""
+
+    def connected(self, peer: Peer) -> None:
+        """The kernel accepted a TCP connection to the listener."""
+
+    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+        """An authenticated connection: a network logon begins."""

@@ -1,0 +1,1 @@
+"""The WinRM endpoint: HTTP, WS-Management and PSRP, as an unmodified client expects them."""
