@@ -166,7 +166,8 @@ class FailureKind(StrEnum):
     CONNECTION_LOST = "connection_lost"  # cut while the step was under way: whether it ran is not known
     TIMEOUT = "timeout"
     PROTOCOL = "protocol"  # what came back is not WinRM or PSRP
-    NOT_SENT = "not_sent"  # an earlier failure or an interrupt kept it from being sent
+    NOT_SENT = "not_sent"  # an earlier failure kept it from being sent
+    INTERRUPTED = "interrupted"
     INTERNAL = "internal"  # our own fault
 
 

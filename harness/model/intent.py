@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from typing_extensions import TypeAliasType
+
 from harness.model.tree import Node
 
-Argument = str | int | float | bool | None | list["Argument"] | dict[str, "Argument"]
+# A named alias, because a bare recursive union cannot be read at run time: the report's JSON schema is made from these classes.
+Argument = TypeAliasType("Argument", "str | int | float | bool | list[Argument] | dict[str, Argument] | None")
 
 
 class Severity(StrEnum):

@@ -9,6 +9,8 @@ Rules of the tree:
   (a Sigma keyword).
 - A test on a field that the event lacks is false, except `IS_NULL`, and `EXISTS` with value False.
 - String comparison folds case unless `cased`. Numbers and strings compare as Windows logs mix them: 5985 and "5985" are equal.
+- A field that holds a list satisfies a test where any of its elements does. A field whose value is null is one that the event lacks.
+- `REGEX` is searched, not anchored; `FieldName` as a value stands for that field's value in the same event.
 - `label` on a group is the name its author gave it ("selection", "filter_main_localhost"), for people only.
 """
 
@@ -34,10 +36,16 @@ class Op(StrEnum):
     GREATER_OR_EQUAL = ">="
     EXISTS = "exists"
     IS_NULL = "is null"
-    SAME_AS = "equals the field"  # value is another field's name
 
 
-Value = str | int | float | bool | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldName:
+    """Another field of the same event, in the place of a literal value."""
+
+    name: str
+
+
+Value = str | int | float | bool | FieldName | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

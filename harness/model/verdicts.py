@@ -83,6 +83,7 @@ class Inconclusive(StrEnum):
     SIEM_LOST = "siem_lost"
     NO_PROOF_OF_RUN = "no_proof_of_run"
     NOT_DEPLOYED = "not_deployed"
+    NO_TELEMETRY = "no_telemetry"
     AMBIGUOUS = "ambiguous"
     INTERRUPTED = "interrupted"
 

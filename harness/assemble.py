@@ -1,0 +1,246 @@
+"""The composition root: settings and what was asked for become adapters and one engine. Nothing is sent from here.
+
+    with assembled(request) as run:
+        for progress in run.engine.run(cancel): ...
+
+The embedded lab is handed over as addresses, credentials and the SIEM's place; from there on nothing knows that it is one.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import harness
+from harness.clock import SystemClock
+from harness.core.plan import Selection, plan
+from harness.engine import Engine, Patience
+from harness.errors import Problem, SiemError, UsageError
+from harness.fields import nearest
+from harness.model.intent import Auth, Plan, Rule, Scenario, Target
+from harness.ports import Siem
+from harness.rules.load import load_rules
+from harness.rules.sigma import SigmaRules
+from harness.scenarios import load_scenarios
+from harness.scope import check_scope
+from harness.settings import Settings, resolve
+from harness.siem.embedded.client import EmbeddedClient
+from harness.transports.psrp import Credential, PsrpTransport
+from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, find, state_file, targets_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was asked for on the command line, beside the settings.
+
+    `lab`: detonate on the embedded lab; then `targets` choose among its hosts. No `scenarios`: ./scenarios, else the starter scenarios.
+    """
+
+    settings: Settings
+    lab: bool
+    targets: tuple[str, ...] = ()
+    scenarios: tuple[Path, ...] = ()
+    selection: Selection = field(default_factory=Selection)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run that is ready to start."""
+
+    plan: Plan
+    rules: Mapping[str, Rule]
+    engine: Engine
+
+
+def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
+    """The plan and the rules behind it, from files alone: no lab is started, no name resolved, no SIEM asked.
+
+    Raises `UsageError` and `NothingToDo`. A rule id that is not among the loaded rules is left to the SIEM.
+    """
+    rules = _rules(request)
+    scenarios = load_scenarios(scenario_paths(request.scenarios), None)
+    settings = request.settings
+    targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
+    return _plan(request, scenarios, targets, rules), rules
+
+
+@contextmanager
+def assembled(request: Request) -> Iterator[Run]:
+    """A run with everything it needs; what was started for it is ended afterwards.
+
+    Raises `UsageError`, `ScopeError`, `NothingToDo`, `LabError`, before anything is sent.
+    """
+    if request.lab:
+        with _on_lab(request) as run:
+            yield run
+    else:
+        yield _on_targets(request)
+
+
+def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
+    """What the settings say of the lab."""
+    lab = settings.lab
+    return LabConfig(
+        user=lab.user,
+        ingest_delay=lab.ingest_delay.total_seconds(),
+        rule_interval=lab.rule_interval.total_seconds(),
+        look_back=lab.look_back.total_seconds(),
+        schedule_running=lab.schedule_running,
+        keep=keep,
+    )
+
+
+def scenario_paths(asked: Sequence[Path]) -> Sequence[Path]:
+    """The files asked for, else ./scenarios, else the starter scenarios that came with the package."""
+    if asked:
+        return asked
+    here = Path("scenarios")
+    packaged = Path(harness.__file__).parent / "starter_scenarios"
+    beside = Path(harness.__file__).parent.parent / "scenarios"  # in a checkout
+    return [next((path for path in (here, packaged, beside) if path.is_dir()), here)]
+
+
+@contextmanager
+def _on_lab(request: Request) -> Iterator[Run]:
+    """On the lab that is up, else on one of this run's own; it starts while the files are read."""
+    settings = request.settings
+    place = find(state_file(settings.lab.state_file))
+    starting = StartingLab(lab_config(settings)) if place is None else None
+    try:
+        rules = _rules(request)
+        own = frozenset(rules)
+        if place is not None:
+            siem = EmbeddedClient(Path(place.siem))
+            scenarios = load_scenarios(scenario_paths(request.scenarios), own | _deployed(siem))
+        else:
+            scenarios = load_scenarios(scenario_paths(request.scenarios), own)
+        offline = targets_of(lab_config(settings)) if place is None else place.targets
+        _plan(request, scenarios, _chosen(request, _lab_targets(offline)), rules)  # what is wrong is said before waiting for the lab
+        if starting is not None:
+            place = starting.ready()
+            siem = EmbeddedClient(Path(place.siem))
+        assert place is not None
+        siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents])
+        targets = _chosen(request, _lab_targets(place.targets))
+        made = _plan(request, scenarios, targets, rules)
+        yield _run(request, made, rules, siem, _lab_credentials(place), {})
+    finally:
+        if starting is not None:
+            starting.stop()
+
+
+def _on_targets(request: Request) -> Run:
+    settings = request.settings
+    if settings.siem is None:
+        raise UsageError(Problem(path=str(settings.file or "harness.toml"), what="there is no [siem]", fix="add one, or run with --lab"))
+    rules = _rules(request)
+    siem = EmbeddedClient(settings.siem.path)
+    scenarios = load_scenarios(scenario_paths(request.scenarios), frozenset(rules) | _deployed(siem))
+    targets = _real_targets(request)
+    made = _plan(request, scenarios, targets, rules)
+    addresses = {name: vetted[0] for name, vetted in check_scope(targets, settings.scope, date.today(), _resolve).items() if vetted}  # noqa: DTZ011
+    return _run(request, made, rules, siem, _credentials(settings, targets), addresses)
+
+
+def _run(
+    request: Request,
+    made: Plan,
+    rules: Mapping[str, Rule],
+    siem: Siem,
+    credentials: Mapping[str, Credential],
+    addresses: Mapping[str, str],
+) -> Run:
+    pace, clock = request.settings.run, SystemClock()
+    engine = Engine(
+        run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        plan=made,
+        rules=rules,
+        transport=PsrpTransport(credentials, addresses=addresses, clock=clock),
+        siem=siem,
+        clock=clock,
+        patience=Patience(
+            poll=pace.poll_interval.total_seconds(),
+            siem=pace.siem_timeout.total_seconds(),
+            connect=pace.connect_timeout.total_seconds(),
+            grace=pace.grace,
+        ),
+    )
+    return Run(plan=made, rules=rules, engine=engine)
+
+
+def _rules(request: Request) -> Mapping[str, Rule]:
+    """The rules asked for by id. On the lab its own pack is always there, and a rule of the same id takes the place of the pack's."""
+    asked = request.settings.rules
+    sources = [SigmaRules()]
+    rules = {rule.id: rule for rule in load_rules([RULE_PACK], sources)} if request.lab or not asked else {}
+    return rules | {rule.id: rule for rule in load_rules(asked, sources)} if asked else rules
+
+
+def _deployed(siem: Siem) -> frozenset[str]:
+    """The rules that the SIEM knows; none where it cannot answer: the run itself will say so."""
+    try:
+        return siem.known_rules()
+    except SiemError:
+        return frozenset()
+
+
+def _plan(request: Request, scenarios: Sequence[Scenario], targets: Sequence[Target], rules: Mapping[str, Rule]) -> Plan:
+    return plan(scenarios, targets, rules, request.selection, driver_is_windows=sys.platform == "win32")
+
+
+def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:
+    """The targets asked for by name, in the order asked; all where none is."""
+    by_name = {target.name: target for target in targets}
+    unknown = [name for name in request.targets if name not in by_name]
+    if unknown:
+        raise UsageError(*(Problem(path="", what=f"there is no target {name!r}", fix=_hint(name, by_name)) for name in unknown))
+    return [by_name[name] for name in dict.fromkeys(request.targets)] or list(targets)
+
+
+def _hint(name: str, known: Mapping[str, object]) -> str:
+    return nearest(name, known) or (f"known: {', '.join(sorted(known))}" if known else "harness.toml names none")
+
+
+def _real_targets(request: Request) -> list[Target]:
+    if not request.targets:
+        raise UsageError(Problem(path="", what="where to?", fix="--lab for the embedded lab, or --target NAME of harness.toml"))
+    return _chosen(request, [entry.target for entry in request.settings.targets])
+
+
+def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
+    return [
+        Target(
+            name=host.name,
+            host=host.host,
+            port=host.port,
+            auth=Auth.NEGOTIATE,
+            user=host.user,
+            computer=host.computer,
+            seen_from=host.seen_from,
+        )
+        for host in hosts
+    ]
+
+
+def _lab_credentials(place: LabPlace) -> Mapping[str, Credential]:
+    return {host.name: Credential(user=host.user, password=place.password) for host in place.targets}
+
+
+def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, Credential]:
+    wanted = {target.name for target in targets}
+    found = {}
+    for entry in settings.targets:
+        if entry.target.name in wanted:
+            password = resolve(entry.password).reveal() if entry.password is not None else ""
+            found[entry.target.name] = Credential(user=entry.target.user, password=password)
+    return found
+
+
+def _resolve(host: str) -> Sequence[str]:
+    return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))

@@ -1,0 +1,244 @@
+"""Attribution: which detonation caused an event or an alert, and on what grounds.
+
+A detonation owns keys: at first those the driver knows (sockets, pid, HostId, RunspaceId), then whatever the telemetry ties to
+them (the logon of its host process, the children of its processes, their engines). An event that bears an owned key is EXACT.
+An event that bears no key of ours but a session's key is another session's, and nobody's here. What is left is judged by host,
+user and time: WINDOW where one detonation alone fits and no other session is seen in that time, else AMBIGUOUS.
+
+Facts may come in any order and a detonation's identity comes last, so ownership is a closure kept up to date with each of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, process_key, socket_key, starts_session
+from harness.model.facts import Alert, Detonation, Event, Observed
+from harness.model.verdicts import Basis
+
+# A host process outlives the client's goodbye by moments, and a log's own time lags the happening by as much.
+SLACK = timedelta(seconds=2)
+_MAX_ANCESTORS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """A detonation's id, on what basis, and by which keys, in words."""
+
+    detonation: str
+    basis: Basis
+    keys: tuple[str, ...] = ()
+
+
+class HostAttribution:
+    """Every session, event and alert of one host. Grows only; the answers may sharpen as more is learnt."""
+
+    def __init__(self) -> None:
+        self._detonations: dict[str, Detonation] = {}
+        self._owned: dict[str, set[Key]] = {}
+        self._owners: dict[Key, set[str]] = defaultdict(set)
+        self._observed: dict[str, Observed] = {}
+        self._keys: dict[str, Keys] = {}
+        self._claimants: dict[Key, set[str]] = defaultdict(set)
+        self._births: dict[Key, str] = {}
+        self._exact: dict[str, set[str]] = defaultdict(set)
+
+    def detonated(self, detonation: Detonation) -> None:
+        """A detonation is over and its identity known."""
+        name = detonation.planned.id
+        self._detonations[name] = detonation
+        self._owned[name] = set()
+        identity = detonation.identity
+        keys = {socket_key(socket.ip, socket.port) for socket in identity.sockets}
+        if identity.process_id is not None:
+            keys.add(process_key(identity.process_id))
+        keys |= {engine_key(guid) for guid in (identity.host_id, identity.runspace_id) if guid}
+        if identity.logon_id:
+            keys.add(("logon", str(int(identity.logon_id, 0))))
+        self._grant(name, keys)
+
+    def observed(self, observed: Observed) -> bool:
+        """An event is searchable; False where it was known already."""
+        event = observed.event
+        if event.id in self._observed:
+            return False
+        self._observed[event.id] = observed
+        keys = self._read(event)
+        for key in keys.claims:
+            self._claimants[key].add(event.id)
+        for key in keys.grants:
+            if key[0] in ("pid", "guid"):
+                self._births.setdefault(key, event.id)
+        for name in set().union(*(self._owners.get(key, set()) for key in keys.claims)):
+            self._own(name, event)
+        return True
+
+    def of_event(self, event: Event) -> Attribution | None:
+        """Whose event it is; None where it is nobody's here."""
+        keys = self._read(event)
+        owners = sorted(name for name in self._detonations if self._in_time(name, event.time) and keys.claims & self._owned[name])
+        if len(owners) == 1:
+            return Attribution(detonation=owners[0], basis=Basis.EXACT, keys=self._words(owners[0], keys))
+        if owners:
+            return Attribution(detonation=owners[0], basis=Basis.AMBIGUOUS, keys=("several detonations own its keys",))
+        fitting = [name for name in self._detonations if self._fits(name, event, keys)]
+        return self._by_window(fitting)
+
+    def of_alert(self, alert: Alert) -> Attribution | None:
+        """Whose alert it is. One that follows from several events is EXACT where one of them is and none is another's."""
+        if not alert.events:
+            return self._by_window([name for name, d in self._detonations.items() if d.started_at - SLACK <= alert.raised_at])
+        found = [self.of_event(event) for event in alert.events]
+        known = [attribution for attribution in found if attribution is not None]
+        exact = {attribution.detonation for attribution in known if attribution.basis is Basis.EXACT}
+        if len(exact) > 1:
+            return Attribution(detonation=min(exact), basis=Basis.AMBIGUOUS, keys=("its events belong to several detonations",))
+        if exact:
+            foreign = any(self._foreign(event) for event, attribution in zip(alert.events, found, strict=True) if attribution is None)
+            words = tuple(dict.fromkeys(word for attribution in known for word in attribution.keys))
+            return Attribution(detonation=exact.pop(), basis=Basis.AMBIGUOUS if foreign else Basis.EXACT, keys=words)
+        if len(known) < len(found):
+            return None
+        if len({attribution.detonation for attribution in known}) == 1 and all(a.basis is Basis.WINDOW for a in known):
+            return known[0]
+        return Attribution(detonation=known[0].detonation, basis=Basis.AMBIGUOUS, keys=("host, user and time fit several",))
+
+    def telemetry(self, detonation: str) -> list[Observed]:
+        """The events that are this detonation's, EXACT or WINDOW, its footprint's left out, in the order of their time."""
+        found = [
+            observed
+            for observed in self._near(detonation)
+            if (a := self.of_event(observed.event)) is not None
+            and a.detonation == detonation
+            and a.basis is not Basis.AMBIGUOUS
+            and not self.is_footprint(detonation, observed.event)
+        ]
+        return sorted(found, key=lambda observed: (observed.event.time, observed.event.id))
+
+    def is_footprint(self, detonation: str, event: Event) -> bool:
+        """Whether the event tells of what the harness itself ran in the session to learn its identity."""
+        footprint = self._detonations[detonation].footprint
+        return footprint is not None and str(event.flat.get("scriptblocktext", "")).strip() == footprint.script.strip()
+
+    def seen_on_host(self, since: datetime, until: datetime) -> list[Observed]:
+        """Every event of the host in that span, whosever it is."""
+        return [observed for observed in self._observed.values() if since <= observed.event.time <= until]
+
+    def logon_of(self, detonation: str) -> str | None:
+        """The session's logon id, once telemetry told it, as Windows writes it."""
+        logons = sorted(int(value) for what, value in self._owned[detonation] if what == "logon")
+        return hex(logons[0]) if logons else None
+
+    # --- ownership ---------------------------------------------------------------------------------------------------
+
+    def _grant(self, name: str, keys: Iterable[Key]) -> None:
+        fresh = [key for key in keys if key not in self._owned[name]]
+        for key in fresh:
+            self._owned[name].add(key)
+            self._owners[key].add(name)
+        for key in fresh:
+            for event_id in tuple(self._claimants.get(key, ())):
+                self._own(name, self._observed[event_id].event)
+
+    def _own(self, name: str, event: Event) -> None:
+        if name in self._exact[event.id] or not self._in_time(name, event.time):
+            return
+        self._exact[event.id].add(name)
+        keys = self._read(event)
+        grants = keys.grants
+        if keys.host_grants and keys.session & self._owned[name]:
+            grants |= keys.host_grants
+        self._grant(name, grants)
+
+    def _read(self, event: Event) -> Keys:
+        if event.id not in self._keys:
+            self._keys[event.id] = keys_of(event)
+        return self._keys[event.id]
+
+    def _in_time(self, name: str, time: datetime) -> bool:
+        start, end = self._span(name)
+        return start <= time <= end
+
+    def _span(self, name: str) -> tuple[datetime, datetime]:
+        """When the detonation was under way, by the target's clock."""
+        detonation = self._detonations[name]
+        offset = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
+        return detonation.started_at + offset - SLACK, detonation.finished_at + offset + SLACK
+
+    # --- the fallback: host, user and time ------------------------------------------------------------------------------
+
+    def _fits(self, name: str, event: Event, keys: Keys) -> bool:
+        user = bare_user(self._detonations[name].planned.target.user)
+        return self._in_time(name, event.time) and (not keys.user or user in keys.user) and not self._contradicts(name, event)
+
+    def _contradicts(self, name: str, event: Event) -> bool:
+        """Whether the event bears a session's key of a kind that this detonation knows, with another value."""
+        identity = self._detonations[name].identity
+        known = {"socket"}
+        if identity.process_id is not None:
+            known |= {"pid", "guid"}
+        if identity.host_id is not None:
+            known.add("engine")
+        return any(what in known for what, _ in self._session_keys(event))
+
+    def _session_keys(self, event: Event) -> frozenset[Key]:
+        """The session's keys that the event bears itself or through the processes that it descends from."""
+        for _ in range(_MAX_ANCESTORS):
+            keys = self._read(event)
+            if keys.session:
+                return keys.session
+            born = (self._births[key] for key in sorted(keys.claims - keys.grants) if key in self._births)
+            parent = next((event_id for event_id in born if event_id != event.id), None)
+            if parent is None:
+                break
+            event = self._observed[parent].event
+        return frozenset()
+
+    def _foreign(self, event: Event) -> bool:
+        return bool(self._session_keys(event)) or not any(self._in_time(name, event.time) for name in self._detonations)
+
+    def _by_window(self, fitting: Sequence[str]) -> Attribution | None:
+        if not fitting:
+            return None
+        words = ("host, user and time",)
+        alone = len(fitting) == 1 and not self._rivals(fitting[0])
+        return Attribution(detonation=fitting[0], basis=Basis.WINDOW if alone else Basis.AMBIGUOUS, keys=words)
+
+    def _rivals(self, name: str) -> bool:
+        """Whether sessions other than ours are seen in the detonation's time: then time proves nothing.
+
+        A detonation that never learnt its pid has a host process of its own among the unclaimed ones.
+        """
+        sockets: set[Key] = set()
+        hosts: set[Key] = set()
+        engines: set[frozenset[Key]] = set()
+        for observed in self._near(name):
+            event = observed.event
+            keys = self._read(event)
+            if self._exact[event.id] or not keys.session:
+                continue
+            sockets |= {key for key in keys.session if key[0] == "socket"}
+            if starts_session(event):
+                hosts |= {key for key in keys.session if key[0] == "pid"}
+            if any(key[0] == "engine" for key in keys.session):
+                engines.add(keys.session)
+        excused = sum(
+            1 for other in self._detonations if self._overlaps(name, other) and self._detonations[other].identity.process_id is None
+        )
+        return bool(sockets) or len(hosts) > excused or len(engines) > excused
+
+    def _overlaps(self, one: str, other: str) -> bool:
+        (start, end), (other_start, other_end) = self._span(one), self._span(other)
+        return start <= other_end and other_start <= end
+
+    def _near(self, name: str) -> list[Observed]:
+        start, end = self._span(name)
+        return self.seen_on_host(start, end)
+
+    def _words(self, name: str, keys: Keys) -> tuple[str, ...]:
+        words = {"socket": "client socket", "pid": "process", "guid": "process guid", "logon": "logon", "engine": "engine id"}
+        shared = sorted(keys.claims & self._owned[name])
+        return tuple(f"{words[what]} {hex(int(value)) if what == 'logon' else value}" for what, value in shared)

@@ -1,0 +1,321 @@
+"""Judgement: what became of one expectation, from everything known of it at one moment. judging.md, to the letter.
+
+`judge` answers with a verdict, or None while facts may still come that would change it. It never guesses: a miss and a silence
+need the rule engine's own run as proof, and what cannot be proven is INCONCLUSIVE and says of which kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from harness.errors import RuleTooSlow
+from harness.logic.match import matcher
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, kinds, reads
+from harness.logic.why import nearest
+from harness.model.facts import Detonation, Event, Execution, Failure, FailureKind, Observed, RuleRun, RuleState
+from harness.model.intent import Expectation, PlannedStep, Rule, Unexercisable
+from harness.model.verdicts import Basis, Gate, GateKind, GateState, Inconclusive, Outcome, Sighting, Verdict
+
+# Errors that say a line did not run at all: to take the step for executed would make a later miss a lie.
+_SHOWN = 5
+_NOT_RUN = ("CommandNotFoundException", "NotEmulated", "ParseException", "ParserError")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that is known of one expectation at one moment. Times are the SIEM's clock unless said otherwise.
+
+    `rule` is None for a rule that only the SIEM knows: then its kinds and its query are not known. `telemetry` are the
+    detonation's own events; `host_events` counts the events of the host in its time, whosever they are. `settled_at`: from then on
+    no more telemetry is expected; `deadline`: from then on nothing is waited for. `to_ours` is added to a time of the SIEM's clock to
+    make it ours.
+    """
+
+    planned: PlannedStep
+    expectation: Expectation
+    rule: Rule | None
+    detonation: Detonation
+    telemetry: Sequence[Observed]
+    host_events: int
+    sightings: Sequence[Sighting]
+    runs: Sequence[RuleRun]
+    state: RuleState | None
+    settled_at: datetime
+    deadline: datetime
+    now: datetime
+    to_ours: timedelta
+    schedule_running: bool
+    siem_lost: str = ""
+
+
+def unexercisable(planned: PlannedStep, expectation: Expectation, reason: Unexercisable) -> Verdict:
+    """The verdict on what cannot fire here, made before anything is sent."""
+    cause = f"needs {reason.need}: {reason.reason}" + (f" ({reason.remedy})" if reason.remedy else "")
+    return _before_sending(planned, expectation, Outcome.NOT_EXERCISABLE, cause)
+
+
+def undeployed(planned: PlannedStep, expectation: Expectation, state: RuleState | None) -> Verdict:
+    """The verdict on a rule that the SIEM does not have, or does not run: known before anything is sent."""
+    what = "is disabled in" if state is not None and state.deployed else "is not deployed to"
+    cause = f"rule {expectation.rule} {what} the SIEM"
+    return _before_sending(planned, expectation, Outcome.INCONCLUSIVE, cause, Inconclusive.NOT_DEPLOYED)
+
+
+def never_sent(planned: PlannedStep, expectation: Expectation, why: str, kind: Inconclusive) -> Verdict:
+    """The verdict where the run ended before the step was sent."""
+    return _before_sending(planned, expectation, Outcome.INCONCLUSIVE, why, kind)
+
+
+def step_failure(detonation: Detonation) -> tuple[Inconclusive, str] | None:
+    """Why the detonation does not count as executed; None where the step ran and its own success condition holds."""
+    outcome = detonation.outcome
+    step = detonation.planned.step
+    if isinstance(outcome, Failure):
+        kind = Inconclusive.INTERRUPTED if outcome.kind is FailureKind.INTERRUPTED else Inconclusive.NOT_EXECUTED
+        return kind, f"the step did not run to its end ({outcome.kind.value}): {outcome.message}"
+    if outcome.terminated:
+        return Inconclusive.NOT_EXECUTED, f"the step ended early: {outcome.terminated}"
+    for record in outcome.records:
+        if any(marker in record.error_id for marker in _NOT_RUN):
+            return Inconclusive.NOT_EXECUTED, f"a command did not run ({record.error_id}): {record.text}"
+    if outcome.exit_code is not None and outcome.exit_code not in step.exit_codes:
+        wanted = " or ".join(str(code) for code in step.exit_codes)
+        return Inconclusive.NOT_EXECUTED, f"exit code {outcome.exit_code}, the step wants {wanted}"
+    if step.output is not None and not re.search(step.output, "\n".join(outcome.output)):
+        return Inconclusive.NOT_EXECUTED, f"the output does not match {step.output!r}"
+    return None
+
+
+def judge(case: Case, *, interrupted: bool = False) -> Verdict | None:
+    """The verdict, or None while it is open. `interrupted`: nothing more will be asked, so there is always a verdict."""
+    return _Judgement(case).conclude(interrupted)
+
+
+class _Judgement:
+    """One expectation on its way through the gates."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._wanted = case.expectation
+        self._counted = [sighting for sighting in case.sightings if sighting.basis is not Basis.AMBIGUOUS]
+        self._events = self._of_kind()
+        self._proof = self._find_proof()
+        self._failure = step_failure(case.detonation)
+        self._gates = (self._executed(), self._telemetry(), self._query(), self._alert())
+
+    def conclude(self, interrupted: bool) -> Verdict | None:
+        """First what the step itself says, then alerts, then proofs of silence, and time last."""
+        case = self._case
+        if self._failure is not None:
+            return self._inconclusive(*self._failure)
+        if self._counted:
+            return self._fired()
+        if case.siem_lost:
+            return self._inconclusive(Inconclusive.SIEM_LOST, f"the SIEM was lost: {case.siem_lost}")
+        if case.state is not None and not (case.state.deployed and case.state.enabled):
+            return self._inconclusive(Inconclusive.NOT_DEPLOYED, f"rule {self._wanted.rule} is not deployed or disabled")
+        if self._proof is not None and case.sightings:
+            return self._inconclusive(Inconclusive.AMBIGUOUS, "alerts fired, but each fits several sessions: none can be credited")
+        if self._proof is not None and not self._wanted.fires and case.telemetry:
+            return self._verdict(Outcome.QUIET, f"quiet, proven by {self._run_text(self._proof)}", proof=self._proof)
+        if self._proof is not None and self._wanted.fires and self._events:
+            return self._gap(Outcome.MISSED, self._missed_cause(self._proof), proof=self._proof)
+        if interrupted:
+            return self._inconclusive(Inconclusive.INTERRUPTED, "interrupted before it was known")
+        stalled = not case.schedule_running and bool(self._events) and case.now >= case.settled_at
+        return self._expired() if stalled or case.now >= case.deadline else None
+
+    # --- the gates -----------------------------------------------------------------------------------------------------
+
+    def _executed(self) -> Gate:
+        outcome, footprint = self._case.detonation.outcome, self._case.detonation.footprint
+        evidence = [self._failure[1]] if self._failure else []
+        if isinstance(outcome, Execution):
+            evidence += [f"exit code {outcome.exit_code}"] if outcome.exit_code is not None else []
+            evidence += [f"{record.stream.value}: {record.text}" for record in outcome.records[:_SHOWN]]
+            evidence += [f"output: {line}" for line in outcome.output[:_SHOWN]]
+        if footprint is not None:
+            evidence.append(f"target's clock minus ours: {footprint.clock_offset.total_seconds():+.3f} s")
+        state = GateState.FAILED if self._failure else GateState.PASSED
+        return Gate(kind=GateKind.EXECUTED, state=state, at=self._case.detonation.finished_at, evidence=tuple(evidence))
+
+    def _of_kind(self) -> list[Observed]:
+        """The detonation's events of a kind that the rule reads; all of them where only the SIEM knows the rule."""
+        if self._case.rule is None:
+            return list(self._case.telemetry)
+        wanted = kinds(self._case.rule.logic)
+        return [observed for observed in self._case.telemetry if reads(wanted, observed.event.channel, observed.event.event_id)]
+
+    def _telemetry(self) -> Gate:
+        if self._events:
+            return self._seen(GateKind.TELEMETRY, self._events)
+        waited = self._failure is None and self._case.now >= self._case.deadline
+        return Gate(kind=GateKind.TELEMETRY, state=GateState.FAILED if waited else GateState.UNREACHED)
+
+    def _query(self) -> Gate:
+        rule = self._case.rule
+        if rule is None or not self._events:
+            return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED)
+        matches = matcher(rule.logic)
+        try:
+            matching = [observed for observed in self._events if matches(observed.event)]
+            killed = None if matching else nearest(rule.logic, [observed.event for observed in self._events])
+        except RuleTooSlow as error:
+            return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED, evidence=(str(error),))
+        if matching:
+            return self._seen(GateKind.QUERY, matching)
+        evidence = (f"nearest event: {_event_text(killed.event)}", killed.text) if killed else ()
+        return Gate(kind=GateKind.QUERY, state=GateState.FAILED, evidence=evidence)
+
+    def _alert(self) -> Gate:
+        if self._counted:
+            first = min(self._counted, key=lambda sighting: sighting.time_to_detect)
+            evidence = tuple(_sighting_text(sighting) for sighting in self._counted[:_SHOWN])
+            at = first.alert.raised_at + self._case.to_ours
+            return Gate(kind=GateKind.ALERT, state=GateState.PASSED, at=at, evidence=evidence)
+        if self._proof is not None:
+            evidence = (f"no alert; {self._run_text(self._proof)}",)
+            return Gate(kind=GateKind.ALERT, state=GateState.FAILED, at=self._proof.finished_at + self._case.to_ours, evidence=evidence)
+        return Gate(kind=GateKind.ALERT, state=GateState.UNREACHED)
+
+    def _seen(self, kind: GateKind, events: Sequence[Observed]) -> Gate:
+        first = min(observed.searchable_at for observed in events) + self._case.to_ours
+        lines = [
+            f"{_event_text(o.event)}, searchable after {(o.searchable_at - o.event.time).total_seconds():.1f} s" for o in events[:_SHOWN]
+        ]
+        more = [f"and {len(events) - _SHOWN} more"] if len(events) > _SHOWN else []
+        return Gate(kind=kind, state=GateState.PASSED, at=first, evidence=(*lines, *more))
+
+    def _find_proof(self) -> RuleRun | None:
+        """The first run that saw everything: it succeeded, started when all had arrived, and its window covers the rule's events."""
+        complete = max([self._case.settled_at, *(observed.searchable_at for observed in self._case.telemetry)])
+        for run in sorted(self._case.runs, key=lambda run: run.started_at):
+            covers = all(run.window_start <= observed.event.time <= run.window_end for observed in self._events)
+            if run.ok and run.started_at > complete and covers:
+                return run
+        return None
+
+    # --- the outcomes --------------------------------------------------------------------------------------------------
+
+    def _fired(self) -> Verdict:
+        wanted = self._wanted
+        first = min(self._counted, key=lambda sighting: sighting.time_to_detect)
+        after = f"after {first.time_to_detect.total_seconds():.1f} s"
+        if not wanted.fires:
+            return self._verdict(Outcome.NOISY, f"should stay quiet, raised alert {first.alert.id} {after}")
+        in_time = [s for s in self._counted if wanted.within is None or s.time_to_detect <= wanted.within]
+        if not in_time and wanted.within is not None:
+            return self._verdict(Outcome.LATE, f"raised {after}, wanted within {wanted.within.total_seconds():g} s")
+        if wanted.severity is not None and all(s.alert.severity is not wanted.severity for s in in_time):
+            return self._verdict(Outcome.MISGRADED, f"raised as {in_time[0].alert.severity.value}, wanted {wanted.severity.value}")
+        if wanted.known_gap is not None:
+            return self._verdict(Outcome.GAP_CLOSED, f"detected {after}: take the known_gap line out ({wanted.known_gap})")
+        return self._verdict(Outcome.DETECTED, f"detected {after}")
+
+    def _missed_cause(self, proof: RuleRun) -> str:
+        query = self._gates[2]
+        if query.state is GateState.PASSED:
+            why = "our own engine matches it on an event that arrived, yet no alert: an exception, suppression, another revision?"
+        elif query.state is GateState.FAILED:
+            why = query.evidence[-1] if query.evidence else "no event matches"
+        else:
+            why = "the rule's logic is not known here"
+        return f"{why}; {self._run_text(proof)}"
+
+    def _expired(self) -> Verdict:
+        case = self._case
+        if case.sightings:
+            return self._inconclusive(Inconclusive.AMBIGUOUS, "alerts fired, but each fits several sessions: none can be credited")
+        if not case.telemetry and not self._wanted.fires:
+            return self._inconclusive(Inconclusive.NO_TELEMETRY, "no event of this detonation arrived: its silence proves nothing")
+        if not self._events and self._wanted.fires:
+            return self._gap(Outcome.BLIND, self._blind_cause())
+        last = max(case.runs, key=lambda run: run.started_at, default=None)
+        if not case.schedule_running:
+            why = "the rule schedule stands still"
+        elif last is None:
+            why = "the rule engine logged no run of the rule"
+        elif not last.ok:
+            why = f"the rule's last run {last.id} failed: {last.message}"
+        else:
+            why = f"the rule's last run {last.id} started too early or its window does not cover the events"
+        return self._inconclusive(Inconclusive.NO_PROOF_OF_RUN, f"no alert and no proof of a run: {why}")
+
+    def _blind_cause(self) -> str:
+        case = self._case
+        wanted = f"no event of {_kinds_text(case.rule)} arrived" if case.rule is not None else "no event arrived"
+        if case.telemetry:
+            others = Counter(f"{observed.event.channel} {observed.event.event_id}" for observed in case.telemetry)
+            seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(others.items()))
+            return f"{wanted}, though others of this detonation did ({seen}): a sensor or an audit setting is missing"
+        if case.host_events:
+            others_text = f"the host sent {case.host_events} events meanwhile, none with this session's keys"
+            return f"{wanted}; {others_text}: is the target's seen_from right?"
+        return f"{wanted}, nor any other of the host: its agent or the pipeline stands still"
+
+    def _gap(self, outcome: Outcome, cause: str, *, proof: RuleRun | None = None) -> Verdict:
+        if self._wanted.known_gap is not None:
+            return self._verdict(Outcome.KNOWN_GAP, f"known gap ({self._wanted.known_gap}): {cause}", proof=proof)
+        return self._verdict(outcome, cause, proof=proof)
+
+    def _inconclusive(self, kind: Inconclusive, cause: str) -> Verdict:
+        return self._verdict(Outcome.INCONCLUSIVE, cause, inconclusive=kind)
+
+    def _verdict(self, outcome: Outcome, cause: str, *, inconclusive: Inconclusive | None = None, proof: RuleRun | None = None) -> Verdict:
+        case = self._case
+        return Verdict(
+            planned=case.planned.id,
+            target=case.planned.target.name,
+            scenario=case.planned.scenario,
+            expectation=self._wanted,
+            outcome=outcome,
+            gates=self._gates,
+            cause=cause,
+            sightings=tuple(case.sightings),
+            inconclusive=inconclusive,
+            proof=proof.id if proof is not None else None,
+            detonation=case.detonation,
+        )
+
+    def _run_text(self, run: RuleRun) -> str:
+        start, end, started = (
+            f"{(time + self._case.to_ours):%H:%M:%S.%f}"[:-3] for time in (run.window_start, run.window_end, run.started_at)
+        )
+        return f"rule run {run.id} started {started}, succeeded, and its window {start} to {end} covers the events"
+
+
+def _before_sending(
+    planned: PlannedStep, expectation: Expectation, outcome: Outcome, cause: str, inconclusive: Inconclusive | None = None
+) -> Verdict:
+    return Verdict(
+        planned=planned.id,
+        target=planned.target.name,
+        scenario=planned.scenario,
+        expectation=expectation,
+        outcome=outcome,
+        gates=tuple(Gate(kind=kind, state=GateState.UNREACHED) for kind in GateKind),
+        cause=cause,
+        inconclusive=inconclusive,
+    )
+
+
+def _kinds_text(rule: Rule) -> str:
+    """The kinds that the rule reads, for people: "security 5156 or any channel 4104"."""
+    named = (
+        ("any channel" if channel == ANY_CHANNEL else channel) + (" with any id" if event_id == ANY_EVENT_ID else f" {event_id}")
+        for channel, event_id in kinds(rule.logic)
+    )
+    return " or ".join(sorted(named))
+
+
+def _event_text(event: Event) -> str:
+    return f"{event.channel} {event.event_id} of {event.host} at {event.time:%H:%M:%S.%f}"[:-3] + f" ({event.id})"
+
+
+def _sighting_text(sighting: Sighting) -> str:
+    caused = ", caused by the transport alone" if sighting.transport_caused else ""
+    return f"alert {sighting.alert.id} ({sighting.alert.severity.value}), {sighting.basis.value} by {', '.join(sighting.keys)}{caused}"

@@ -1,0 +1,235 @@
+"""The ledger of a run: facts are entered as they come, verdicts are taken out as they become certain.
+
+It is told of finished detonations and of what each sweep of the SIEM brought; it attributes, judges, and answers which
+detonations are still open. It reads no clock: the moment comes with the facts. Three clocks meet here. Everything that is
+shown is ours; comparisons between two times of the SIEM stay on the SIEM's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from harness.core.attribute import SLACK, HostAttribution
+from harness.core.judge import Case, judge, never_sent, undeployed, unexercisable
+from harness.core.transport import transport_caused
+from harness.model.facts import Alert, Detonation, Facts, Observed, RuleRun, SiemStatus, Watch
+from harness.model.intent import Expectation, Plan, PlannedStep, Rule
+from harness.model.verdicts import Basis, Inconclusive, Sighting, Verdict
+
+# For what nobody measured: drift between readings of a clock, and the time a document takes from written to found.
+MARGIN = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An expectation without a verdict."""
+
+    planned: PlannedStep
+    expectation: Expectation
+
+
+class Ledger:
+    """One run's facts and what they mean.
+
+    `rules` by id; one that is missing is known to the SIEM alone. `siem_offset` is the SIEM's clock minus ours. `grace` is how
+    long an expectation is waited for after its `within`, so that late can be told from never.
+    """
+
+    def __init__(
+        self, plan: Plan, rules: Mapping[str, Rule], status: SiemStatus, *, started_at: datetime, siem_offset: timedelta, grace: timedelta
+    ) -> None:
+        self._plan = plan
+        self._rules = rules
+        self._status = status
+        self._started_at = started_at
+        self._offset = siem_offset
+        self._grace = grace
+        self._hosts: dict[str, HostAttribution] = defaultdict(HostAttribution)
+        self._detonations: dict[str, Detonation] = {}
+        self._alerts: dict[str, Alert] = {}
+        self._runs: dict[str, dict[str, RuleRun]] = defaultdict(dict)
+        self._now = started_at + siem_offset
+        self._schedule_running = status.schedule_running
+        self._lost = ""
+        self._verdicts: list[Verdict] = []
+        self._open: list[_Open] = []
+        for planned in plan.steps:
+            for expectation in planned.step.expect if not planned.cleanup else ():
+                self._open_or_close(planned, expectation)
+
+    def _open_or_close(self, planned: PlannedStep, expectation: Expectation) -> None:
+        reason = self._plan.unexercisable.get((planned.id, expectation.rule))
+        state = self._status.rules.get(expectation.rule)
+        if reason is not None:
+            self._verdicts.append(unexercisable(planned, expectation, reason))
+        elif state is None or not (state.deployed and state.enabled):
+            self._verdicts.append(undeployed(planned, expectation, state))
+        else:
+            self._open.append(_Open(planned, expectation))
+
+    # --- facts in ------------------------------------------------------------------------------------------------------
+
+    def detonated(self, detonation: Detonation) -> None:
+        """A detonation is over."""
+        self._detonations[detonation.planned.id] = detonation
+        self._host(detonation).detonated(detonation)
+
+    def saw(self, facts: Facts) -> None:
+        """A sweep came back."""
+        for observed in facts.observed:
+            self._hosts[observed.event.host].observed(observed)
+        for alert in facts.alerts:
+            self._alerts.setdefault(alert.id, alert)
+        for run in facts.runs:
+            self._runs[run.rule][run.id] = run
+        self._now = max(self._now, facts.now)
+        self._schedule_running = facts.schedule_running
+
+    def lose_siem(self, why: str) -> None:
+        """The SIEM will not answer any more: what is open is inconclusive."""
+        self._lost = why
+
+    # --- verdicts out --------------------------------------------------------------------------------------------------
+
+    def settle(self, *, interrupted: bool = False) -> list[Verdict]:
+        """Every verdict that has become certain since it was last asked. `interrupted`: all that is open ends here."""
+        fresh = self._verdicts
+        self._verdicts = []
+        still: list[_Open] = []
+        sightings = self._sightings_by_step()
+        telemetry: dict[str, list[Observed]] = {}
+        for item in self._open:
+            verdict = self._judge(item, sightings, telemetry, interrupted)
+            if verdict is None:
+                still.append(item)
+            else:
+                fresh.append(verdict)
+        self._open = still
+        return fresh
+
+    @property
+    def open(self) -> int:
+        """How many expectations have no verdict yet."""
+        return len(self._open)
+
+    def watches(self, under_way: Iterable[PlannedStep]) -> list[Watch]:
+        """What a sweep must look at: the hosts of everything open, from the start of the run on.
+
+        One watch a host, whatever the number of expectations. `under_way` are steps that are being detonated just now.
+        """
+        rules: dict[str, set[str]] = defaultdict(set)
+        for item in self._open:
+            rules[host_name(item.planned)].add(item.expectation.rule)
+        for planned in under_way:
+            rules[host_name(planned)] |= set()
+        drift = max((d.footprint.clock_offset for d in self._detonations.values() if d.footprint), key=abs, default=timedelta(0))
+        since = self._started_at - abs(drift) - SLACK - MARGIN
+        return [Watch(host=host, since=since, rules=frozenset(wanted)) for host, wanted in sorted(rules.items())]
+
+    def detonation(self, detonation: Detonation) -> Detonation:
+        """The same with what telemetry added to its identity: the logon id."""
+        logon = self._host(detonation).logon_of(detonation.planned.id)
+        return replace(detonation, identity=replace(detonation.identity, logon_id=logon)) if logon else detonation
+
+    def unexpected(self) -> list[Sighting]:
+        """Counted sightings of rules that no expectation of their step named."""
+        named = {(planned.id, e.rule) for planned in self._plan.steps for e in planned.step.expect if not planned.cleanup}
+        by_step = self._sightings_by_step()
+        return [
+            sighting
+            for step in sorted(by_step)
+            for sighting in by_step[step]
+            if (step, sighting.alert.rule) not in named and sighting.basis is not Basis.AMBIGUOUS
+        ]
+
+    def unattributed(self) -> list[Alert]:
+        """Alerts of the run's hosts and time that belong to none of its detonations."""
+        hosts = {host_name(planned) for planned in self._plan.steps if planned.id in self._detonations}
+        since = self._started_at + self._offset
+        loose = (alert for alert in self._alerts.values() if alert.host in hosts and self._time_of(alert) >= since)
+        return sorted((a for a in loose if self._hosts[a.host].of_alert(a) is None), key=lambda a: (a.raised_at, a.id))
+
+    # --- how -----------------------------------------------------------------------------------------------------------
+
+    def _judge(
+        self, item: _Open, sightings: Mapping[str, list[Sighting]], telemetry: dict[str, list[Observed]], interrupted: bool
+    ) -> Verdict | None:
+        planned, expectation = item.planned, item.expectation
+        detonation = self._detonations.get(planned.id)
+        if detonation is None:
+            if self._lost:
+                return never_sent(planned, expectation, f"not sent, the SIEM was lost: {self._lost}", Inconclusive.SIEM_LOST)
+            if not interrupted:
+                return None
+            return never_sent(planned, expectation, "interrupted before it was sent", Inconclusive.INTERRUPTED)
+        host = self._host(detonation)
+        if planned.id not in telemetry:
+            telemetry[planned.id] = host.telemetry(planned.id)
+        mine = telemetry[planned.id]
+        state = self._status.rules.get(expectation.rule)
+        lag = max([self._status.ingest_lag, *(self._lag(observed, detonation) for observed in mine)])
+        settled_at = detonation.finished_at + self._offset + lag
+        interval = state.interval if state is not None else timedelta(0)
+        deadline = settled_at + 2 * interval + MARGIN
+        if expectation.within is not None:
+            deadline = max(deadline, detonation.started_at + self._offset + expectation.within + self._grace)
+        case = Case(
+            planned=planned,
+            expectation=expectation,
+            rule=self._rules.get(expectation.rule),
+            detonation=self.detonation(detonation),
+            telemetry=mine,
+            host_events=len(host.seen_on_host(detonation.started_at - SLACK, detonation.finished_at + SLACK)),
+            sightings=[s for s in sightings.get(planned.id, ()) if s.alert.rule == expectation.rule],
+            runs=tuple(self._runs[expectation.rule].values()),
+            state=state,
+            settled_at=settled_at,
+            deadline=deadline,
+            now=self._now,
+            to_ours=-self._offset,
+            schedule_running=self._schedule_running,
+            siem_lost=self._lost,
+        )
+        return judge(case, interrupted=interrupted)
+
+    def _sightings_by_step(self) -> dict[str, list[Sighting]]:
+        found: dict[str, list[Sighting]] = defaultdict(list)
+        for alert in sorted(self._alerts.values(), key=lambda alert: (alert.raised_at, alert.id)):
+            host = self._hosts.get(alert.host)
+            attribution = host.of_alert(alert) if host is not None else None
+            if host is None or attribution is None:
+                continue
+            detonation = self._detonations[attribution.detonation]
+            if alert.events and all(host.is_footprint(attribution.detonation, event) for event in alert.events):
+                continue
+            found[attribution.detonation].append(
+                Sighting(
+                    detonation=attribution.detonation,
+                    alert=alert,
+                    basis=attribution.basis,
+                    transport_caused=bool(alert.events) and all(transport_caused(e, detonation.identity) for e in alert.events),
+                    time_to_detect=alert.raised_at - self._offset - detonation.started_at,
+                    keys=attribution.keys,
+                )
+            )
+        return found
+
+    def _lag(self, observed: Observed, detonation: Detonation) -> timedelta:
+        """From happened, by the target's clock, to searchable, by the SIEM's; both brought to ours."""
+        drift = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
+        return (observed.searchable_at - self._offset) - (observed.event.time - drift)
+
+    def _time_of(self, alert: Alert) -> datetime:
+        return min((event.time for event in alert.events), default=alert.raised_at)
+
+    def _host(self, detonation: Detonation) -> HostAttribution:
+        return self._hosts[host_name(detonation.planned)]
+
+
+def host_name(planned: PlannedStep) -> str:
+    """The target's short name in lower case, as its events bear it."""
+    target = planned.target
+    return (target.computer or target.host).split(".", 1)[0].lower()

@@ -1,0 +1,97 @@
+"""The plan: which step runs on which target, and which expectations cannot fire there. Made before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.errors import NothingToDo
+from harness.logic.needs import unexercisable
+from harness.model.intent import Plan, PlannedStep, Rule, Scenario, Step, Target, Unexercisable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of everything is asked for; an empty part selects all. A technique selects its sub-techniques too."""
+
+    rules: frozenset[str] = frozenset()
+    techniques: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+
+
+def plan(
+    scenarios: Sequence[Scenario], targets: Sequence[Target], rules: Mapping[str, Rule], selection: Selection, *, driver_is_windows: bool
+) -> Plan:
+    """Every selected scenario on every target, in file order.
+
+    A scenario is kept whole, since its later steps stand on its earlier ones; of its expectations only the selected rules'
+    remain. One whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`.
+
+    Raises `NothingToDo` where nothing is selected.
+    """
+    chosen = [narrowed for scenario in scenarios if (narrowed := _narrow(scenario, selection)) is not None]
+    if not chosen or not targets:
+        raise NothingToDo(_nothing(scenarios, targets, selection))
+    steps: list[PlannedStep] = []
+    cannot: dict[tuple[str, str], Unexercisable] = {}
+    for target in targets:
+        for scenario in chosen:
+            for number, step in enumerate(scenario.steps, start=1):
+                planned = PlannedStep(id=f"{scenario.id}/{number}@{target.name}", scenario=scenario.id, step=step, target=target)
+                steps.append(planned)
+                cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
+    return Plan(steps=tuple(steps), unexercisable=cannot)
+
+
+def worth_sending(made: Plan) -> list[PlannedStep]:
+    """The steps to send: all but those of a scenario whose every expectation on that target cannot be exercised."""
+    hopeless: dict[tuple[str, str], bool] = {}
+    for planned in made.steps:
+        key = (planned.scenario, planned.target.name)
+        for expectation in planned.step.expect:
+            hopeless[key] = hopeless.get(key, True) and (planned.id, expectation.rule) in made.unexercisable
+    return [planned for planned in made.steps if not hopeless.get((planned.scenario, planned.target.name), False)]
+
+
+def _unexercisable(planned: PlannedStep, rules: Mapping[str, Rule], *, driver_is_windows: bool) -> dict[tuple[str, str], Unexercisable]:
+    found = {}
+    for expectation in planned.step.expect:
+        rule = rules.get(expectation.rule)
+        if rule is None or not expectation.fires:
+            continue
+        reason = unexercisable(rule, planned.step.action, driver_is_windows=driver_is_windows)
+        if reason is not None:
+            found[planned.id, expectation.rule] = reason
+    return found
+
+
+def _narrow(scenario: Scenario, selection: Selection) -> Scenario | None:
+    if selection.tags and not selection.tags & set(scenario.tags):
+        return None
+    if selection.techniques and not any(_covers(wanted, has) for wanted in selection.techniques for has in _techniques(scenario)):
+        return None
+    if not selection.rules:
+        return scenario
+    steps = tuple(_only(step, selection.rules) for step in scenario.steps)
+    return replace(scenario, steps=steps) if any(step.expect for step in steps) else None
+
+
+def _only(step: Step, rules: frozenset[str]) -> Step:
+    return replace(step, expect=tuple(expectation for expectation in step.expect if expectation.rule in rules))
+
+
+def _techniques(scenario: Scenario) -> set[str]:
+    return {technique for technique in (scenario.technique, *(step.technique for step in scenario.steps)) if technique}
+
+
+def _covers(wanted: str, has: str) -> bool:
+    return has.upper() == wanted.upper() or has.upper().startswith(f"{wanted.upper()}.")
+
+
+def _nothing(scenarios: Sequence[Scenario], targets: Sequence[Target], selection: Selection) -> str:
+    if not targets:
+        return "no target is selected"
+    if not scenarios:
+        return "there is no scenario"
+    asked = sorted(selection.rules | selection.techniques | selection.tags)
+    return f"none of the {len(scenarios)} scenarios fits {', '.join(asked)}"

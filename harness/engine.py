@@ -1,0 +1,338 @@
+"""The engine of a run: threads detonate, the main thread watches. It yields progress; what anything means is the ledger's.
+
+One thread a target runs its steps in order; sessions are never shared. The main thread alone asks the SIEM, judges and yields, so
+there are no locks: one queue brings what the threads did, one event tells them to stop. Reads of the SIEM are retried,
+and so is a connection before anything was sent; a step never is.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import groupby
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
+
+from harness import __version__
+from harness.core.cover import cover, exit_code
+from harness.core.judge import never_sent
+from harness.core.ledger import Ledger
+from harness.core.plan import worth_sending
+from harness.errors import (
+    AuthenticationFailed,
+    ConnectFailed,
+    ConnectionLost,
+    HarnessError,
+    ProtocolFailure,
+    Refused,
+    SiemError,
+    SiemUnavailable,
+    StepTimeout,
+    TransportError,
+)
+from harness.model.facts import Detonation, Execution, Failure, FailureKind, Footprint, Identity, SiemStatus
+from harness.model.intent import Plan, PlannedStep, Rule
+from harness.model.report import Environment, Judged, Progress, Report, RunFinished, SiemChecked, SiemTrouble, StepFinished, StepStarted
+from harness.model.verdicts import Inconclusive, Verdict
+from harness.ports import Clock, Session, Siem, Transport
+
+_FAILURES: Mapping[type[TransportError], FailureKind] = {
+    ConnectFailed: FailureKind.CONNECT,
+    AuthenticationFailed: FailureKind.AUTHENTICATION,
+    Refused: FailureKind.REFUSED,
+    ConnectionLost: FailureKind.CONNECTION_LOST,
+    StepTimeout: FailureKind.TIMEOUT,
+    ProtocolFailure: FailureKind.PROTOCOL,
+}
+# After these the target is left alone: another try would change nothing, or lock the account.
+_TARGET_DOWN = frozenset({FailureKind.CONNECT, FailureKind.AUTHENTICATION})
+# After these nothing of the step reached the target, so there is nothing to clean up.
+_NOTHING_SENT = _TARGET_DOWN | {FailureKind.NOT_SENT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the engine waits for others, in seconds.
+
+    `poll` between two sweeps; `siem` for a SIEM that does not answer, before it is given up; `connect` for a target's port, in all
+    tries together. `grace` after an expectation's `within`.
+    """
+
+    poll: float
+    siem: float
+    connect: float
+    grace: timedelta
+
+
+class Engine:
+    """One run of a plan. Not to be used twice."""
+
+    def __init__(
+        self, *, run_id: str, plan: Plan, rules: Mapping[str, Rule], transport: Transport, siem: Siem, clock: Clock, patience: Patience
+    ) -> None:
+        self._run_id = run_id
+        self._plan = plan
+        self._rules = rules
+        self._transport = transport
+        self._siem = siem
+        self._clock = clock
+        self._patience = patience
+        self._inbox: SimpleQueue[StepStarted | Detonation] = SimpleQueue()
+        self._halt = Event()
+        self._wake = Event()
+        self._verdicts: list[Verdict] = []
+        self._cleanups: list[Detonation] = []
+        self._under_way: dict[str, PlannedStep] = {}
+        self._cursor = ""
+        self._offsets: dict[str, float] = {}
+        self._siem_name = ""
+
+    def run(self, cancel: Event) -> Iterator[Progress]:
+        """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive."""
+        started_at = self._clock.now()
+        try:
+            status = yield from self._check(cancel)
+        except SiemError as error:
+            yield from self._without_siem(str(error))
+            yield self._finish(started_at, None, interrupted=cancel.is_set())
+            return
+        offset = timedelta(seconds=self._offsets["siem"])
+        ledger = Ledger(self._plan, self._rules, status, started_at=started_at, siem_offset=offset, grace=self._patience.grace)
+        yield from self._judged(ledger, ledger.settle())
+
+        workers = self._start(cancel)
+        try:
+            yield from self._watch(ledger, workers, cancel)
+        finally:
+            self._halt.set()
+            for worker in workers:
+                worker.join()
+        yield self._finish(started_at, ledger, interrupted=cancel.is_set())
+
+    # --- the main thread -------------------------------------------------------------------------------------------------
+
+    def _check(self, cancel: Event) -> Generator[Progress, None, SiemStatus]:
+        rules = frozenset(expectation.rule for planned in self._plan.steps for expectation in planned.step.expect)
+        status: SiemStatus | None = None
+        for attempt in self._siem_attempts(cancel):
+            with attempt:
+                before = self._clock.now()
+                status = self._siem.check(rules)
+                after = self._clock.now()
+                self._offsets["siem"] = (status.now - (before + (after - before) / 2)).total_seconds()
+            if status is None:
+                yield SiemTrouble(message=_trouble(attempt.retry_state))
+        assert status is not None
+        self._siem_name = status.name
+        yield SiemChecked(status=status)
+        return status
+
+    def _watch(self, ledger: Ledger, workers: Sequence[Thread], cancel: Event) -> Iterator[Progress]:
+        """Sweep, judge and yield until all is sent and judged."""
+        while True:
+            alive = any(worker.is_alive() for worker in workers)
+            yield from self._take(ledger)
+            if ledger.open or alive:
+                yield from self._sweep(ledger, cancel)
+            yield from self._judged(ledger, ledger.settle())
+            if not alive and self._inbox.empty():
+                if cancel.is_set():
+                    yield from self._judged(ledger, ledger.settle(interrupted=True))
+                if not ledger.open:
+                    return
+            self._wake.clear()
+            self._clock.wait(self._patience.poll, self._wake if alive else cancel)
+
+    def _take(self, ledger: Ledger) -> Iterator[Progress]:
+        while True:
+            try:
+                item = self._inbox.get_nowait()
+            except Empty:
+                return
+            if isinstance(item, StepStarted):
+                self._under_way[item.planned.id] = item.planned
+                yield item
+                continue
+            self._under_way.pop(item.planned.id, None)
+            ledger.detonated(item)
+            if item.footprint is not None:
+                self._offsets[item.planned.target.name] = item.footprint.clock_offset.total_seconds()
+            if item.planned.cleanup:
+                self._cleanups.append(item)
+            yield StepFinished(detonation=item)
+
+    def _sweep(self, ledger: Ledger, cancel: Event) -> Iterator[Progress]:
+        watches = ledger.watches(self._under_way.values())
+        if not watches:
+            return
+        try:
+            for attempt in self._siem_attempts(cancel):
+                facts = None
+                with attempt:
+                    facts = self._siem.sweep(watches, self._cursor)
+                if facts is None:
+                    yield SiemTrouble(message=_trouble(attempt.retry_state))
+                    yield from self._take(ledger)
+                else:
+                    self._cursor = facts.cursor
+                    ledger.saw(facts)
+        except SiemError as error:
+            ledger.lose_siem(str(error))
+            self._halt.set()
+
+    def _siem_attempts(self, cancel: Event) -> Retrying:
+        return self._attempts(SiemUnavailable, self._patience.siem, cancel)
+
+    def _attempts(self, error: type[HarnessError], seconds: float, cancel: Event) -> Retrying:
+        """Again while it is this error, with growing pauses, for as long as patience lasts and nobody cancels."""
+        give_up = self._clock.monotonic() + seconds
+
+        def pause(length: float) -> None:
+            self._clock.wait(length, cancel)
+
+        return Retrying(
+            retry=retry_if_exception_type(error),
+            wait=wait_exponential(multiplier=0.2, max=5.0) + wait_random(0.0, 0.2),
+            stop=lambda _: cancel.is_set() or self._clock.monotonic() >= give_up,
+            sleep=pause,
+            reraise=True,
+        )
+
+    def _judged(self, ledger: Ledger, verdicts: Sequence[Verdict]) -> Iterator[Progress]:
+        for number, verdict in enumerate(verdicts, start=1):
+            self._verdicts.append(verdict)
+            yield Judged(verdict=verdict, open=ledger.open + len(verdicts) - number)
+
+    def _without_siem(self, why: str) -> Iterator[Progress]:
+        """A SIEM that does not answer at the start: nothing is sent, everything is inconclusive."""
+        for planned in self._plan.steps:
+            for expectation in planned.step.expect:
+                verdict = never_sent(planned, expectation, f"nothing was sent, the SIEM cannot answer: {why}", Inconclusive.SIEM_LOST)
+                self._verdicts.append(verdict)
+                yield Judged(verdict=verdict, open=0)
+
+    def _finish(self, started_at: datetime, ledger: Ledger | None, *, interrupted: bool) -> RunFinished:
+        targets = dict.fromkeys(planned.target.name for planned in self._plan.steps)
+        report = Report(
+            run_id=self._run_id,
+            environment=Environment(
+                harness=__version__,
+                python=platform.python_version(),
+                platform=sys.platform,
+                targets=tuple(targets),
+                siem=self._siem_name,
+                clock_offsets=dict(self._offsets),
+            ),
+            started_at=started_at,
+            finished_at=self._clock.now(),
+            interrupted=interrupted,
+            verdicts=tuple(self._verdicts),
+            coverage=cover(self._verdicts, self._rules),
+            unexpected=tuple(ledger.unexpected()) if ledger else (),
+            unattributed=tuple(ledger.unattributed()) if ledger else (),
+            cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
+            exit_code=exit_code(self._verdicts, interrupted=interrupted),
+        )
+        return RunFinished(report=report)
+
+    # --- the threads, one a target ------------------------------------------------------------------------------------------
+
+    def _start(self, cancel: Event) -> list[Thread]:
+        sent = worth_sending(self._plan)
+        by_target: dict[str, list[PlannedStep]] = {}
+        for planned in sent:
+            by_target.setdefault(planned.target.name, []).append(planned)
+        workers = [
+            Thread(target=self._drive, args=(steps, cancel), name=f"target {target}", daemon=True) for target, steps in by_target.items()
+        ]
+        for worker in workers:
+            worker.start()
+        return workers
+
+    def _drive(self, steps: Sequence[PlannedStep], cancel: Event) -> None:
+        """All of one target's steps, a scenario after the other."""
+        down = ""
+        for _, group in groupby(steps, key=lambda planned: planned.scenario):
+            down = self._play(list(group), cancel, down)
+        self._wake.set()
+
+    def _play(self, steps: Sequence[PlannedStep], cancel: Event, down: str) -> str:
+        """One scenario, and its cleanups in reverse order; why the target is down from now on, or nothing."""
+        lost = down
+        to_clean: list[PlannedStep] = []
+        for planned in steps:
+            if cancel.is_set() or self._halt.is_set():
+                break
+            if lost:
+                self._unsent(planned, lost)
+                continue
+            failure = self._send(planned, cancel)
+            if planned.step.cleanup is not None and (failure is None or failure.kind not in _NOTHING_SENT):
+                to_clean.append(replace(planned, id=f"{planned.id}/cleanup", cleanup=True))
+            if failure is not None:
+                lost = f"an earlier step failed ({failure.kind.value}): {failure.message}"
+                down = lost if failure.kind in _TARGET_DOWN else down
+        for planned in reversed(to_clean):
+            self._send(planned, Event())
+        return down
+
+    def _send(self, planned: PlannedStep, cancel: Event) -> Failure | None:
+        self._report(StepStarted(planned=planned))
+        detonation = self._detonate(planned, cancel)
+        self._report(detonation)
+        return detonation.outcome if isinstance(detonation.outcome, Failure) else None
+
+    def _unsent(self, planned: PlannedStep, why: str) -> None:
+        now = self._clock.now()
+        outcome = Failure(kind=FailureKind.NOT_SENT, message=why)
+        self._report(
+            Detonation(planned=planned, started_at=now, finished_at=now, outcome=outcome, identity=Identity(), footprint=None),
+        )
+
+    def _report(self, item: StepStarted | Detonation) -> None:
+        self._inbox.put(item)
+        self._wake.set()
+
+    def _detonate(self, planned: PlannedStep, cancel: Event) -> Detonation:
+        """Open, run, identify, close. The edge of the thread: whatever goes wrong in here becomes a Failure of this step alone."""
+        started_at = self._clock.now()
+        session: Session | None = None
+        outcome: Execution | Failure
+        footprint: Footprint | None = None
+        identity = Identity()
+        try:
+            session = self._open(planned, cancel)
+            outcome = session.run(planned.step.timeout.total_seconds(), cancel)
+            footprint = session.identify()
+            outcome = replace(outcome, exit_code=session.exit_code)
+        except TransportError as error:
+            kind = _FAILURES.get(type(error), FailureKind.INTERNAL)
+            if cancel.is_set() and kind in (FailureKind.TIMEOUT, FailureKind.CONNECT):
+                kind = FailureKind.INTERRUPTED
+            outcome = Failure(kind=kind, message=str(error))
+            identity = getattr(error, "identity", identity)
+        except Exception as error:  # noqa: BLE001 - one target's broken step must not take the run with it
+            outcome = Failure(kind=FailureKind.INTERNAL, message=f"{type(error).__name__} in the transport")
+        finally:
+            if session is not None:
+                session.close()
+                identity = session.identity
+        finished_at = self._clock.now()
+        return Detonation(
+            planned=planned, started_at=started_at, finished_at=finished_at, outcome=outcome, identity=identity, footprint=footprint
+        )
+
+    def _open(self, planned: PlannedStep, cancel: Event) -> Session:
+        """Connect, again while there is no connection: nothing was sent then."""
+        attempts = self._attempts(ConnectFailed, self._patience.connect, cancel)
+        return attempts(self._transport.open, planned.target, planned.action)
+
+
+def _trouble(state: RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return f"the SIEM does not answer: {error}"

@@ -1,0 +1,193 @@
+"""The lab's process as others see it: starting it, finding one that is up, asking it, ending it.
+
+What passes between the two processes is a JSON text each way: a `LabConfig` on the child's standard input, a `LabPlace` on its
+standard output. Credentials travel by that pipe and, for a lab that stays up, in a file that only its owner can read: never
+by the command line or the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from pathlib import Path
+from typing import IO
+
+import platformdirs
+
+import lab
+from harness.errors import LabError
+
+RULE_PACK = Path(lab.__file__).parent / "rules"
+HOSTS = ("ws1", "ws2")
+DOMAIN = "LAB"
+DNS_DOMAIN = "lab.example"
+# The lab's own network, as its telemetry shows it: the driver's address, then the hosts'.
+DRIVER_ADDRESS = "10.77.0.5"
+HOST_ADDRESSES = ("10.77.0.11", "10.77.0.12")
+_READY_WITHIN = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabConfig:
+    """What a lab is started with; spans in seconds. `keep`: it outlives the process that started it."""
+
+    user: str = "purple"
+    ingest_delay: float = 0.3
+    rule_interval: float = 1.0
+    look_back: float = 300.0
+    schedule_running: bool = True
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabTarget:
+    """One host of the lab: where its endpoint listens, and how its telemetry names it and the driver."""
+
+    name: str
+    host: str
+    port: int
+    computer: str
+    address: str
+    seen_from: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabPlace:
+    """Where a running lab is. `siem` is the embedded SIEM's file; `control` the port of its control channel."""
+
+    pid: int
+    targets: tuple[LabTarget, ...]
+    siem: str
+    control: int
+    password: str = field(repr=False)
+    control_key: str = field(repr=False)
+
+    def dump(self) -> str:
+        """As JSON, secrets included: for the pipe and the owner's file only."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> LabPlace:
+        """The reverse of `dump`. Raises `LabError` where the text is not one."""
+        try:
+            values = json.loads(text)
+            targets = tuple(LabTarget(**target) for target in values.pop("targets"))
+            return cls(targets=targets, **values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise LabError("the lab's answer cannot be read") from error
+
+
+def targets_of(config: LabConfig, *, ports: Mapping[str, int] | None = None) -> tuple[LabTarget, ...]:
+    """The hosts that such a lab has; port 0 for one that is not up."""
+    return tuple(
+        LabTarget(
+            name=f"lab-{name}",
+            host="127.0.0.1",
+            port=(ports or {}).get(name, 0),
+            computer=f"{name.upper()}.{DNS_DOMAIN}",
+            address=address,
+            seen_from=DRIVER_ADDRESS,
+            user=f"{DOMAIN}\\{config.user}",
+        )
+        for name, address in zip(HOSTS, HOST_ADDRESSES, strict=True)
+    )
+
+
+class StartingLab:
+    """A lab's process that was started and may not be ready yet."""
+
+    def __init__(self, config: LabConfig) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "lab.service"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if not config.keep else subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # a terminal's Ctrl-C is the harness's to handle: cleanups still need the lab
+        )
+        self._keep = config.keep
+        stdin = self._pipe(self._process.stdin)
+        with suppress(BrokenPipeError):
+            stdin.write(json.dumps(asdict(config)) + "\n")
+            stdin.flush()
+
+    def ready(self) -> LabPlace:
+        """Wait until it is up. Raises `LabError` where it ended instead."""
+        line = self._pipe(self._process.stdout).readline()
+        if not line:
+            code = self._process.wait(_READY_WITHIN)
+            raise LabError(f"the lab did not start: its process ended with code {code}")
+        return LabPlace.load(line)
+
+    def stop(self) -> None:
+        """End it, whatever it is doing, and wait for its end."""
+        if self._keep and self._process.poll() is None:
+            self._process.terminate()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()  # end of input is its sign to stop
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def leave(self) -> None:
+        """Let go of a lab that is to stay up."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.returncode = 0  # it is nobody's child from now on: no wait, no warning
+
+    @staticmethod
+    def _pipe(stream: IO[str] | None) -> IO[str]:
+        assert stream is not None
+        return stream
+
+
+def ask(place: LabPlace, question: str) -> dict[str, object]:
+    """Ask a running lab: "status" or "stop". Raises `LabError` where nobody answers."""
+    try:
+        with Client(("127.0.0.1", place.control), authkey=place.control_key.encode()) as channel:
+            channel.send_bytes(question.encode())
+            answer: dict[str, object] = json.loads(channel.recv_bytes())
+            return answer
+    except (OSError, EOFError, AuthenticationError, ValueError) as error:
+        raise LabError("no lab answers") from error
+
+
+def state_file(asked: Path | None) -> Path:
+    """Where a lab that stays up is written down: as asked for, else in the user's own run-time directory."""
+    return asked or platformdirs.user_runtime_path("purple-harness") / "lab.json"
+
+
+def remember(place: LabPlace, state: Path) -> None:
+    """Write down where a lab is, for its owner only."""
+    state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = state.with_suffix(f".{os.getpid()}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(place.dump())
+    fresh.replace(state)
+
+
+def find(state: Path) -> LabPlace | None:
+    """The lab that was written down, if it is up; a stale note is removed."""
+    try:
+        place = LabPlace.load(state.read_text())
+    except FileNotFoundError:
+        return None
+    try:
+        ask(place, "status")
+    except LabError:
+        state.unlink(missing_ok=True)
+        return None
+    return place

@@ -1,0 +1,160 @@
+"""The lab's process: hosts, their WinRM endpoints, and the embedded SIEM with its rule schedule. Its composition root.
+
+    python -m lab.service      a `LabConfig` as one JSON line on standard input, a `LabPlace` as one on standard output
+
+It ends when it is asked to over the control channel, by a signal or, unless it is to be kept, when its input ends: a lab never
+outlives the run that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from datetime import timedelta
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Listener
+from pathlib import Path
+from threading import Event, Thread
+
+from harness.clock import SystemClock
+from harness.detect import Detector
+from harness.rules.load import load_rules
+from harness.rules.sigma import SigmaRules
+from harness.siem.embedded.client import EmbeddedClient
+from harness.siem.embedded.service import EmbeddedSiem
+from lab.host.machine import emulated_host
+from lab.machine import Account
+from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
+from lab.winrm.http import Endpoint, EndpointAccount
+
+
+class Lab:
+    """Everything that runs in the process. `start` and `stop` once each."""
+
+    def __init__(self, config: LabConfig) -> None:
+        self._config = config
+        self._stack = ExitStack()
+        self._endpoints: dict[str, Endpoint] = {}
+        self._password = secrets.token_urlsafe(18)
+        self._control_key = secrets.token_urlsafe(24)
+        self.stopped = Event()
+
+    def start(self) -> LabPlace:
+        """Bring everything up, SIEM first, and say where it is."""
+        config, clock = self._config, SystemClock()
+        directory = Path(tempfile.mkdtemp(prefix="harness-lab-"))
+        self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        store = directory / "siem.sqlite"
+        source = SigmaRules()
+        siem = EmbeddedSiem(
+            store,
+            clock=clock,
+            detector_of=Detector,
+            parse=lambda text, name: tuple(source.parse(text, name)),
+            ingest_delay=timedelta(seconds=config.ingest_delay),
+            rule_interval=timedelta(seconds=config.rule_interval),
+            look_back=timedelta(seconds=config.look_back),
+            schedule_running=config.schedule_running,
+        )
+        siem.start()
+        self._stack.callback(siem.stop)
+        EmbeddedClient(store).deploy(load_rules([RULE_PACK], [source]))
+
+        account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
+        for name, target in zip(HOSTS, targets_of(config), strict=True):
+            machine = emulated_host(
+                name=name.upper(),
+                domain=DNS_DOMAIN,
+                ip=target.address,
+                seen_from=target.seen_from,
+                accounts=[account],
+                sink=siem.ingest,
+                now=clock.now,
+                seed=secrets.randbits(64),
+            )
+            endpoint = Endpoint(machine=machine, accounts=[EndpointAccount(account=account, password=self._password)])
+            endpoint.start()
+            self._stack.callback(endpoint.stop)
+            self._endpoints[name] = endpoint
+        return LabPlace(
+            pid=os.getpid(),
+            targets=targets_of(config, ports={name: endpoint.port for name, endpoint in self._endpoints.items()}),
+            siem=str(store),
+            control=self._listen(),
+            password=self._password,
+            control_key=self._control_key,
+        )
+
+    def stop(self) -> None:
+        """Bring everything down in reverse order."""
+        self._stack.close()
+
+    def status(self) -> dict[str, object]:
+        """What each endpoint has counted so far."""
+        return {name: asdict(endpoint.counts()) for name, endpoint in self._endpoints.items()}
+
+    def _listen(self) -> int:
+        listener = Listener(("127.0.0.1", 0), authkey=self._control_key.encode())
+        self._stack.callback(listener.close)
+        Thread(target=self._answer, args=(listener,), name="control", daemon=True).start()
+        port: int = listener.address[1]
+        return port
+
+    def _answer(self, listener: Listener) -> None:
+        answers: dict[bytes, Callable[[], dict[str, object]]] = {b"status": self.status, b"stop": self._ask_to_stop}
+        while not self.stopped.is_set():
+            try:
+                with listener.accept() as channel:
+                    answer = answers.get(channel.recv_bytes(64), dict)()
+                    channel.send_bytes(json.dumps(answer).encode())
+            except AuthenticationError:
+                continue  # a stranger on loopback
+            except (OSError, EOFError):
+                if self.stopped.is_set():
+                    return
+
+    def _ask_to_stop(self) -> dict[str, object]:
+        self.stopped.set()
+        return {"stopping": True}
+
+
+def _sid(user: str) -> str:
+    """A domain account's SID, the same for the same name."""
+    return f"S-1-5-21-1004336348-1177238915-682003330-{1105 + sum(user.encode()) % 800}"
+
+
+def main() -> int:
+    """Run the lab until it is to stop."""
+    config = LabConfig(**json.loads(sys.stdin.readline()))
+    lab = Lab(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: lab.stopped.set())
+    try:
+        place = lab.start()
+        sys.stdout.write(place.dump() + "\n")
+        sys.stdout.flush()
+        if not config.keep:
+            Thread(target=_until_input_ends, args=(lab.stopped,), name="owner", daemon=True).start()
+        while not lab.stopped.wait(1.0):
+            pass  # a bounded wait, so that signals are seen on every platform
+    finally:
+        lab.stop()
+    return 0
+
+
+def _until_input_ends(stopped: Event) -> None:
+    with suppress(OSError, ValueError):
+        sys.stdin.read()
+    stopped.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

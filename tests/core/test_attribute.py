@@ -1,0 +1,131 @@
+"""Whose event is it, whose alert? Two sessions at once on one host are the rule here, not the exception."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.core.attribute import Attribution, HostAttribution
+from harness.model.facts import Event
+from harness.model.verdicts import Basis
+from tests.builders import FOOTPRINT, SECURITY, RemoteSession, alert, event, observed, planned
+
+ONE = RemoteSession(tag="one", port=50001, pid=4000, logon=0xA001)
+TWO = RemoteSession(tag="two", port=50002, pid=5000, logon=0xA002)
+
+
+def host(*sessions: RemoteSession, strangers: tuple[RemoteSession, ...] = (), known: bool = True) -> HostAttribution:
+    """A host on which `sessions` are ours and `strangers` are not, with all their telemetry."""
+    made = HostAttribution()
+    for session in (*sessions, *strangers):
+        for one in session.telemetry():
+            made.observed(observed(one))
+    for session in sessions:
+        made.detonated(session.detonation(planned(f"{session.tag}/1@ws1"), known=known))
+    return made
+
+
+def basis(found: Attribution | None) -> tuple[str, Basis] | None:
+    return (found.detonation, found.basis) if found else None
+
+
+@pytest.mark.parametrize("one", ONE.telemetry(), ids=lambda e: e.id)
+def test_every_kind_of_event_of_a_session_is_exact(one: Event) -> None:
+    assert basis(host(ONE).of_event(one)) == ("one/1@ws1", Basis.EXACT)
+
+
+@pytest.mark.parametrize("one", [e for e in TWO.telemetry() if e.event_id != 4624], ids=lambda e: e.id)
+def test_another_runs_events_are_nobodys(one: Event) -> None:
+    assert host(ONE, strangers=(TWO,)).of_event(one) is None
+
+
+def test_a_strangers_logon_is_never_credited() -> None:
+    """A session makes several logons, of which one is linked: a further one may be ours or the stranger's."""
+    found = host(ONE, strangers=(TWO,)).of_event(TWO.logged_on())
+    assert found is None or found.basis is Basis.AMBIGUOUS
+
+
+@given(st.randoms(use_true_random=False), st.booleans())
+def test_the_order_in_which_facts_arrive_changes_nothing(shuffler: random.Random, identity_first: bool) -> None:
+    events = ONE.telemetry() + TWO.telemetry()
+    shuffler.shuffle(events)
+    made = HostAttribution()
+    detonations = [s.detonation(planned(f"{s.tag}/1@ws1")) for s in (ONE, TWO)]
+    for detonation in detonations if identity_first else ():
+        made.detonated(detonation)
+    for one in events:
+        made.observed(observed(one))
+    for detonation in () if identity_first else detonations:
+        made.detonated(detonation)
+    for session in (ONE, TWO):
+        for one in session.telemetry():
+            assert basis(made.of_event(one)) == (f"{session.tag}/1@ws1", Basis.EXACT)
+
+
+def test_without_identity_a_lone_session_is_known_by_host_user_and_time() -> None:
+    assert basis(host(ONE, known=False).of_event(ONE.child_process())) == ("one/1@ws1", Basis.WINDOW)
+
+
+def test_without_identity_a_second_session_makes_it_ambiguous() -> None:
+    assert basis(host(ONE, strangers=(TWO,), known=False).of_event(ONE.child_process())) == ("one/1@ws1", Basis.AMBIGUOUS)
+
+
+def test_another_users_process_is_not_taken_for_ours() -> None:
+    other = event("x", SECURITY, 4688, 0.5, {"NewProcessId": "0x999", "ProcessId": "0x888", "SubjectUserName": "somebody"})
+    assert host(ONE).of_event(other) is None
+
+
+def test_what_happened_before_or_long_after_is_not_ours() -> None:
+    late = RemoteSession(tag="late", port=50001, pid=4000, logon=0xA001, start=60, end=61)
+    made = host(ONE)
+    assert made.of_event(late.child_process()) is None
+
+
+def test_a_targets_clock_that_is_off_is_allowed_for() -> None:
+    made = HostAttribution()
+    fast = RemoteSession(tag="fast", port=50001, pid=4000, logon=0xA001, start=90, end=91)
+    made.detonated(RemoteSession(tag="fast", port=50001, pid=4000, logon=0xA001).detonation(planned("fast/1@ws1"), clock_offset=90))
+    assert basis(made.of_event(fast.child_process())) == ("fast/1@ws1", Basis.EXACT)
+
+
+def test_our_own_identity_query_is_no_telemetry_of_the_step() -> None:
+    made = host(ONE)
+    footprint, step = ONE.script(FOOTPRINT, "fp"), ONE.script("Get-Date")
+    made.observed(observed(footprint))
+    made.observed(observed(step))
+    found = [one.event.id for one in made.telemetry("one/1@ws1")]
+    assert step.id in found
+    assert footprint.id not in found
+
+
+def test_the_logon_id_is_joined_from_telemetry() -> None:
+    assert host(ONE).logon_of("one/1@ws1") == "0xa001"
+
+
+def test_an_alert_over_events_of_two_sessions_belongs_to_neither() -> None:
+    made = host(ONE, TWO)
+    both = alert("a", "r", ONE.connection(), TWO.child_process(), raised=2)
+    assert basis(made.of_alert(both)) == ("one/1@ws1", Basis.AMBIGUOUS)
+
+
+def test_an_alert_that_mixes_ours_with_a_strangers_is_ambiguous() -> None:
+    made = host(ONE, strangers=(TWO,))
+    both = alert("a", "r", ONE.connection(), TWO.child_process(), raised=2)
+    assert basis(made.of_alert(both)) == ("one/1@ws1", Basis.AMBIGUOUS)
+
+
+def test_an_alert_over_our_events_is_exact_and_says_by_which_keys() -> None:
+    found = host(ONE).of_alert(alert("a", "r", ONE.connection(), ONE.child_process(), raised=2))
+    assert found is not None
+    assert found.basis is Basis.EXACT
+    assert "client socket 10.77.0.5:50001" in found.keys
+    assert "process 4000" in found.keys
+
+
+def test_an_alert_that_names_no_event_is_known_by_time_alone() -> None:
+    assert basis(host(ONE).of_alert(alert("a", "r", raised=2))) == ("one/1@ws1", Basis.WINDOW)
+    assert basis(host(ONE, strangers=(TWO,)).of_alert(alert("a", "r", raised=2))) == ("one/1@ws1", Basis.AMBIGUOUS)
+    assert host(ONE).of_alert(alert("a", "r", raised=-60)) is None

@@ -1,0 +1,93 @@
+"""What runs where, what is left out, and what cannot fire, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.core.plan import Selection, plan, worth_sending
+from harness.errors import NothingToDo
+from harness.model.intent import Connect, EnterPSSession, Expectation, Scenario, Step
+from harness.model.tree import Op, Test
+from tests.builders import SECURITY, rule, target
+
+CHILD = rule("child", SECURITY, 4688, Test(field="ParentProcessName", op=Op.ENDS_WITH, value="\\wsmprovhost.exe"))
+PORT = rule("port", SECURITY, 5156, Test(field="DestPort", op=Op.EQUALS, value=5985))
+RULES = {"child": CHILD, "port": PORT}
+
+
+def scenario(name: str, *steps: Step, technique: str | None = "T1021.006", tags: tuple[str, ...] = ()) -> Scenario:
+    return Scenario(id=name, title=name, source=f"{name}.scenario.yml", steps=steps, technique=technique, tags=tags)
+
+
+def step(line: str, *rules: str, technique: str | None = None) -> Step:
+    return Step(
+        name=line, action=EnterPSSession(lines=(line,)), technique=technique, expect=tuple(Expectation(rule=name) for name in rules)
+    )
+
+
+NATIVE = scenario("native", step("whoami.exe", "child", "port"), tags=("smoke",))
+CMDLET = scenario("cmdlet", step("Get-Service WinRM", "child"), technique="T1059")
+
+
+def ids(*scenarios: Scenario, selection: Selection | None = None) -> list[str]:
+    made = plan(scenarios, [target("ws1"), target("ws2")], RULES, selection or Selection(), driver_is_windows=False)
+    return [planned.id for planned in made.steps]
+
+
+def test_every_scenario_on_every_target() -> None:
+    assert ids(NATIVE, CMDLET) == ["native/1@ws1", "cmdlet/1@ws1", "native/1@ws2", "cmdlet/1@ws2"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "left"),
+    [
+        (Selection(tags=frozenset({"smoke"})), {"native"}),
+        (Selection(techniques=frozenset({"T1021"})), {"native"}),
+        (Selection(techniques=frozenset({"t1021.006"})), {"native"}),
+        (Selection(techniques=frozenset({"T1059"})), {"cmdlet"}),
+        (Selection(rules=frozenset({"port"})), {"native"}),
+        (Selection(rules=frozenset({"child"}), tags=frozenset({"smoke"})), {"native"}),
+    ],
+)
+def test_selection(selection: Selection, left: set[str]) -> None:
+    assert {name.split("/")[0] for name in ids(NATIVE, CMDLET, selection=selection)} == left
+
+
+def test_a_steps_own_technique_selects_its_scenario() -> None:
+    mixed = scenario("mixed", step("whoami.exe", "child", technique="T1033"), technique=None)
+    assert ids(mixed, selection=Selection(techniques=frozenset({"T1033"})))
+
+
+def test_choosing_a_rule_keeps_the_scenario_whole_and_judges_that_rule_alone() -> None:
+    two = scenario("two", step("Get-Date"), step("whoami.exe", "child", "port"))
+    made = plan([two], [target()], RULES, Selection(rules=frozenset({"port"})), driver_is_windows=False)
+    assert [[e.rule for e in planned.step.expect] for planned in made.steps] == [[], ["port"]]
+
+
+def test_what_cannot_fire_is_known_and_a_hopeless_scenario_is_not_sent() -> None:
+    made = plan([NATIVE, CMDLET], [target()], RULES, Selection(), driver_is_windows=False)
+    assert set(made.unexercisable) == {("cmdlet/1@ws1", "child")}
+    assert [planned.id for planned in worth_sending(made)] == ["native/1@ws1"]
+
+
+def test_a_scenario_with_one_expectation_that_can_be_judged_is_sent() -> None:
+    both = scenario("both", step("Get-Service WinRM", "child", "port"))
+    quiet = scenario("quiet", replace(step("Get-Service WinRM"), expect=(Expectation(rule="child", fires=False),)))
+    null = scenario("null", Step(name="connect", action=Connect()))
+    made = plan([both, quiet, null], [target()], RULES, Selection(), driver_is_windows=False)
+    assert [planned.scenario for planned in worth_sending(made)] == ["both", "quiet", "null"]
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "targets", "selection", "said"),
+    [
+        ([NATIVE], [target()], Selection(tags=frozenset({"nope"})), "nope"),
+        ([], [target()], Selection(), "no scenario"),
+        ([NATIVE], [], Selection(), "no target"),
+    ],
+)
+def test_nothing_to_do(scenarios: list[Scenario], targets: list[object], selection: Selection, said: str) -> None:
+    with pytest.raises(NothingToDo, match=said):
+        plan(scenarios, targets, RULES, selection, driver_is_windows=False)  # type: ignore[arg-type]
