@@ -129,7 +129,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
         siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents])
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules)
-        yield _run(request, made, rules, siem, _lab_credentials(place), {})
+        yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
     finally:
         if starting is not None:
             starting.stop()
@@ -161,7 +161,7 @@ def _run(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
         rules=rules,
-        transport=PsrpTransport(credentials, addresses=addresses, clock=clock),
+        transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
         siem=siem,
         clock=clock,
         patience=Patience(

@@ -22,10 +22,7 @@ from harness import __version__
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.assemble import Request
-    from harness.model.intent import Plan, Rule
     from harness.ports import Reporter
     from harness.settings import Settings
 
@@ -94,15 +91,19 @@ def run(json_path: str | None, **asked: Any) -> int:
     from harness.assemble import assembled
     from harness.model.report import RunFinished
     from harness.reports.json import JsonReporter
-    from harness.reports.terminal import TerminalReporter
+    from harness.reports.terminal import TerminalReporter, make_console
 
     request = _request(asked)
     to_stdout = json_path == "-"
-    reporters: list[Reporter] = [TerminalReporter(_console(stderr=to_stdout), progress=_console(stderr=True))]
-    if json_path is not None:
-        reporters.append(JsonReporter(json_path))
+    out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
+    reporters: list[Reporter] = [JsonReporter(None if to_stdout else Path(json_path), sys.stdout)] if json_path is not None else []
     code = 3
-    with _interruptible() as cancel, assembled(request) as ready:
+    with (
+        _interruptible() as cancel,
+        assembled(request) as ready,
+        TerminalReporter(err if to_stdout else out, err) as terminal,
+    ):
+        reporters.append(terminal)
         for progress in ready.engine.run(cancel):
             for reporter in reporters:
                 reporter.see(progress)
@@ -116,11 +117,13 @@ def run(json_path: str | None, **asked: Any) -> int:
 def plan(**asked: Any) -> int:
     """Show what would run where, what cannot be exercised, and why. Nothing is sent and nothing is started."""
     from harness.assemble import planned
+    from harness.reports.plan import print_plan
+    from harness.reports.terminal import make_console
 
     if not asked["targets"]:
         asked["lab"] = True
     made, rules = planned(_request(asked))
-    _show_plan(made, rules, _console())
+    print_plan(made, rules, make_console(sys.stdout, os.environ))
     return 0
 
 
@@ -246,12 +249,6 @@ def _request(asked: Mapping[str, Any]) -> Request:
     )
 
 
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
-
-
 @contextmanager
 def _interruptible() -> Iterator[Event]:
     """The first interrupt ends the run in order, cleanups included; the second one at once."""
@@ -268,26 +265,6 @@ def _interruptible() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _show_plan(made: Plan, rules: Mapping[str, Rule], console: Console) -> None:
-    from rich.markup import escape
-
-    for planned in made.steps:
-        console.print(f"[bold]{escape(planned.id)}[/bold]  {escape(planned.step.name)}")
-        for expectation in planned.step.expect:
-            title = rules[expectation.rule].title if expectation.rule in rules else "known to the SIEM alone"
-            reason = made.unexercisable.get((planned.id, expectation.rule))
-            what = "should fire" if expectation.fires else "must stay quiet"
-            if reason is None:
-                gap = " (known gap)" if expectation.known_gap else ""
-                console.print(f"    {expectation.rule[:8]}  {escape(title)}: {what}{gap}")
-            else:
-                console.print(f"    {expectation.rule[:8]}  {escape(title)}: [yellow]NOT_EXERCISABLE[/yellow], needs {escape(reason.need)}")
-                console.print(f"              {escape(reason.reason)}; {escape(reason.remedy)}")
-    cannot = len(made.unexercisable)
-    total = sum(len(planned.step.expect) for planned in made.steps)
-    console.print(f"{len(made.steps)} steps, {total} expectations, {cannot} of them not exercisable. Nothing was sent.")
 
 
 def _write(path: str, text: str) -> None:

@@ -7,6 +7,7 @@
     |- SiemError                    3   the SIEM cannot answer
     |  |- SiemUnavailable               ... now: it may answer later, reads are retried
     |  `- SiemDenied                    ... us: not authorised; never retried
+    |- RuleTooSlow                  3   a rule's regular expression ran out of its time on an event
     |- LabError                     3   the embedded lab did not start, or is not there
     `- TransportError               -   a target: caught by the engine, becomes a Failure value
        |- ConnectFailed                 no connection, nothing was sent
@@ -84,12 +85,21 @@ class SiemDenied(SiemError):
     """The SIEM answered that we may not."""
 
 
+class RuleTooSlow(HarnessError):
+    """A rule's regular expression did not end in its time: whether the rule matches that event is not known."""
+
+
 class LabError(HarnessError):
     """The embedded lab did not start, died, or is not running."""
 
 
 class TransportError(HarnessError):
-    """A target could not be driven. The run goes on without it."""
+    """A target could not be driven. The run goes on without it.
+
+    Where a session failed to open, `identity` (a `harness.model.facts.Identity`) bears the sockets opened so far; else it is not there.
+    """
+
+    identity: object
 
 
 class ConnectFailed(TransportError):

@@ -49,6 +49,10 @@ class Session(Protocol):
         """
 
     @property
+    def exit_code(self) -> int | None:
+        """The exit code of the action's last native program ($LASTEXITCODE); known once `identify` has returned, None where none ran."""
+
+    @property
     def identity(self) -> Identity:
         """What is known of the session so far: the sockets always."""
 

@@ -84,7 +84,11 @@ class StreamName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One argument of a command: named, positional (`name` None), or a switch (`value` True)."""
+    """One argument of a command [MS-PSRP 2.2.3.13]: named, positional (`name` None), or a switch (`value` True).
+
+    A name that begins with a dash is a token as it was typed: `-Name` with value None, the value, if it has one, being the next
+    positional argument (the client cannot tell a switch); `-Name:` with its value.
+    """
 
     name: str | None
     value: PSValue
@@ -150,7 +154,7 @@ class PipelineIO(Protocol):
         """A line to the client's host (WriteLine2, host method 16), as Out-Default does it in an interactive session."""
 
     def host_write(self, text: str) -> None:
-        """Text without a line end to the client's host (Write1, host method 11)."""
+        """Text without a line end to the client's host (Write1, host method 13)."""
 
     @property
     def has_host(self) -> bool:

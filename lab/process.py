@@ -166,8 +166,8 @@ def ask(place: LabPlace, question: str) -> dict[str, object]:
 
 
 def state_file(asked: Path | None) -> Path:
-    """Where a lab that stays up is written down: as asked for, else in the user's own run-time directory."""
-    return asked or platformdirs.user_runtime_path("purple-harness") / "lab.json"
+    """Where a lab that stays up is written down: as asked for, else in the user's own state directory."""
+    return asked or platformdirs.user_state_path("purple-harness") / "lab.json"
 
 
 def remember(place: LabPlace, state: Path) -> None:

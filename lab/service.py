@@ -33,7 +33,8 @@ from harness.siem.embedded.service import EmbeddedSiem
 from lab.host.machine import emulated_host
 from lab.machine import Account
 from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
-from lab.winrm.http import Endpoint, EndpointAccount
+from lab.winrm.auth import EndpointAccount
+from lab.winrm.endpoint import Endpoint
 
 
 class Lab:

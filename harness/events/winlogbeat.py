@@ -1,0 +1,158 @@
+"""Windows events in the document form of winlogbeat 8: written by the embedded lab, read from its SIEM and from recordings.
+
+Elastic Agent ships the same form. This file must not know who stores the documents or what a rule asks of them.
+
+Form: https://www.elastic.co/docs/reference/beats/winlogbeat/exported-fields-winlog, as far as Windows events without the shipper's
+ingest pipelines fill it: names of channel, task, opcode and keywords where the publisher's metadata has them, empty EventData values
+left out, unnamed values called param1, param2 and so on.
+One thing is kept that winlogbeat folds: line ends stay CRLF, as the host's log has them, because rules are judged on what was logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from harness.events.fields import iso_time, joined, short_name, sysmon_time
+from harness.events.windows import Level, WindowsEvent
+from harness.model.facts import Event, FlatValue
+
+_LEVELS = {
+    Level.LOG_ALWAYS: "information",
+    Level.ERROR: "error",
+    Level.WARNING: "warning",
+    Level.INFORMATION: "information",
+    Level.VERBOSE: "verbose",
+}
+
+# winmeta.xml: opcodes that every publisher shares, then PowerShell's own.
+_OPCODES = {0: "Info", 1: "Start", 2: "Stop", 3: "DCStart", 4: "DCStop", 5: "Extension", 6: "Reply", 7: "Resume", 8: "Suspend", 9: "Send"}
+_POWERSHELL_OPCODES = {
+    10: "Open (async)",
+    15: "On create calls",
+    20: "To be used when operation is just executing a method",
+}
+
+# winmeta.xml: the reserved keyword bits.
+_AUDIT_FAILURE = 0x10000000000000
+_AUDIT_SUCCESS = 0x20000000000000
+_KEYWORDS = {_AUDIT_FAILURE: "Audit Failure", _AUDIT_SUCCESS: "Audit Success", 0x80000000000000: "Classic"}
+
+_TASKS = {
+    ("Microsoft-Windows-Security-Auditing", 12544): "Logon",
+    ("Microsoft-Windows-Security-Auditing", 12545): "Logoff",
+    ("Microsoft-Windows-Security-Auditing", 12548): "Special Logon",
+    ("Microsoft-Windows-Security-Auditing", 12810): "Filtering Platform Connection",
+    ("Microsoft-Windows-Security-Auditing", 13312): "Process Creation",
+    ("Microsoft-Windows-Security-Auditing", 13313): "Process Termination",
+    ("Microsoft-Windows-Sysmon", 1): "Process Create (rule: ProcessCreate)",
+    ("Microsoft-Windows-Sysmon", 3): "Network connection detected (rule: NetworkConnect)",
+    ("Microsoft-Windows-Sysmon", 5): "Process terminated (rule: ProcessTerminate)",
+    ("PowerShell", 4): "Engine Lifecycle",
+    ("PowerShell", 6): "Provider Lifecycle",
+    ("PowerShell", 8): "Pipeline Execution Details",
+    ("Microsoft-Windows-PowerShell", 2): "Execute a Remote Command",
+    ("Microsoft-Windows-PowerShell", 106): "Executing Pipeline",
+}
+
+
+def render(event: WindowsEvent) -> dict[str, object]:
+    """The document that winlogbeat would ship for this record; `event.created` takes the record as read when it was written."""
+    created = _milliseconds(event.created)
+    winlog: dict[str, object] = {
+        "api": "wineventlog",
+        "channel": event.channel,
+        "computer_name": event.computer,
+        "event_id": str(event.event_id),
+        "provider_name": event.provider,
+        "record_id": event.record_id,
+    }
+    ecs: dict[str, object] = {"code": str(event.event_id), "created": created, "kind": "event", "provider": event.provider}
+    if event.provider_guid:
+        winlog["provider_guid"] = event.provider_guid
+    if event.version:
+        winlog["version"] = event.version
+    if task := _TASKS.get((event.provider, event.task)):
+        winlog["task"] = ecs["action"] = task
+    if opcode := _opcode(event):
+        winlog["opcode"] = opcode
+    if keywords := [name for bit, name in _KEYWORDS.items() if event.keywords & bit]:
+        winlog["keywords"] = keywords
+    if event.keywords & (_AUDIT_FAILURE | _AUDIT_SUCCESS):
+        ecs["outcome"] = "failure" if event.keywords & _AUDIT_FAILURE else "success"
+    if event.process_id:
+        winlog["process"] = {"pid": event.process_id} | ({"thread": {"id": event.thread_id}} if event.thread_id else {})
+    if event.user_sid:
+        winlog["user"] = {"identifier": event.user_sid}
+    if event.activity_id:
+        winlog["activity_id"] = event.activity_id
+    data = {name: value for name, value in event.data.items() if value}
+    data |= {f"param{number}": value for number, value in enumerate(event.strings, 1) if value}
+    if data:
+        winlog["event_data"] = data
+    document: dict[str, object] = {
+        "@timestamp": created,
+        "event": ecs,
+        "host": {"name": event.computer},
+        "log": {"level": _LEVELS[event.level]},
+        "winlog": winlog,
+    }
+    if event.message:
+        document["message"] = event.message
+    return document
+
+
+def read(document: Mapping[str, object], id: str) -> Event:
+    """The event that a winlogbeat document holds. Raises ValueError naming what the document lacks."""
+    winlog = document.get("winlog")
+    if not isinstance(winlog, Mapping):
+        raise ValueError("winlog is missing")
+    channel, computer, provider = (_text(winlog, name) for name in ("channel", "computer_name", "provider_name"))
+    event_id = int(_text(winlog, "event_id"))
+    data = winlog.get("event_data")
+    flat: dict[str, FlatValue] = {name.lower(): _flat_value(value) for name, value in data.items()} if isinstance(data, Mapping) else {}
+    # Windows numbers unnamed values from 1 and winlogbeat leaves empty ones out: the numbers, not the places, give the order.
+    unnamed = sorted((int(name[5:]), str(value)) for name, value in flat.items() if name[:5] == "param" and name[5:].isdecimal())
+    if unnamed:
+        flat["data"] = joined(value for _, value in unnamed)
+    flat |= {"channel": channel, "eventid": event_id, "provider_name": provider, "computer": computer, "hostname": computer}
+    message = document.get("message")
+    if isinstance(message, str):
+        flat["message"] = message
+    process = winlog.get("process")
+    if isinstance(process, Mapping) and process.get("pid"):
+        flat["execution_process_id"] = int(process["pid"])
+    return Event(
+        id=id,
+        channel=channel,
+        event_id=event_id,
+        host=short_name(computer),
+        time=sysmon_time(provider, flat.get("utctime")) or iso_time(_text(document, "@timestamp")),
+        provider=provider,
+        flat=flat,
+        raw=document,
+    )
+
+
+def _opcode(event: WindowsEvent) -> str | None:
+    own = _POWERSHELL_OPCODES.get(event.opcode) if event.provider == "Microsoft-Windows-PowerShell" else None
+    return _OPCODES.get(event.opcode) or own
+
+
+def _milliseconds(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(part: Mapping[str, object], name: str) -> str:
+    value = part.get(name)
+    if value is None or not isinstance(value, str | int):
+        raise ValueError(f"{name} is missing")
+    return str(value)
+
+
+def _flat_value(value: object) -> FlatValue:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return str(value)

@@ -1,0 +1,256 @@
+"""What does a rule need before it can fire? Read off its tree: the kinds of event it reads, and whether an action can produce them.
+
+The second is a three-valued evaluation (Kleene's) of the tree over *situations*: events of which only what Windows itself settles is
+known (who a process's parent is, which way a connection went) and everything else is not. A rule cannot be exercised by an action where
+it is false in every situation that the action brings about, and may be true in one that it does not bring about: that one names the need.
+A value that fits no situation at all (a misspelt parent) leaves a rule exercisable, so that it is judged, and found missing, on real
+events. This module must never know a rule's id, and never says "cannot" where it is in doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+
+from harness.logic.match import View, compile_node, fold, key_of, text_of
+from harness.logic.reach import Reach, reach
+from harness.model.facts import FlatValue
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Rule, Unexercisable
+from harness.model.tree import And, Node, Not, Op, Or, Test
+
+ANY_CHANNEL = "*"
+"""In a kind: the tree does not tie the rule to a channel."""
+
+ANY_EVENT_ID = -1
+"""In a kind: the tree does not tie the rule to an event id."""
+
+Kind = tuple[str, int]
+
+_EVERYTHING: frozenset[Kind] = frozenset([(ANY_CHANNEL, ANY_EVENT_ID)])
+
+
+def kinds(node: Node) -> frozenset[Kind]:
+    """The kinds of event that may satisfy the tree: channel in lower case, or `ANY_CHANNEL`, and event id, or `ANY_EVENT_ID`.
+
+    Never too few; too many where the tree ties its kinds by anything but equality, or excludes some.
+    """
+    match node:
+        case Test(field=str(name), op=Op.EQUALS, value=value) if isinstance(value, str | int):
+            return _kinds_of_test(key_of(name), text_of(value))
+        case And(items=items):
+            found = _EVERYTHING
+            for item in items:
+                found = frozenset(both for one in found for other in kinds(item) if (both := _both(one, other)))
+            return found
+        case Or(items=items):
+            return frozenset(kind for item in items for kind in kinds(item))
+        case _:
+            return _EVERYTHING
+
+
+def reads(wanted: frozenset[Kind], channel: str, event_id: int) -> bool:
+    """Whether an event of this channel and id is of one of these kinds."""
+    folded = fold(channel)
+    return any(name in (folded, ANY_CHANNEL) and number in (event_id, ANY_EVENT_ID) for name, number in wanted)
+
+
+def _kinds_of_test(field_key: str, value: str) -> frozenset[Kind]:
+    if field_key == "channel":
+        return frozenset([(fold(value), ANY_EVENT_ID)])
+    if field_key == "eventid":
+        return frozenset([(ANY_CHANNEL, int(value))]) if value.isdecimal() else frozenset()
+    return _EVERYTHING
+
+
+def _both(one: Kind, other: Kind) -> Kind | None:
+    channel = one[0] if other[0] == ANY_CHANNEL else other[0]
+    event_id = one[1] if other[1] == ANY_EVENT_ID else other[1]
+    if one[0] not in (channel, ANY_CHANNEL) or one[1] not in (event_id, ANY_EVENT_ID):
+        return None
+    return channel, event_id
+
+
+# --- situations -----------------------------------------------------------------------------------------------------------
+
+SECURITY = "security"
+SYSMON = "microsoft-windows-sysmon/operational"
+POWERSHELL = "microsoft-windows-powershell/operational"
+POWERSHELL_CORE = "powershellcore/operational"
+POWERSHELL_CLASSIC = "windows powershell"
+
+_SYSTEM32 = "C:\\Windows\\System32\\"
+_SESSION_HOST = _SYSTEM32 + "wsmprovhost.exe"
+_SHELL_HOST = _SYSTEM32 + "winrshost.exe"
+_STARTER = _SYSTEM32 + "svchost.exe"  # DCOM's, which starts both hosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """An event in part: its kind, and of its fields (flat names) those that are settled. Every other field is unknown."""
+
+    channel: str
+    event_id: int
+    known: Mapping[str, FlatValue] = field(default_factory=dict)
+
+    def fields(self) -> Mapping[str, FlatValue]:
+        """All that is known, the kind included."""
+        return {"channel": self.channel, "eventid": self.event_id, **self.known}
+
+
+def _process(*, parent: str, image: str | None = None) -> tuple[Situation, ...]:
+    """A process's creation in both logs that have it (Security 4688, Sysmon 1)."""
+    security: dict[str, FlatValue] = {"parentprocessname": parent}
+    sysmon: dict[str, FlatValue] = {"parentimage": parent}
+    if image is not None:
+        security["newprocessname"] = sysmon["image"] = image
+    return (
+        Situation(channel=SECURITY, event_id=4688, known=security),
+        Situation(channel=SYSMON, event_id=1, known=sysmon),
+    )
+
+
+def _connection(*, inbound: bool) -> tuple[Situation, ...]:
+    """A connection on the machine that accepts it or opens it: Sysmon 3, and Security 5156 with the layers of IPv4 and IPv6."""
+    layers = ("44", "46") if inbound else ("48", "50")  # FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4, _V6; FWPM_LAYER_ALE_AUTH_CONNECT_V4, _V6
+    direction = "%%14592" if inbound else "%%14593"
+    return (
+        Situation(channel=SYSMON, event_id=3, known={"initiated": "false" if inbound else "true"}),
+        *(Situation(channel=SECURITY, event_id=5156, known={"direction": direction, "layerrtid": layer}) for layer in layers),
+    )
+
+
+_SESSION: tuple[Situation, ...] = (
+    *_connection(inbound=True),
+    Situation(channel=SECURITY, event_id=4624, known={"logontype": "3"}),
+    Situation(channel=SECURITY, event_id=4672),
+    Situation(channel=SECURITY, event_id=4634),
+    *_process(parent=_STARTER, image=_SESSION_HOST),
+    *(Situation(channel=POWERSHELL_CLASSIC, event_id=event_id) for event_id in (400, 403, 600)),
+)
+"""What opening and closing a PowerShell session leaves on its target, whatever is done in it."""
+
+_COMMANDS = tuple(Situation(channel=channel, event_id=event_id) for channel in (POWERSHELL, POWERSHELL_CORE) for event_id in (4103, 4104))
+_CHILD = _process(parent=_SESSION_HOST)
+_OUTBOUND = _connection(inbound=False)
+_SHELL = (*_process(parent=_SHELL_HOST), *_process(parent=_STARTER, image=_SHELL_HOST))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Situations that not every action brings about, and what to tell whoever relies on one: why it is not there, and what brings it."""
+
+    name: str
+    situations: tuple[Situation, ...]
+    reason: str
+    remedy: str
+
+
+COMMAND = Need(
+    name="kind of event",
+    situations=_COMMANDS,
+    reason="it reads commands or scripts as PowerShell logs them, and this action runs none",
+    remedy="Get-Date",
+)
+CHILD_PROCESS = Need(
+    name="child process",
+    situations=_CHILD,
+    reason="it reads a process that the session's host (wsmprovhost.exe) started; a cmdlet runs inside that host and starts none",
+    remedy="whoami.exe",
+)
+SOURCE_SIDE = Need(
+    name="source side",
+    situations=_OUTBOUND,
+    reason="it reads a connection on the machine that opened it; the target only accepted one, and this driver is no Windows host",
+    remedy="drive it from a Windows host whose events reach the SIEM",
+)
+REMOTE_SHELL = Need(
+    name="remote shell",
+    situations=_SHELL,
+    reason="it reads what the Windows Remote Shell's host (winrshost.exe) starts; a PowerShell session has another host",
+    remedy="run the command through WinRS",
+)
+NEEDS = (COMMAND, CHILD_PROCESS, SOURCE_SIDE, REMOTE_SHELL)
+"""In the order in which they are told: the one that is met most easily first."""
+
+
+def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool) -> Unexercisable | None:
+    """Why this action cannot make the rule fire; None where it can, or may.
+
+    `driver_is_windows`: the machine that drives the session logs the source's side of it. Raises `BadValue` as matching does.
+    """
+    met = _met(action, driver_is_windows=driver_is_windows)
+    if len(met) == len(NEEDS):
+        return None
+    produced = (*_SESSION, *(situation for need in NEEDS if need in met for situation in need.situations))
+    if any(_holds(rule.logic, situation, forgiving=True) is not False for situation in produced):
+        return None
+    for need in NEEDS:
+        if need not in met and any(_holds(rule.logic, situation, forgiving=False) is not False for situation in need.situations):
+            return Unexercisable(need=need.name, reason=need.reason, remedy=need.remedy)
+    return None
+
+
+def _met(action: Action, *, driver_is_windows: bool) -> tuple[Need, ...]:
+    """The needs that the action meets, or may."""
+    match action:
+        case Connect():
+            met = []
+        case EnterPSSession(lines=texts):
+            met = _met_by_text(texts)
+        case InvokeCommand(script=text):
+            met = _met_by_text((text,))
+    if driver_is_windows and SOURCE_SIDE not in met:
+        met.append(SOURCE_SIDE)
+    return tuple(met)
+
+
+def _met_by_text(texts: Iterable[str]) -> list[Need]:
+    match reach(texts):
+        case Reach.ANYTHING:
+            return list(NEEDS)
+        case Reach.CHILD:
+            return [COMMAND, CHILD_PROCESS]
+        case Reach.ITSELF:
+            return [COMMAND]
+
+
+# --- three-valued evaluation ----------------------------------------------------------------------------------------------
+
+
+def _holds(node: Node, situation: Situation, *, forgiving: bool) -> bool | None:
+    """Whether the tree is true in the situation; None where that hangs on something unknown.
+
+    `forgiving`: a value that is nearly the known one counts as unknown, because a slip of the author's pen must be found by firing
+    the rule, not taken for a need.
+    """
+    match node:
+        case Test():
+            return _test_holds(node, situation.fields(), forgiving=forgiving)
+        case Not(item=item):
+            inner = _holds(item, situation, forgiving=forgiving)
+            return None if inner is None else not inner
+        case And(items=items):
+            values = [_holds(item, situation, forgiving=forgiving) for item in items]
+            return False if False in values else None if None in values else True
+        case Or(items=items):
+            values = [_holds(item, situation, forgiving=forgiving) for item in items]
+            return True if True in values else None if None in values else False
+
+
+def _test_holds(test: Test, known: Mapping[str, FlatValue], *, forgiving: bool) -> bool | None:
+    if test.field is None or key_of(test.field) not in known or not isinstance(test.value, str | int | float | None):
+        return None
+    if compile_node(test)(View(known)):
+        return True
+    if forgiving and isinstance(test.value, str) and _nearly(test.value, str(known[key_of(test.field)])):
+        return None
+    return False
+
+
+def _nearly(wanted: str, actual: str) -> bool:
+    """Whether two paths end in names that differ by a letter or two (wsmprovhots.exe)."""
+    if "\\" not in actual:
+        return False
+    one, other = (fold(path).rpartition("\\")[2].removesuffix(".exe") for path in (wanted, actual))
+    return one != other and SequenceMatcher(None, one, other, autojunk=False).ratio() >= 0.8

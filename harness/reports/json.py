@@ -1,0 +1,123 @@
+"""The report as JSON: versioned, with a published schema, and exact: what was dumped is loaded as an equal `Report`.
+
+Datetimes are ISO 8601 in UTC, lengths of time are seconds. This module must never decide anything about a run: it writes down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+
+from harness.errors import Problem, UsageError
+from harness.model.report import REPORT_VERSION, Progress, Report, RunFinished
+
+# Text of targets comes here as it is. What would steer a terminal or turn the reading direction is escaped; half a surrogate pair is no
+# character in any encoding, and JSON readers refuse even its escape.
+_UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return "\N{REPLACEMENT CHARACTER}" if "\ud800" <= character <= "\udfff" else f"\\u{ord(character):04x}"
+
+
+@cache
+def _adapter() -> TypeAdapter[tuple[Report]]:
+    # A tuple of one, since pydantic takes no configuration for a dataclass that has none of its own, and the model must not know pydantic.
+    # Built when first asked for: it takes longer than most commands.
+    config = ConfigDict(extra="forbid", ser_json_timedelta="float", hide_input_in_errors=True)
+    return TypeAdapter(tuple[Report], config=config)
+
+
+def dump_report(report: Report) -> str:
+    """The report as one JSON object, indented, with a line end."""
+    (document,) = _adapter().dump_python((report,), mode="json")
+    return _UNSAFE.sub(_escape, json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
+
+
+def load_report(text: str, path: str = "") -> Report:
+    """A report as it was dumped. `path` is named in errors. Raises `UsageError` where it is none, or of another version."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line, column = (error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else (0, 0)
+        raise UsageError(Problem(path=path, line=line, column=column, what="is not JSON")) from error
+    version = document.get("version") if isinstance(document, dict) else None
+    if version != REPORT_VERSION or isinstance(version, bool):
+        what = "is not a report" if version is None else f"is a report of version {version!r:.20}, this harness reads {REPORT_VERSION}"
+        raise UsageError(Problem(path=path, what=what))
+    try:
+        (report,) = _adapter().validate_json(f"[{text}]")
+    except ValidationError as error:
+        problems = (
+            Problem(path=path, what=f"{'.'.join(str(part) for part in details['loc'][1:])}: {details['msg']}")
+            for details in error.errors(include_url=False, include_input=False)
+        )
+        raise UsageError(*problems) from error
+    return report
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON schema of a report."""
+    schema = _adapter().json_schema(mode="validation", schema_generator=_Seconds)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"harness report, version {REPORT_VERSION}",
+        "$ref": "#/$defs/Report",
+        "$defs": schema["$defs"],
+    }
+
+
+class _Seconds(GenerateJsonSchema):
+    """As it is written, not all that would be read."""
+
+    def timedelta_schema(self, schema: Any) -> dict[str, Any]:
+        return {"type": "number", "description": "seconds"}
+
+
+class JsonReporter:
+    """Writes the report when the run is over. Nothing half-written is ever seen under its path."""
+
+    def __init__(self, path: Path | None, stdout: TextIO) -> None:
+        """`path` None writes to `stdout`. Raises `UsageError` now where the file could not be written at the end of a long run."""
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            what = "is a directory" if path.is_dir() else "cannot be written: its directory does not exist"
+            raise UsageError(Problem(path=str(path), what=what))
+        self._path = path
+        self._stdout = stdout
+
+    def see(self, progress: Progress) -> None:
+        """Write at `RunFinished`. Raises `UsageError` where the file cannot be written."""
+        if not isinstance(progress, RunFinished):
+            return
+        text = dump_report(progress.report)
+        if self._path is None:
+            self._stdout.write(text)
+            self._stdout.flush()
+            return
+        try:
+            _write_whole(self._path, text)
+        except OSError as error:
+            raise UsageError(Problem(path=str(self._path), what=f"cannot be written: {error.strerror or type(error).__name__}")) from error
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Beside it first and renamed then: on one file system, so that the rename is one act."""
+    if path.exists() and not path.is_file():
+        # A pipe or /dev/stdout: there is nothing to replace, and a rename would take its place.
+        path.write_text(text, encoding="utf-8")
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,232 @@
+"""Scenario files: YAML to `Scenario`, every error of every file at once, each with path, line and column.
+
+A scenario file is data: what to do, step by step, and what each rule should make of it. This module must never know rules (it takes
+the ids that are known), targets, or how an action is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from harness.documents import Document, Loc, Place, parse_yaml, read_text
+from harness.errors import Problem, UsageError
+from harness.fields import Entry, Omittable, PositiveDuration, Regex, Shape, Text, check, dotted, nearest, schema_of, wrong
+from harness.model.intent import Action, Argument, Connect, EnterPSSession, Expectation, InvokeCommand, Scenario, Severity, Step
+
+SUFFIX = ".scenario.yml"
+
+_ACTIONS = ("enter_pssession", "invoke_command", "connect")
+_TERMS = ("within", "severity", "known_gap")
+
+ScenarioId = Annotated[str, Shape(expression=r"[a-z0-9]+(-[a-z0-9]+)*", wanted="lower-case words and numbers joined by hyphens")]
+Technique = Annotated[str, Shape(expression=r"T[0-9]{4}(\.[0-9]{3})?", wanted="an ATT&CK technique", fix="write it as T1021 or T1021.006")]
+Tag = Annotated[str, Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="a lower-case word")]
+RuleId = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a rule's full id")]
+Line = Annotated[str, Shape(expression=r"[^\r\n]*\S[^\r\n]*", wanted="one line that is not empty", fix="one list entry for each line")]
+ExitCode = Annotated[int, Field(strict=True, ge=-(2**31), le=2**32 - 1)]
+
+
+class _Nothing(Entry):
+    """Takes no keys."""
+
+
+class _InvokeCommand(Entry):
+    """One remote call of a script; arguments are bound by name to its `param` block."""
+
+    script: Text
+    arguments: dict[str, Argument] = Field(default_factory=dict)
+
+
+class _ActionEntry(Entry):
+    """Exactly one action."""
+
+    enter_pssession: Annotated[
+        Annotated[tuple[Line, ...], Field(min_length=1)] | None, Omittable(), Field(description="Lines typed into an interactive session.")
+    ] = None
+    invoke_command: Annotated[_InvokeCommand | None, Omittable()] = None
+    connect: Annotated[_Nothing | None, Omittable(), Field(description="The null action: open a session, do nothing: {}")] = None
+
+    def action(self) -> Action:
+        """The action as the model has it."""
+        if self.enter_pssession is not None:
+            return EnterPSSession(lines=self.enter_pssession)
+        if self.invoke_command is not None:
+            return InvokeCommand(script=self.invoke_command.script, arguments=self.invoke_command.arguments)
+        return Connect()
+
+
+class _Expectation(Entry):
+    """What a rule should do about the step."""
+
+    rule: RuleId
+    within: Annotated[PositiveDuration | None, Omittable(), Field(description="How soon after the step began, at most.")] = None
+    severity: Annotated[Severity | None, Omittable()] = None
+    fires: Annotated[bool, Field(strict=True, description="false: the rule must stay quiet.")] = True
+    known_gap: Annotated[Text | None, Omittable(), Field(description="Why the rule is expected to miss, for now.")] = None
+
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        known = None if info.context is None else info.context.get("known_rules")
+        if known is not None and value not in known:
+            begun = sorted(rule for rule in known if rule.startswith(value.lower()))
+            hint = f"write the id in full: {begun[0]}" if len(begun) == 1 else nearest(value, known)
+            raise wrong("rule", "is known neither to the rule pack nor to the SIEM", hint)
+        return value
+
+
+class _Step(_ActionEntry):
+    """One action on the target and what is expected of it."""
+
+    name: Text
+    technique: Annotated[Technique | None, Omittable()] = None
+    cleanup: Annotated[_ActionEntry | None, Omittable(), Field(description="The action that puts the target back as it was.")] = None
+    timeout: Annotated[PositiveDuration | None, Omittable(), Field(description="How long the action may take on the target.")] = None
+    exit_codes: Annotated[tuple[ExitCode, ...], Field(min_length=1)] = (0,)
+    output: Annotated[Regex | None, Omittable(), Field(description="A regular expression that must be found in the output.")] = None
+    expect: Annotated[tuple[_Expectation, ...], Field(min_length=1)] = ()
+
+
+class _ScenarioFile(Entry):
+    """A scenario: steps in order on one target."""
+
+    id: Annotated[ScenarioId, Field(max_length=80)]
+    title: Text
+    technique: Annotated[Technique | None, Omittable()] = None
+    tags: tuple[Tag, ...] = ()
+    steps: Annotated[tuple[_Step, ...], Field(min_length=1)]
+
+
+def load_scenarios(paths: Sequence[Path], known_rules: frozenset[str] | None) -> tuple[Scenario, ...]:
+    """The scenarios of files, and of directories' `*.scenario.yml` files at any depth, sorted by path.
+
+    `known_rules` are the rule ids that an expectation may name; None lets any pass. Raises `UsageError` with every problem of
+    every file, in file order.
+    """
+    files, problems = _files(paths)
+    scenarios: list[Scenario] = []
+    first_with: dict[str, Place] = {}
+    for file in files:
+        try:
+            document = parse_yaml(read_text(file), str(file))
+        except UsageError as error:
+            problems.extend(error.problems)
+            continue
+        entry, found = check(_ScenarioFile, document, {"known_rules": known_rules})
+        found += tuple(_plain_problems(document))
+        problems.extend(sorted(found, key=lambda problem: (problem.line, problem.column)))
+        # Of the plain value: a double id is told at once, whatever else is wrong with its file.
+        identity = document.value.get("id") if isinstance(document.value, dict) else None
+        if isinstance(identity, str):
+            place = document.place(("id",))
+            if (first := first_with.setdefault(identity, place)) is not place:
+                problems.append(place.problem(f"id {identity!r} is taken by {first.path}:{first.line}", "give each scenario its own id"))
+        if entry is not None:
+            scenarios.append(_scenario(entry, str(file)))
+    if problems:
+        raise UsageError(*problems)
+    return tuple(scenarios)
+
+
+def scenario_schema() -> dict[str, Any]:
+    """The JSON schema of a scenario file, for editors.
+
+    It is looser than `load_scenarios` only where a schema cannot say it: rule ids, duplicate keys and ids, and what goes with `fires`.
+    """
+    schema = schema_of(_ScenarioFile, "harness scenario")
+    for name in ("_ActionEntry", "_Step"):
+        schema["$defs"][name]["oneOf"] = [{"required": [action]} for action in _ACTIONS]
+    return schema
+
+
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Problem]]:
+    files: dict[Path, None] = {}  # a set in order: a file named twice counts once
+    problems: list[Problem] = []
+    for path in paths:
+        if path.is_dir():
+            within = sorted(path.rglob(f"*{SUFFIX}"))
+            if not within:
+                problems.append(Problem(path=str(path), what=f"holds no *{SUFFIX} file"))
+            files.update(dict.fromkeys(within))
+        elif path.exists():
+            files[path] = None
+        else:
+            problems.append(Problem(path=str(path), what="does not exist", fix=_sibling(path)))
+    return list(files), problems
+
+
+def _plain_problems(document: Document) -> Iterable[Problem]:
+    """What spans several keys of an entry, told from the plain value: so it is told beside whatever else is wrong with the entry."""
+    for index, step in enumerate(_entries(document.value, "steps")):
+        if not isinstance(step, dict):
+            continue
+        loc: Loc = ("steps", index)
+        yield from _one_action(document, loc, step)
+        if isinstance(step.get("cleanup"), dict):
+            yield from _one_action(document, (*loc, "cleanup"), step["cleanup"])
+        yield from _expectation_problems(document, (*loc, "expect"), _entries(step, "expect"))
+
+
+def _entries(value: object, key: str) -> Sequence[object]:
+    entries = value.get(key) if isinstance(value, dict) else None
+    return entries if isinstance(entries, list) else ()
+
+
+def _one_action(document: Document, loc: Loc, entry: Mapping[str, object]) -> Iterable[Problem]:
+    given = [key for key in _ACTIONS if key in entry]
+    name = dotted(loc)
+    if not given:
+        # A mistyped action is an unknown key and gets its hint there.
+        yield document.place(loc).problem(f"{name} has no action", f"give it one of {', '.join(_ACTIONS)}")
+    for second in given[1:]:
+        yield document.place((*loc, second)).problem(f"{name} has two actions, {given[0]} and {second}", "one action a step: split it")
+
+
+def _expectation_problems(document: Document, loc: Loc, entries: Sequence[object]) -> Iterable[Problem]:
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            continue
+        at: Loc = (*loc, index)
+        if entry.get("fires") is False:
+            for key in _TERMS:
+                if key in entry:
+                    fix = "a rule that must stay quiet has no terms to meet: leave it out"
+                    yield document.place((*at, key)).problem(f"{dotted((*at, key))} has no meaning beside fires: false", fix)
+        rule = entry.get("rule")
+        if isinstance(rule, str):
+            if rule in seen:
+                yield document.place((*at, "rule")).problem(f"{dotted(loc)} names rule {rule} twice", "one expectation a rule and step")
+            seen.add(rule)
+
+
+def _sibling(path: Path) -> str:
+    """A hint at a scenario file of nearly that name beside it."""
+    return nearest(path.name, (sibling.name for sibling in path.parent.glob(f"*{SUFFIX}")))
+
+
+def _scenario(entry: _ScenarioFile, source: str) -> Scenario:
+    steps = tuple(_step(step) for step in entry.steps)
+    return Scenario(id=entry.id, title=entry.title, source=source, steps=steps, technique=entry.technique, tags=entry.tags)
+
+
+def _step(entry: _Step) -> Step:
+    expect = tuple(
+        Expectation(rule=item.rule, within=item.within, severity=item.severity, fires=item.fires, known_gap=item.known_gap)
+        for item in entry.expect
+    )
+    return Step(
+        name=entry.name,
+        action=entry.action(),
+        technique=entry.technique,
+        cleanup=None if entry.cleanup is None else entry.cleanup.action(),
+        timeout=entry.timeout or timedelta(seconds=60),
+        exit_codes=entry.exit_codes,
+        output=entry.output,
+        expect=expect,
+    )

@@ -1,0 +1,483 @@
+"""Settings: harness.toml, overruled by the environment, overruled by flags, as one frozen value; and secrets, by reference only.
+
+A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `section.key`:
+
+    [scope]   hosts (comma between entries), expires
+    [siem]    kind, path
+    [lab]     user, ingest_delay, rule_interval, look_back, schedule, state_file
+    [rules]   paths (the system's path separator between entries)
+    [run]     poll_interval, grace, siem_timeout, connect_timeout
+    [[target]]  name, host, port, tls, auth, user, password, computer, seen_from: in the file alone, since they have no one name
+
+Paths and `file:` references in the file are relative to the file. `HARNESS_CONFIG` names the file; without it `harness.toml` of the
+working directory is read where there is one. This module must never connect anywhere, nor print, nor know what a setting is for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+
+from harness.documents import Document, Loc, Place, parse_toml, read_text
+from harness.errors import Problem, UsageError
+from harness.fields import Duration, Entry, Omittable, PositiveDuration, Shape, Text, check, nearest, schema_of, wrong
+from harness.model.intent import Auth, Target
+from harness.scope import Scope, fold_name, parse_address, parse_entry
+
+_log = logging.getLogger("harness.settings")
+
+DEFAULT_FILE = Path("harness.toml")
+SCHEMES = ("env:", "file:", "keyring:")
+_MAX_SECRET_BYTES = 64 * 1024
+_NEEDS_PASSWORD = frozenset({Auth.BASIC, Auth.NTLM, Auth.NEGOTIATE, Auth.CREDSSP})
+
+
+# --- what others see ------------------------------------------------------------------------------------------------------
+
+
+class Secret:
+    """A secret that shows itself to nobody who does not ask by name. It cannot be pickled, copied into a report or formatted."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not to be serialised")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSettings:
+    """A target and the reference to its password (`env:`, `file:` or `keyring:`); None where its ticket or certificate does."""
+
+    target: Target
+    password: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiemSettings:
+    """Which SIEM is asked. `path` is the embedded SIEM's store."""
+
+    kind: Literal["embedded"]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSettings:
+    """How the embedded lab is set up: its account, how late events become searchable, and its rule schedule.
+
+    `schedule_running` False leaves the rule engine standing still. `state_file` tells other processes of a kept lab; None leaves
+    its place to the lab.
+    """
+
+    user: str = "purple"
+    ingest_delay: timedelta = timedelta(milliseconds=300)
+    rule_interval: timedelta = timedelta(seconds=1)
+    look_back: timedelta = timedelta(minutes=5)
+    schedule_running: bool = True
+    state_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """A run's pace: how often the SIEM is asked, what is waited beyond an expectation's `within`, and how long a silent SIEM and a
+    target's port, in all tries together, are put up with.
+    """
+
+    poll_interval: timedelta = timedelta(milliseconds=250)
+    grace: timedelta = timedelta(seconds=2)
+    siem_timeout: timedelta = timedelta(seconds=30)
+    connect_timeout: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that was configured. `file` is the settings file that was read; `rules` is empty where none were named."""
+
+    file: Path | None = None
+    scope: Scope | None = None
+    targets: tuple[TargetSettings, ...] = ()
+    siem: SiemSettings | None = None
+    lab: LabSettings = field(default_factory=LabSettings)
+    rules: tuple[Path, ...] = ()
+    run: RunSettings = field(default_factory=RunSettings)
+
+
+# --- the file's shape -----------------------------------------------------------------------------------------------------
+
+
+def _day(value: object) -> object:
+    if isinstance(value, datetime):
+        raise wrong("date", "must be a day without a time", "write it as 2027-03-31")
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise wrong("date", "is not a date", "write it as 2027-03-31") from None
+
+
+def _reference(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(SCHEMES) or not value.partition(":")[2].strip():
+        raise wrong("reference", "must be a reference, never the secret itself", "write env:NAME, file:PATH or keyring:SERVICE/USER")
+    if value.startswith("keyring:") and not all(value.removeprefix("keyring:").rpartition("/")[::2]):
+        raise wrong("reference", "does not name a keyring's entry", "write keyring:SERVICE/USER")
+    return value
+
+
+def _scope_entry(value: str) -> str:
+    try:
+        parse_entry(value)
+    except ValueError as error:
+        raise wrong("scope", f"is no name, address or network: {error}") from None
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+Reference = Annotated[str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": "^(env|file|keyring):.+$"})]
+TargetName = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a word of letters, digits, dots and hyphens")]
+ScopeEntry = Annotated[Text, AfterValidator(_scope_entry)]
+PathText = Annotated[str, Field(strict=True, min_length=1)]
+
+
+class _Scope(Entry):
+    """What may be touched: without it nothing is sent to anything but the embedded lab."""
+
+    hosts: Annotated[tuple[ScopeEntry, ...], Field(min_length=1)]
+    expires: Day
+
+
+class _Target(Entry):
+    """A machine that may be detonated on."""
+
+    name: TargetName
+    host: Text
+    port: Annotated[int | None, Omittable(), Field(strict=True, ge=1, le=65535)] = None
+    tls: Annotated[bool, Field(strict=True)] = False
+    auth: Auth = Auth.NEGOTIATE
+    user: Annotated[Text | None, Omittable()] = None
+    password: Annotated[Reference | None, Omittable()] = None
+    computer: Annotated[Text | None, Omittable()] = None
+    seen_from: Annotated[Text | None, Omittable()] = None
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        if "://" in value:
+            raise wrong("host", "must be a name or address, not a URL", "port and tls are keys of their own")
+        if parse_address(value) is None:
+            try:
+                fold_name(value)
+            except ValueError:
+                raise wrong("host", "is neither a host name nor an address", "the port is a key of its own") from None
+        return value
+
+    @field_validator("seen_from")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            raise wrong("address", "is not an address") from None
+        return value
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.auth in _NEEDS_PASSWORD:
+            for key in ("user", "password"):
+                if getattr(self, key) is None:
+                    raise wrong("credentials", f"needs {key!r} for auth {self.auth.value!r}")
+        return self
+
+
+class _Siem(Entry):
+    """Which SIEM is asked."""
+
+    kind: Literal["embedded"]
+    path: PathText
+
+
+class _Lab(Entry):
+    """The embedded lab."""
+
+    user: Annotated[str | None, Omittable(), Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}", wanted="an account name")] = None
+    ingest_delay: Annotated[Duration | None, Omittable()] = None
+    rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
+    look_back: Annotated[PositiveDuration | None, Omittable()] = None
+    schedule: Literal["running", "stopped"] = "running"
+    state_file: Annotated[PathText | None, Omittable()] = None
+
+
+class _Rules(Entry):
+    """The rule files and directories in place of the harness's own rule pack."""
+
+    paths: Annotated[tuple[PathText, ...], Field(min_length=1)]
+
+
+class _Run(Entry):
+    """A run's pace."""
+
+    poll_interval: Annotated[PositiveDuration | None, Omittable()] = None
+    grace: Annotated[Duration | None, Omittable()] = None
+    siem_timeout: Annotated[PositiveDuration | None, Omittable()] = None
+    connect_timeout: Annotated[PositiveDuration | None, Omittable()] = None
+
+
+class _File(Entry):
+    """harness.toml."""
+
+    scope: Annotated[_Scope | None, Omittable()] = None
+    target: tuple[_Target, ...] = ()
+    siem: Annotated[_Siem | None, Omittable()] = None
+    lab: _Lab = Field(default_factory=_Lab)
+    rules: Annotated[_Rules | None, Omittable()] = None
+    run: _Run = Field(default_factory=_Run)
+
+
+_SECTIONS: Mapping[str, type[Entry]] = {"scope": _Scope, "siem": _Siem, "lab": _Lab, "rules": _Rules, "run": _Run}
+_LISTS: Mapping[Loc, str] = {("scope", "hosts"): ",", ("rules", "paths"): os.pathsep}
+_VARIABLES: Mapping[str, tuple[str, str]] = {
+    f"HARNESS_{section}_{key}".upper(): (section, key) for section, model in _SECTIONS.items() for key in model.model_fields
+}
+
+
+def load_settings(config: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """The settings of a file, the environment and flags, each overruling the one before.
+
+    `config` is the file asked for by a flag. `flags` holds values by `section.key`; None and empty ones are flags that were not given.
+    Raises `UsageError` with every problem.
+    """
+    file = _config_file(config, environ)
+    document = Document(value={}, places={}) if file is None else parse_toml(read_text(file), str(file))
+    value: dict[str, Any] = dict(document.value)
+    places: dict[Loc, Place] = dict(document.places)
+    if file is not None:
+        _anchor(value, file.parent)
+    _overlay(value, places, _from_environment(environ))
+    _overlay(value, places, _from_flags(flags))
+    merged = Document(value=value, places=places)
+    problems = [*_stray_variables(environ, value), *_unsupported_siem(merged), *_twice(merged)]
+    entry, found = check(_File, merged)
+    problems = sorted([*found, *problems], key=lambda problem: (problem.line, problem.column))
+    if entry is None or problems:
+        raise UsageError(*problems)
+    return _settings(entry, file)
+
+
+def settings_schema() -> dict[str, Any]:
+    """The JSON schema of harness.toml, for editors."""
+    return schema_of(_File, "harness settings")
+
+
+def resolve(reference: str, environ: Mapping[str, str] = os.environ) -> Secret:
+    """The secret that a reference stands for. Raises `UsageError`, which names the reference and never the value."""
+    scheme, _, rest = reference.partition(":")
+    match scheme:
+        case "env":
+            value = environ.get(rest)
+            if value is None:
+                raise _unresolved(reference, "the variable is not set")
+        case "file":
+            value = _secret_of_file(reference, Path(rest).expanduser())
+        case "keyring":
+            value = _secret_of_keyring(reference, rest)
+        case _:
+            # Whatever stands there may be the secret itself.
+            raise UsageError(Problem(path="", what="a secret's reference begins with env:, file: or keyring:"))
+    if not value:
+        raise _unresolved(reference, "it is empty")
+    return Secret(value)
+
+
+def _unresolved(reference: str, why: str) -> UsageError:
+    return UsageError(Problem(path="", what=f"secret {reference} cannot be resolved: {why}"))
+
+
+def _secret_of_file(reference: str, path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            raw = stream.read(_MAX_SECRET_BYTES + 1)
+    except OSError as error:
+        raise _unresolved(reference, error.strerror or type(error).__name__) from None
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        _log.warning("secret %s can be read by every user of this machine: chmod 600 it", reference)
+    if len(raw) > _MAX_SECRET_BYTES:
+        raise _unresolved(reference, f"it is bigger than {_MAX_SECRET_BYTES // 1024} KiB")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        # Not chained: the error holds the bytes.
+        raise _unresolved(reference, "it is not UTF-8 text") from None
+    # One line end is the editor's; further ones may be the secret's own.
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+
+
+def _secret_of_keyring(reference: str, rest: str) -> str:
+    # Imported here: the import alone looks for every keyring of the machine.
+    import keyring
+    import keyring.errors
+
+    service, _, user = rest.rpartition("/")
+    try:
+        value = keyring.get_password(service, user)
+    except keyring.errors.KeyringError as error:
+        raise _unresolved(reference, f"the keyring failed: {type(error).__name__}") from error
+    if value is None:
+        raise _unresolved(reference, "the keyring has no such entry")
+    return value
+
+
+# --- layers ---------------------------------------------------------------------------------------------------------------
+
+
+def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if config is not None:
+        return config
+    if named := environ.get("HARNESS_CONFIG"):
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _anchor(value: dict[str, Any], base: Path) -> None:
+    """Make the file's relative paths relative to the file."""
+    for section, key in (("siem", "path"), ("lab", "state_file"), ("rules", "paths")):
+        table = value.get(section)
+        if not isinstance(table, dict):
+            continue
+        found = table.get(key)
+        if isinstance(found, str) and found:
+            table[key] = str(base / Path(found).expanduser())
+        elif isinstance(found, list):
+            table[key] = [str(base / Path(item).expanduser()) if isinstance(item, str) and item else item for item in found]
+    for target in _tables(value, "target"):
+        password = target.get("password")
+        if isinstance(password, str) and password.startswith("file:") and password != "file:":  # noqa: S105 - a reference
+            target["password"] = f"file:{base / Path(password.removeprefix('file:')).expanduser()}"
+
+
+def _tables(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = value.get(key)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _from_environment(environ: Mapping[str, str]) -> Mapping[Loc, tuple[object, Place]]:
+    given: dict[Loc, tuple[object, Place]] = {}
+    for name, loc in _VARIABLES.items():
+        # An empty variable is how shells unset one for a command.
+        if text := environ.get(name):
+            separator = _LISTS.get(loc)
+            value: object = text if separator is None else [part.strip() for part in text.split(separator)]
+            given[loc] = (value, Place(path=name))
+    return given
+
+
+def _from_flags(flags: Mapping[str, object]) -> Mapping[Loc, tuple[object, Place]]:
+    given: dict[Loc, tuple[object, Place]] = {}
+    for dotted, value in flags.items():
+        section, _, key = dotted.partition(".")
+        if section not in _SECTIONS or key not in _SECTIONS[section].model_fields:
+            raise ValueError(f"{dotted} is not a setting")
+        if value is None or value == ():
+            continue
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            value = [str(item) for item in value]
+        given[(section, key)] = (str(value) if isinstance(value, Path) else value, Place(path=f"flag {dotted}"))
+    return given
+
+
+def _overlay(value: dict[str, Any], places: dict[Loc, Place], layer: Mapping[Loc, tuple[object, Place]]) -> None:
+    for loc, (item, place) in layer.items():
+        section, key = str(loc[0]), str(loc[1])
+        table = value.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = item
+            places.setdefault((section,), place)
+            places[loc] = place
+
+
+def _stray_variables(environ: Mapping[str, str], value: Mapping[str, Any]) -> list[Problem]:
+    """Variables that look like ours and are not: a mistyped one would otherwise be a setting that silently does nothing."""
+    referred = {str(target.get("password")) for target in _tables(value, "target")}
+    problems = []
+    for name in sorted(environ):
+        if not name.startswith("HARNESS_") or name in _VARIABLES or name == "HARNESS_CONFIG" or f"env:{name}" in referred:
+            continue
+        hint = nearest(name, _VARIABLES)
+        if hint or any(name.startswith(f"HARNESS_{section.upper()}_") for section in _SECTIONS):
+            problems.append(Problem(path=name, what="is no setting", fix=hint))
+    return problems
+
+
+def _unsupported_siem(document: Document) -> list[Problem]:
+    """A SIEM that is known and not there yet is told by name, once; its own keys are taken out, since nobody mistyped them."""
+    siem = document.value.get("siem")
+    if not isinstance(siem, dict) or siem.get("kind") != "elasticsearch":
+        return []
+    document.value.pop("siem")
+    place = document.place(("siem", "kind"))
+    return [place.problem("siem.kind elasticsearch is not yet supported", 'this version asks the embedded SIEM: kind = "embedded"')]
+
+
+def _twice(document: Document) -> list[Problem]:
+    first: dict[str, Place] = {}
+    problems = []
+    entries = document.value.get("target")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str):
+            place = document.place(("target", index, "name"))
+            if first.setdefault(name, place) is not place:
+                problems.append(place.problem(f"target {name!r} stands twice, first in line {first[name].line}", "rename one"))
+    return problems
+
+
+def _settings(entry: _File, file: Path | None) -> Settings:
+    scope = None if entry.scope is None else Scope(hosts=entry.scope.hosts, expires=entry.scope.expires)
+    siem = None if entry.siem is None else SiemSettings(kind=entry.siem.kind, path=Path(entry.siem.path))
+    lab: dict[str, Any] = entry.lab.model_dump(exclude_none=True, exclude={"schedule", "state_file"})
+    state_file = None if entry.lab.state_file is None else Path(entry.lab.state_file)
+    return Settings(
+        file=file,
+        scope=scope,
+        targets=tuple(_target(target) for target in entry.target),
+        siem=siem,
+        lab=LabSettings(schedule_running=entry.lab.schedule == "running", state_file=state_file, **lab),
+        rules=() if entry.rules is None else tuple(Path(path) for path in entry.rules.paths),
+        run=RunSettings(**entry.run.model_dump(exclude_none=True)),
+    )
+
+
+def _target(entry: _Target) -> TargetSettings:
+    is_address = parse_address(entry.host) is not None
+    target = Target(
+        name=entry.name,
+        host=entry.host,
+        port=entry.port or (5986 if entry.tls else 5985),
+        tls=entry.tls,
+        auth=entry.auth,
+        user=entry.user or "",
+        computer=entry.computer or (entry.name if is_address else entry.host.partition(".")[0]),
+        seen_from=entry.seen_from,
+    )
+    return TargetSettings(target=target, password=entry.password)

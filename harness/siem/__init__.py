@@ -1,0 +1,1 @@
+"""Adapters of the `Siem` port, a package or file each."""

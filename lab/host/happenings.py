@@ -1,0 +1,111 @@
+"""What happens on an emulated host, as values, and the `Witness` that turns happenings into telemetry.
+
+The parts of the host that *do* things (processes, network, PowerShell) call the witness at the moment they do them; the witness
+(`lab.host.telemetry`) writes the event logs. Nothing else makes an event: telemetry is derived from what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from lab.machine import Account, Package
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogonSession:
+    """A logon session. `logon_id` is its LUID (0x3e7 for SYSTEM); `elevated` where it holds a full administrator token."""
+
+    logon_id: int
+    account: Account
+    logon_type: int
+    package: Package
+    created: datetime
+    guid: UUID
+    elevated: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An executable file's identity: what its version resource and hashes say, wherever a copy of it lies."""
+
+    original_name: str
+    description: str
+    product: str = "Microsoft® Windows® Operating System"
+    company: str = "Microsoft Corporation"
+    version: str = "10.0.19041.1 (WinBuild.160101.0800)"
+    hashes: Mapping[str, str] = field(default_factory=dict)  # SHA1, MD5, SHA256, IMPHASH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process that was started. `path` is the full image path, `parent` None only for the kernel's own."""
+
+    pid: int
+    path: str
+    command_line: str
+    directory: str
+    image: Image
+    logon: LogonSession
+    started: datetime
+    guid: UUID
+    parent: Process | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A PowerShell engine in a process: one runspace. `host_name` is "ServerRemoteHost" in a remote session."""
+
+    host_name: str
+    host_version: str
+    host_id: UUID
+    runspace_id: UUID
+    version: str
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """A parameter bound to a command, or pipeline input bound to it, as module logging names it."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRun:
+    """A command of a pipeline that ran. `kind` is "Cmdlet", "Function", "Script" or "Alias"; `pipeline_id` counts in its runspace."""
+
+    name: str
+    kind: str
+    bindings: tuple[Binding, ...]
+    pipeline_id: int
+    script_name: str = ""
+
+
+class Witness(Protocol):
+    """Told of every happening, at the moment and in the order it happens, from any thread."""
+
+    def connection_accepted(self, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int) -> None:
+        """The kernel (process 4, System) accepted a TCP connection."""
+
+    def logged_on(self, session: LogonSession) -> None:
+        """A logon session began."""
+
+    def process_started(self, process: Process) -> None:
+        """A process was created."""
+
+    def engine_started(self, engine: Engine) -> None:
+        """A PowerShell engine became available."""
+
+    def engine_stopped(self, engine: Engine) -> None:
+        """A PowerShell engine stopped."""
+
+    def commands_run(self, engine: Engine, commands: Sequence[CommandRun]) -> None:
+        """The commands of one statement's pipeline ran: module logging, in their order."""
+
+    def script_block(self, engine: Engine, text: str) -> None:
+        """A script block was compiled for the first time in this engine: script block logging."""

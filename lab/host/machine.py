@@ -1,0 +1,209 @@
+"""The emulated host as its WinRM service sees it: connections, logons, and a wsmprovhost.exe for every runspace.
+
+It joins the host's model, the PowerShell interpreter and the telemetry; it decides no output and no event's form. It never sees the wire,
+a scenario or a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from ipaddress import ip_address
+from random import Random
+from threading import Lock
+
+from lab.host.happenings import Binding, CommandRun, Engine, Image, LogonSession, Process, Witness
+from lab.host.model import Host
+from lab.host.powershell.interpreter import VERSION, Interpreter
+from lab.host.telemetry import Origin, Sink, Telemetry
+from lab.machine import Account, CommandMetadata, ErrorRecord, Logon, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped, Runspace
+
+WINRM_PORT = 5985
+"""What the telemetry shows, whatever port the lab's listener got: rules read a WinRM port, and on a real host it is this one."""
+
+_WSMPROVHOST = "C:\\Windows\\System32\\wsmprovhost.exe"
+_WSMPROVHOST_COMMAND_LINE = "C:\\Windows\\system32\\wsmprovhost.exe -Embedding"
+_SYSMON = "C:\\Windows\\Sysmon64.exe"
+
+
+class EmulatedMachine:
+    """A `lab.machine.Machine` over a host; its events go to `sink`, from the thread to which they happened.
+
+    From its making on it is the host's witness.
+    """
+
+    def __init__(self, host: Host, sink: Sink) -> None:
+        self._host = host
+        origin = Origin(
+            computer=host.fqdn,
+            realm=host.domain.upper(),
+            machine_account=Account(domain=host.netbios_domain, name=f"{host.name.upper()}$", sid=host.system_logon.account.sid),
+            system=host.system,
+            lsass_pid=host.lsass.pid,
+            sysmon_pid=_install_sysmon(host).pid,
+            machine_id=host.machine_guid.time_low,
+            filter_id=host.random.randrange(65_000, 90_000),
+        )
+        self._telemetry = Telemetry(origin, sink, host.now, host.random)
+        host.witness = self._telemetry
+
+    @property
+    def host(self) -> Host:
+        """The model behind: its name, files, processes."""
+        return self._host
+
+    def connected(self, peer: Peer) -> None:
+        """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`."""
+        self._telemetry.connection_accepted(
+            source_ip=self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip,
+            source_port=peer.port,
+            destination_ip=self._host.ip,
+            destination_port=WINRM_PORT,
+        )
+
+    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+        """A network logon with a LUID of its own. The peer leaves no trace in it: http.sys does not tell LSA who called."""
+        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package))
+
+
+class _EmulatedLogon:
+    """The logon session of one authenticated connection."""
+
+    def __init__(self, host: Host, witness: Witness, session: LogonSession) -> None:
+        self._host = host
+        self._witness = witness
+        self._session = session
+
+    def open_runspace(self) -> Runspace:
+        """DcomLaunch starts wsmprovhost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
+        process = self._host.start_process(
+            parent=self._host.dcom_launch,
+            path=_WSMPROVHOST,
+            command_line=_WSMPROVHOST_COMMAND_LINE,
+            logon=self._session,
+            directory="C:\\Windows\\system32",
+        )
+        engine = Engine(
+            host_name="ServerRemoteHost",
+            host_version="1.0.0.0",
+            host_id=self._host.new_uuid(),
+            runspace_id=self._host.new_uuid(),
+            version=VERSION,
+            process=process,
+        )
+        return _EmulatedRunspace(self._host, self._witness, engine)
+
+    def log_off(self) -> None:
+        """Nothing ends: a shell outlives the connection that opened it, and with it the logon that its process runs under."""
+
+
+class _EmulatedRunspace:
+    """A PowerShell engine in a wsmprovhost.exe; both end at `close`. Its pipelines run one at a time."""
+
+    def __init__(self, host: Host, witness: Witness, engine: Engine) -> None:
+        self._host = host
+        self._witness = witness
+        self._engine = engine
+        self._interpreter = Interpreter(host, engine, witness)
+        self._lock = Lock()
+        self._closed = False
+        witness.engine_started(engine)
+
+    def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
+        """Run a pipeline to its end. Raises `PipelineStopped`, also where the runspace is closed."""
+        with self._lock:
+            if self._closed:
+                raise PipelineStopped
+            return self._interpreter.run(request, io)
+
+    def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
+        """Discover commands. Windows does so with two pipelines of its own, which module logging shows like anybody's."""
+        with self._lock:
+            if self._closed:
+                return ()
+            found = self._interpreter.command_metadata(names)
+            for pipeline in _discovery(names, found):
+                self._witness.commands_run(self._engine, pipeline)
+            return found
+
+    def close(self) -> None:
+        """Wait for the running pipeline, stop the engine, end wsmprovhost.exe and all that it started. Closing again changes nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._witness.engine_stopped(self._engine)
+            # WinRM keeps a session's processes in a job object: none outlives wsmprovhost.exe.
+            for process in self._host.processes:
+                if _descends(process, self._engine.process):
+                    self._host.end_process(process)
+
+
+def emulated_host(
+    *,
+    name: str,
+    domain: str,
+    ip: str,
+    seen_from: str,
+    accounts: Sequence[Account],
+    sink: Sink,
+    now: Callable[[], datetime],
+    seed: int,
+) -> EmulatedMachine:
+    """A Windows host, booted and provisioned with Sysmon and PowerShell logging. The same seed gives the same host.
+
+    `name` is the computer name, `domain` the DNS domain, `ip` and `seen_from` the host's and the driver's lab addresses; `accounts` are
+    its administrators. `now` gives aware times in UTC.
+    """
+    # Reproducible chance is the point; nothing secret comes of it.
+    random = Random(seed)  # noqa: S311
+    host = Host(name=name, domain=domain, ip=ip, seen_from=seen_from, accounts=accounts, now=now, random=random)
+    return EmulatedMachine(host, sink)
+
+
+def _install_sysmon(host: Host) -> Process:
+    image = Image(
+        original_name="Sysmon64.exe",
+        description="System activity monitor",
+        product="Sysinternals Sysmon",
+        company="Sysinternals - www.sysinternals.com",
+        version="11.11",
+    )
+    host.files.write(_SYSMON, b"MZ", image=image)
+    return host.start_process(
+        parent=host.service_control,
+        path=_SYSMON,
+        command_line=_SYSMON,
+        logon=host.system_logon,
+        directory="C:\\Windows\\system32",
+    )
+
+
+def _descends(process: Process, ancestor: Process) -> bool:
+    one: Process | None = process
+    while one is not None:
+        if one is ancestor:
+            return True
+        one = one.parent
+    return False
+
+
+def _discovery(names: Sequence[str], found: Sequence[CommandMetadata]) -> tuple[tuple[CommandRun, ...], ...]:
+    """The pipelines behind GET_COMMAND_METADATA [MS-PSRP 2.2.2.14]: one counts the commands, one selects what the client is told.
+
+    As PowerShell's ServerRunspacePoolDriver builds them. The engine numbers them like any other pipeline of the runspace.
+    """
+    get = (Binding(name="Name", value=", ".join(names)), Binding(name="ListImported", value="True"))
+    quiet = Binding(name="ErrorAction", value="SilentlyContinue")
+    each = tuple(Binding(name="InputObject", value=command.name) for command in found)
+    count = Binding(name="Property", value="Count")
+    measured = Binding(name="InputObject", value="Microsoft.PowerShell.Commands.GenericMeasureInfo")
+    selected = Binding(name="Property", value="Name, Namespace, HelpUri, CommandType, ResolvedCommandName, OutputType, Parameters")
+
+    def pipeline(number: int, *commands: tuple[str, tuple[Binding, ...]]) -> tuple[CommandRun, ...]:
+        return tuple(CommandRun(name=name, kind="Cmdlet", bindings=bindings, pipeline_id=number) for name, bindings in commands)
+
+    return (
+        pipeline(1, ("Get-Command", (*get, quiet)), ("Measure-Object", each), ("Select-Object", (count, measured))),
+        pipeline(2, ("Get-Command", get), ("Select-Object", (selected, *each))),
+    )

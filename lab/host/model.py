@@ -1,0 +1,355 @@
+"""The emulated Windows host: its name, accounts, files, services, processes and logon sessions.
+
+It holds state and says what happened to its witness. It knows nothing of PowerShell, of programs' output, of event formats or of the
+wire; time and chance come from outside, so that a host is the same again with the same seed.
+"""
+
+from __future__ import annotations
+
+import ntpath
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from lab.host import accounts as sam
+from lab.host.files import File, FileSystem
+from lab.host.happenings import Image, LogonSession, Process, Witness
+from lab.host.images import KERNEL, SYSTEM32, executables, needs_console
+from lab.host.services import DEFAULT_SERVICES, Service
+from lab.machine import Account, Package
+
+MAX_PROCESSES = 2_000
+"""Live processes at once: a bound against a received fork bomb, far above what a scenario starts."""
+UPTIME = timedelta(hours=7, minutes=23, seconds=41)
+
+
+class ProcessLimit(Exception):
+    """The host runs as many processes as it takes."""
+
+
+class NotExecutable(Exception):
+    """The file is no program of ours: Windows' ERROR_BAD_EXE_FORMAT. `path` says which."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class Host:
+    """One Windows 10 machine. Safe to use from several threads: sessions run side by side.
+
+    `name` is the computer name, `domain` the DNS domain (the first label in upper case is its NetBIOS name), `ip` its lab address,
+    `seen_from` the driver's address as this host's telemetry shows it. `accounts` may log on and are its administrators. `now` gives
+    aware times in UTC. `witness` is told of every process and logon from the moment it is set; what booted before is not told.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        domain: str,
+        ip: str,
+        seen_from: str,
+        accounts: Sequence[Account],
+        now: Callable[[], datetime],
+        random: random.Random,
+        witness: Witness | None = None,
+    ) -> None:
+        self.name = name
+        self.domain = domain
+        self.ip = ip
+        self.seen_from = seen_from
+        self.accounts = tuple(accounts)
+        self.now = now
+        self.random = random
+        self.witness: Witness | None = None
+        self.booted = now() - UPTIME
+        self._lock = threading.RLock()
+        self._processes: dict[int, Process] = {}
+        self._consoles: set[int] = set()
+        self._console_of: dict[int, Process] = {}
+        self._luid = 0x40000 + random.randrange(0x10000)
+        self.machine_guid = self.new_uuid()
+        parts = "-".join(str(random.randrange(1 << 28, 1 << 32)) for _ in range(3))
+        self.machine_sid = f"S-1-5-21-{parts}"
+        self.mac = "00-50-56-" + "-".join(f"{random.randrange(256):02X}" for _ in range(3))
+        self.users = sam.built_in_users(self.machine_sid)
+        self.groups = sam.built_in_groups(name, self.machine_sid, self.accounts)
+        self.services: dict[str, Service] = {service.name.lower(): service for service in DEFAULT_SERVICES}
+        self.files = FileSystem(now)
+        self._furnish()
+        self.system_logon = self._well_known(0x3E7, sam.SYSTEM)
+        self._boot()
+        self.witness = witness
+
+    # --- names ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def fqdn(self) -> str:
+        """The name as telemetry's Computer shows it."""
+        return f"{self.name}.{self.domain}" if self.domain else self.name
+
+    @property
+    def netbios_domain(self) -> str:
+        """The domain's flat name, WORKGROUP where the host is in none."""
+        return self.domain.partition(".")[0].upper() or "WORKGROUP"
+
+    def home(self, account: Account) -> str:
+        """The account's profile directory."""
+        return f"C:\\Users\\{account.name}"
+
+    def environment(self, account: Account) -> dict[str, str]:
+        """A fresh copy of the environment block that a process of this account gets."""
+        home = self.home(account)
+        return {
+            "ALLUSERSPROFILE": "C:\\ProgramData",
+            "APPDATA": f"{home}\\AppData\\Roaming",
+            "CommonProgramFiles": "C:\\Program Files\\Common Files",
+            "COMPUTERNAME": self.name,
+            "ComSpec": f"{SYSTEM32.replace('System32', 'system32')}\\cmd.exe",
+            "LOCALAPPDATA": f"{home}\\AppData\\Local",
+            "NUMBER_OF_PROCESSORS": "2",
+            "OS": "Windows_NT",
+            "Path": "C:\\Windows\\system32;C:\\Windows;C:\\Windows\\System32\\Wbem;C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\",
+            "PATHEXT": ".COM;.EXE;.BAT;.CMD;.VBS;.VBE;.JS;.JSE;.WSF;.WSH;.MSC;.CPL",
+            "PROCESSOR_ARCHITECTURE": "AMD64",
+            "ProgramData": "C:\\ProgramData",
+            "ProgramFiles": "C:\\Program Files",
+            "ProgramFiles(x86)": "C:\\Program Files (x86)",
+            "PUBLIC": "C:\\Users\\Public",
+            "SystemDrive": "C:",
+            "SystemRoot": "C:\\Windows",
+            "TEMP": f"{home}\\AppData\\Local\\Temp",
+            "TMP": f"{home}\\AppData\\Local\\Temp",
+            "USERDNSDOMAIN": self.domain.upper(),
+            "USERDOMAIN": account.domain,
+            "USERNAME": account.name,
+            "USERPROFILE": home,
+            "windir": "C:\\Windows",
+        }
+
+    # --- chance -----------------------------------------------------------------------------------------------------------
+
+    def new_uuid(self) -> UUID:
+        """A random (version 4) id from the host's own source of chance."""
+        with self._lock:
+            return UUID(int=self.random.getrandbits(128), version=4)
+
+    # --- logons -----------------------------------------------------------------------------------------------------------
+
+    def new_logon(self, account: Account, package: Package, *, logon_type: int = 3) -> LogonSession:
+        """Begin a logon session with a LUID of its own and tell the witness. Type 3 is a network logon."""
+        with self._lock:
+            self._luid += self.random.randrange(0x400, 0x8000)
+            session = LogonSession(
+                logon_id=self._luid,
+                account=account,
+                logon_type=logon_type,
+                package=package,
+                created=self.now(),
+                guid=self.new_uuid(),
+                elevated=any(account.sid == sid for sid in self._administrators()),
+            )
+            for below in ("Documents", "Desktop", "Downloads", "AppData\\Local\\Temp", "AppData\\Roaming"):
+                self.files.make_directory(f"{self.home(account)}\\{below}")
+        if self.witness is not None:
+            self.witness.logged_on(session)
+        return session
+
+    def _administrators(self) -> tuple[str, ...]:
+        return tuple(sid for group in self.groups if group.name == "Administrators" for _, sid, _ in group.members)
+
+    def _well_known(self, luid: int, account: Account) -> LogonSession:
+        return LogonSession(
+            logon_id=luid,
+            account=account,
+            logon_type=5,
+            package=Package.NEGOTIATE,
+            created=self.booted,
+            guid=self.new_uuid(),
+        )
+
+    # --- processes --------------------------------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """The live processes, in the order of their pids."""
+        with self._lock:
+            return tuple(self._processes[pid] for pid in sorted(self._processes))
+
+    @property
+    def system(self) -> Process:
+        """The kernel's process: pid 4, which owns the WinRM listener's socket (http.sys)."""
+        return self._processes[4]
+
+    @property
+    def lsass(self) -> Process:
+        """The local security authority, which logs people on."""
+        return self._lsass
+
+    @property
+    def service_control(self) -> Process:
+        """services.exe, the parent of every service."""
+        return self._services
+
+    @property
+    def dcom_launch(self) -> Process:
+        """`svchost.exe -k DcomLaunch -p`, which starts wsmprovhost.exe."""
+        return self._dcom_launch
+
+    def executable(self, path: str) -> Image:
+        """The identity of the program at an absolute path. Raises `PathNotFound`, `IsADirectory`, `NotExecutable`."""
+        file = self.files.read(path)
+        if file.image is None:
+            raise NotExecutable(path)
+        return file.image
+
+    def start_process(self, *, parent: Process, path: str, command_line: str, logon: LogonSession, directory: str) -> Process:
+        """Create a process from the program file at `path`, and tell the witness.
+
+        A console program whose parent has no console gets a conhost.exe as its own child, as recorded on Windows 10. `directory` gets a
+        trailing backslash, as Windows shows it. Raises `PathNotFound`, `IsADirectory`, `NotExecutable`, `ProcessLimit`.
+        """
+        image = self.executable(path)
+        process = self._create(parent, self.files.actual(path), command_line, logon, directory, image)
+        conhost: Process | None = None
+        if needs_console(image):
+            with self._lock:
+                attached = parent.pid in self._consoles
+                self._consoles.add(process.pid)
+            if not attached:
+                at = f"{SYSTEM32}\\conhost.exe"
+                line = "\\??\\C:\\Windows\\system32\\conhost.exe 0xffffffff -ForceV1"
+                conhost = self._create(process, at, line, logon, "C:\\Windows", self.executable(at), slash=False)
+                with self._lock:
+                    self._console_of[process.pid] = conhost
+        return process
+
+    def end_process(self, process: Process) -> None:
+        """The process ends, with the console that was made for it. Ending one that has ended already changes nothing."""
+        with self._lock:
+            if self._processes.get(process.pid) is not process:
+                return
+            del self._processes[process.pid]
+            self._consoles.discard(process.pid)
+            conhost = self._console_of.pop(process.pid, None)
+            if conhost is not None:
+                self._processes.pop(conhost.pid, None)
+
+    def _create(
+        self, parent: Process | None, path: str, line: str, logon: LogonSession, directory: str, image: Image, *, slash: bool = True
+    ) -> Process:
+        with self._lock:
+            if len(self._processes) >= MAX_PROCESSES:
+                raise ProcessLimit
+            pid = self._new_pid()
+            process = self._enter(pid, parent, path, line, logon, directory.rstrip("\\") + ("\\" if slash else ""), image, self.now())
+        if self.witness is not None:
+            self.witness.process_started(process)
+        return process
+
+    def _enter(
+        self,
+        pid: int,
+        parent: Process | None,
+        path: str,
+        line: str,
+        logon: LogonSession,
+        directory: str,
+        image: Image,
+        started: datetime,
+    ) -> Process:
+        process = Process(
+            pid=pid,
+            path=path,
+            command_line=line,
+            directory=directory,
+            image=image,
+            logon=logon,
+            started=started,
+            guid=self._process_guid(started),
+            parent=parent,
+        )
+        self._processes[pid] = process
+        return process
+
+    def _new_pid(self) -> int:
+        while True:
+            pid = self.random.randrange(250, 4_000) * 4
+            if pid not in self._processes:
+                return pid
+
+    def _process_guid(self, started: datetime) -> UUID:
+        # As Sysmon builds it: the machine, the second of the start, then something unique to the process.
+        second = int(started.timestamp()) & 0xFFFFFFFF
+        return UUID(
+            fields=(
+                self.machine_guid.time_low,
+                second & 0xFFFF,
+                second >> 16,
+                0,
+                0,
+                0x1000000000 | self.random.getrandbits(32),
+            )
+        )
+
+    # --- how the machine came to be ---------------------------------------------------------------------------------------
+
+    def _furnish(self) -> None:
+        for one in executables().values():
+            self.files.make_directory(ntpath.dirname(one.path))
+            self.files.write(one.path, one.content, image=one.image)
+        for path in (
+            "C:\\PerfLogs",
+            "C:\\Program Files\\Common Files",
+            "C:\\Program Files\\Windows Defender",
+            "C:\\Program Files (x86)",
+            "C:\\ProgramData",
+            "C:\\Users\\Public\\Documents",
+            "C:\\Windows\\Temp",
+            "C:\\Windows\\System32\\drivers\\etc",
+            "C:\\Windows\\Logs",
+        ):
+            self.files.make_directory(path)
+        hosts = "# Copyright (c) Microsoft Corp.\r\n#\r\n#\t127.0.0.1       localhost\r\n#\t::1             localhost\r\n"
+        self.files.write("C:\\Windows\\System32\\drivers\\etc\\hosts", hosts.encode("ascii"))
+        self.files.write("C:\\Windows\\win.ini", b"; for 16-bit app support\r\n[fonts]\r\n[extensions]\r\n[mci extensions]\r\n[files]\r\n")
+
+    def _boot(self) -> None:
+        seconds = 0.0
+
+        def start(parent: Process | None, program: str, line: str = "", *, pid: int | None = None) -> Process:
+            nonlocal seconds
+            seconds += 0.6
+            path = program if program == "System" else f"{SYSTEM32}\\{program}"
+            file = self.files.find(path) if program != "System" else None
+            image = file.image if isinstance(file, File) and file.image is not None else KERNEL
+            at = self.booted + timedelta(seconds=seconds)
+            number = self._new_pid() if pid is None else pid
+            return self._enter(number, parent, path, line or path, self.system_logon, "C:\\Windows\\system32\\", image, at)
+
+        system = start(None, "System", pid=4)
+        smss = start(system, "smss.exe", "\\SystemRoot\\System32\\smss.exe")
+        start(smss, "csrss.exe")
+        wininit = start(smss, "wininit.exe", "wininit.exe")
+        start(smss, "winlogon.exe", "winlogon.exe")
+        self._services = start(wininit, "services.exe", "C:\\Windows\\system32\\services.exe")
+        self._lsass = start(wininit, "lsass.exe", "C:\\Windows\\system32\\lsass.exe")
+        self._dcom_launch = start(self._services, "svchost.exe", "C:\\Windows\\system32\\svchost.exe -k DcomLaunch -p")
+        for group in ("RPCSS -p", "netsvcs -p", "LocalServiceNetworkRestricted -p", "NetworkService -p", "LocalService -p"):
+            start(self._services, "svchost.exe", f"C:\\Windows\\system32\\svchost.exe -k {group}")
+        start(self._services, "spoolsv.exe", "C:\\Windows\\System32\\spoolsv.exe")
+
+    def system_info(self) -> Mapping[str, str]:
+        """Facts about the machine that several commands tell, each in its own form."""
+        return {
+            "Caption": "Microsoft Windows 10 Enterprise",
+            "Version": "10.0.19045",
+            "Build": "19045",
+            "Manufacturer": "VMware, Inc.",
+            "Model": "VMware7,1",
+            "Memory": "4294430720",
+            "SerialNumber": "00329-00000-00003-AA" + f"{self.machine_guid.int % 1000:03d}",
+        }

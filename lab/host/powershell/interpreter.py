@@ -1,0 +1,302 @@
+"""The door to the emulated PowerShell: one `Interpreter` is one runspace. It runs what PSRP asks for and answers with values and records.
+
+Here requests become pipelines, and whatever goes wrong becomes an error record: nothing but `PipelineStopped` leaves `run`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+
+from lab.host.happenings import CommandRun, Engine, Process, Witness
+from lab.host.model import Host
+from lab.host.powershell import cmdlets
+from lab.host.powershell.aliases import ALIASES
+from lab.host.powershell.commands import CMDLETS, COMMON, Call, Cmdlet, Passed
+from lab.host.powershell.errors import (
+    Exit,
+    LoopBreak,
+    LoopContinue,
+    Return,
+    Terminating,
+    as_object,
+    internal_fault,
+    not_emulated,
+    parse_error,
+    refuse,
+)
+from lab.host.powershell.evaluate import Emit, Evaluator, bindings_of
+from lab.host.powershell.format import Writer
+from lab.host.powershell.parse import ParseFault, Refused, parse
+from lab.host.powershell.syntax import Body
+from lab.host.powershell.values import to_text, to_wire
+from lab.host.programs.base import World
+from lab.machine import Command, CommandMetadata, ErrorRecord, PipelineIO, PipelineRequest, PipelineStopped, PSValue, StreamName
+
+MAX_OUTPUT = 200_000
+"""Objects that one pipeline writes to its client."""
+MAX_SCRIPT_BLOCKS = 10_000
+VERSION = "5.1.19041.1"
+
+assert cmdlets.MODULES, "the cmdlets register themselves when they are imported"
+
+
+class Interpreter:
+    """One runspace: its variables, functions and location live from run to run.
+
+    `witness` is told of commands, script blocks and child engines; processes are told by the host itself. Not for several threads: the
+    pipelines of a runspace come one after the other.
+    """
+
+    def __init__(self, host: Host, engine: Engine, witness: Witness) -> None:
+        self._host = host
+        self._engine = engine
+        self._witness = witness
+        self._session = Evaluator(host, engine, witness, _Nowhere(), self._child, self._compile, 0)
+        self._logged: set[str] = set()
+        self._left: int | None = None
+
+    def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
+        """Run a pipeline to its end: None, or the record that ended it. Raises `PipelineStopped`, nothing else."""
+        self._left = None
+        try:
+            self._session.begin(io)
+            for group in _statements(request.commands):
+                self._group(group, request.input, io)
+        except Terminating as error:
+            self._session.ok = False
+            self._session.errors.insert(0, as_object(error.record))
+            return error.record
+        except Exit as leaving:
+            self._left = leaving.code
+        except (LoopBreak, LoopContinue, Return):
+            return None
+        except RecursionError:
+            return ErrorRecord(
+                message="The script failed due to call depth overflow.",
+                exception_type="System.Management.Automation.ScriptCallDepthException",
+                error_id="CallDepthOverflow",
+                category="InvalidOperation",
+            )
+        except PipelineStopped:
+            raise
+        # The edge of the emulation: whatever text a client sends, the runspace must live on and the fault must be told, not hidden.
+        except Exception as fault:  # noqa: BLE001
+            return internal_fault(fault)
+        return None
+
+    def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
+        """What GET_COMMAND_METADATA [MS-PSRP 2.2.2.14] finds for name patterns."""
+        found: list[CommandMetadata] = []
+        for pattern in names:
+            low = pattern.lower()
+            found += [_metadata(spec) for name, spec in CMDLETS.items() if fnmatch.fnmatchcase(name, low)]
+            functions = ["prompt", *self._session.functions()]
+            found += [CommandMetadata(name=name, command_type=2) for name in functions if fnmatch.fnmatchcase(name.lower(), low)]
+            found += [CommandMetadata(name=name, command_type=1) for name in ALIASES if fnmatch.fnmatchcase(name, low)]
+        return found
+
+    # --- one statement of a request ---------------------------------------------------------------------------------------
+
+    def _group(self, commands: Sequence[Command], given: Sequence[PSValue], io: PipelineIO) -> None:
+        sink: Emit = _Output(io).write
+        shown: list[object] = []
+        default = commands[-1] if len(commands) > 1 and _is_out_default(commands[-1]) else None
+        writer = Writer()
+        if default is not None and io.has_host:
+
+            def show(value: object) -> None:
+                shown.append(value)
+                for line in writer.write(value):
+                    io.host_write_line(line)
+
+            sink = show
+        logged: list[CommandRun | Call] = []
+        try:
+            self._stages(commands if default is None else commands[:-1], given, sink, logged)
+        finally:
+            for line in writer.close():
+                io.host_write_line(line)
+            if default is not None:
+                run = CommandRun(name="Out-Default", kind="Cmdlet", bindings=bindings_of(shown), pipeline_id=self._session.pipeline_id)
+                logged.append(run)
+            self._session.log(logged)
+
+    def _stages(self, commands: Sequence[Command], given: Sequence[PSValue], sink: Emit, logged: list[CommandRun | Call]) -> None:
+        flow: Iterator[object] = iter(given)
+        piped = bool(given)
+        merging = sum(1 for one in commands if one.merge_to_output)
+        for _ in range(merging):
+            self._session.push_error_sink(sink)
+        try:
+            for position, command in enumerate(commands):
+                passed = [Passed(one.name, one.value, bare=one.name is not None and one.value is True) for one in command.parameters]
+                if command.is_script:
+                    body = self._compile(command.text)
+                    if position == len(commands) - 1:
+                        local = bool(command.use_local_scope)
+                        self._session.run_body(body, passed, sink, piped=flow, new_scope=local)
+                        return
+                    flow = iter(self._collected(body, passed, flow, new_scope=bool(command.use_local_scope)))
+                else:
+                    flow = self._session.run_command(command.text, passed, flow, piped, logged)
+                piped = True
+            for value in flow:
+                sink(value)
+        finally:
+            for _ in range(merging):
+                self._session.pop_error_sink()
+
+    def _collected(self, body: Body, passed: Sequence[Passed], flow: Iterator[object], *, new_scope: bool) -> list[object]:
+        output: list[object] = []
+        self._session.run_body(body, passed, output.append, piped=flow, new_scope=new_scope)
+        return output
+
+    def _compile(self, text: str) -> Body:
+        """Parse a script and log it as Windows does: once for each text of an engine, whether it is valid is told first."""
+        try:
+            body = parse(text)
+        except ParseFault as fault:
+            raise Terminating(parse_error(fault.near, fault.line), script=True) from None
+        except Refused as refused:
+            raise Terminating(not_emulated(refused.construct), script=True) from None
+        if text not in self._logged and len(self._logged) < MAX_SCRIPT_BLOCKS:
+            self._logged.add(text)
+            self._witness.script_block(self._engine, text)
+        return body
+
+    # --- powershell.exe as a child ----------------------------------------------------------------------------------------
+
+    def _child(self, world: World, process: Process, text: str, stdin: Sequence[str]) -> tuple[list[str], list[str], int]:
+        if stdin:
+            raise refuse("the standard input of powershell.exe")
+        engine = Engine(
+            host_name="ConsoleHost",
+            host_version=VERSION,
+            host_id=self._host.new_uuid(),
+            runspace_id=self._host.new_uuid(),
+            version=VERSION,
+            process=process,
+        )
+        inner = Interpreter(self._host, engine, self._witness)
+        inner._session = Evaluator(self._host, engine, self._witness, world.io, inner._child, inner._compile, world.depth)
+        inner._session.environment = dict(world.environment)
+        inner._session.location = world.directory
+        console = _Console(world.io)
+        self._witness.engine_started(engine)
+        try:
+            record = inner.run(
+                PipelineRequest(commands=(Command(text=text, is_script=True), Command(text="Out-Default", is_script=False))), console
+            )
+        finally:
+            self._witness.engine_stopped(engine)
+        if record is not None:
+            console.error(record)
+            return console.lines, console.errors, 1
+        code = inner._left if inner._left is not None else 0 if inner._session.ok else 1
+        return console.lines, console.errors, code
+
+
+def _metadata(spec: Cmdlet) -> CommandMetadata:
+    return CommandMetadata(
+        name=spec.name,
+        command_type=8,
+        namespace=spec.module,
+        output_types=(spec.output,) if spec.output else (),
+        parameters=tuple(one.name for one in spec.parameters + COMMON),
+    )
+
+
+def _statements(commands: Sequence[Command]) -> Iterator[list[Command]]:
+    group: list[Command] = []
+    for command in commands:
+        group.append(command)
+        if command.end_of_statement:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _is_out_default(command: Command) -> bool:
+    return not command.is_script and command.text.lower().rpartition("\\")[2] in ("out-default", "out-host")
+
+
+class _Output:
+    """The client's output stream, with a bound."""
+
+    def __init__(self, io: PipelineIO) -> None:
+        self._io = io
+        self._count = 0
+
+    def write(self, value: object) -> None:
+        self._count += 1
+        if self._count > MAX_OUTPUT:
+            raise Terminating(not_emulated(f"a pipeline with more than {MAX_OUTPUT} objects of output"), script=True)
+        self._io.output(to_wire(value))
+
+
+class _Console:
+    """The console of a child powershell.exe: everything becomes lines; waiting is the client's."""
+
+    def __init__(self, io: PipelineIO) -> None:
+        self._io = io
+        self._open = ""
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+
+    @property
+    def has_host(self) -> bool:
+        return True
+
+    def output(self, value: PSValue) -> None:
+        self.host_write_line(to_text(value))
+
+    def error(self, record: ErrorRecord) -> None:
+        activity = f"{record.activity} : " if record.activity else ""
+        reason = record.reason or record.exception_type.rpartition(".")[2]
+        self.errors += [
+            activity + record.message,
+            f"    + CategoryInfo          : {record.category}: ({record.target}:String) [{record.activity}], {reason}",
+            f"    + FullyQualifiedErrorId : {record.error_id}",
+        ]
+
+    def record(self, stream: StreamName, text: str) -> None:
+        if stream is not StreamName.INFORMATION:
+            self.host_write_line(f"{stream.value.upper()}: {text}")
+
+    def host_write_line(self, text: str) -> None:
+        self.lines.append(self._open + text)
+        self._open = ""
+
+    def host_write(self, text: str) -> None:
+        self._open += text
+
+    def wait(self, seconds: float) -> None:
+        self._io.wait(seconds)
+
+
+class _Nowhere:
+    """What a session has for a client between its runs: nothing."""
+
+    @property
+    def has_host(self) -> bool:
+        return False
+
+    def output(self, value: PSValue) -> None:
+        raise PipelineStopped
+
+    def error(self, record: ErrorRecord) -> None:
+        raise PipelineStopped
+
+    def record(self, stream: StreamName, text: str) -> None:
+        raise PipelineStopped
+
+    def host_write_line(self, text: str) -> None:
+        raise PipelineStopped
+
+    def host_write(self, text: str) -> None:
+        raise PipelineStopped
+
+    def wait(self, seconds: float) -> None:
+        raise PipelineStopped

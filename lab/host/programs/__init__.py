@@ -1,0 +1,10 @@
+"""The native programs of the emulated host: what each writes and what it starts. None of them exists outside the model.
+
+Importing this package registers them.
+"""
+
+from __future__ import annotations
+
+from lab.host.programs import accounts, files, identity, network, registry, shells, system
+
+MODULES = (accounts, files, identity, network, registry, shells, system)

@@ -1,0 +1,232 @@
+"""How a native program is declared, found on the emulated disk, started as a process and given its arguments.
+
+A program is found by its file's `Image.original_name`, so that a copy under another name behaves and looks the same. It knows the host
+and the process it runs in, nothing of PowerShell: what runs PowerShell is handed in.
+"""
+
+from __future__ import annotations
+
+import ntpath
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lab.host.files import File, FileFault, absolute
+from lab.host.happenings import Process
+from lab.host.model import Host
+from lab.machine import PipelineIO
+
+MAX_DEPTH = 12
+"""Programs that start programs: a bound against a received chain without end."""
+MAX_LINES = 200_000
+
+
+class Unmodelled(Exception):
+    """A program, or a use of one, that Windows has and this host has not. `what` names it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a program left: its lines on standard output and error, and its exit code."""
+
+    output: list[str]
+    errors: list[str]
+    exit_code: int
+    process: Process
+
+
+class PowerShell(Protocol):
+    """What runs a script in the process of a powershell.exe."""
+
+    def __call__(self, world: World, process: Process, text: str, stdin: Sequence[str]) -> tuple[list[str], list[str], int]:
+        """The lines of output, the lines of errors and the exit code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a program is started in: the host, the client's stream of stops and waits, the environment, the directory, the depth."""
+
+    host: Host
+    io: PipelineIO
+    powershell: PowerShell
+    environment: Mapping[str, str]
+    directory: str
+    depth: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One run of a program, as the program sees it."""
+
+    world: World
+    process: Process
+    arguments: list[str]
+    stdin: Sequence[str]
+    output: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def host(self) -> Host:
+        """The machine."""
+        return self.world.host
+
+    @property
+    def tail(self) -> str:
+        """The command line after the program's own name, as it was written."""
+        return after_program(self.process.command_line)
+
+    def write(self, *lines: str) -> None:
+        """Lines on standard output."""
+        self.output += lines
+        if len(self.output) > MAX_LINES:
+            raise Unmodelled(f"a program with more than {MAX_LINES} lines of output")
+
+    def complain(self, *lines: str) -> None:
+        """Lines on standard error."""
+        self.errors += lines
+
+    def start(self, path: str, command_line: str, *, stdin: Sequence[str] = ()) -> Outcome:
+        """Run a child program to its end, in this program's logon, environment and directory."""
+        return launch(self.world, self.process, path, command_line, stdin=stdin)
+
+    def unmodelled(self) -> Unmodelled:
+        """This use of the program is not emulated."""
+        return Unmodelled(f"{ntpath.basename(self.process.path)} {' '.join(self.arguments)}".strip())
+
+
+Program = Callable[[Run], int]
+PROGRAMS: dict[str, Program] = {}
+"""Programs by original file name in lower case. Filled by the modules beside this one."""
+
+
+def program(original_name: str) -> Callable[[Program], Program]:
+    """Register what the executable with this original file name does. It returns the exit code."""
+
+    def register(body: Program) -> Program:
+        PROGRAMS[original_name.lower()] = body
+        return body
+
+    return register
+
+
+def launch(world: World, parent: Process, path: str, command_line: str, *, stdin: Sequence[str] = ()) -> Outcome:
+    """Start the program at an absolute path as a child process and run it to its end.
+
+    Raises `Unmodelled` before anything starts where nothing is known of the program, `FileFault`, `NotExecutable` and `ProcessLimit` as
+    `Host.start_process` does.
+    """
+    image = world.host.executable(path)
+    body = PROGRAMS.get(image.original_name.lower())
+    if body is None:
+        raise Unmodelled(f"the program {image.original_name}")
+    if world.depth >= MAX_DEPTH:
+        raise Unmodelled(f"a chain of more than {MAX_DEPTH} programs")
+    world.io.wait(0)
+    process = world.host.start_process(parent=parent, path=path, command_line=command_line, logon=parent.logon, directory=world.directory)
+    inner = World(
+        host=world.host,
+        io=world.io,
+        powershell=world.powershell,
+        environment=world.environment,
+        directory=world.directory,
+        depth=world.depth + 1,
+    )
+    run = Run(world=inner, process=process, arguments=split_arguments(after_program(command_line)), stdin=stdin)
+    try:
+        code = body(run)
+    finally:
+        world.host.end_process(process)
+    return Outcome(output=run.output, errors=run.errors, exit_code=code, process=process)
+
+
+def find_program(host: Host, environment: Mapping[str, str], directory: str, name: str, *, here: bool) -> str | None:
+    """The full path of the program that a name means: as a path, or in PATH with the endings of PATHEXT; `here` first where cmd asks.
+
+    The spelling is the one that Windows shows: the PATH entry's and the file's own.
+    """
+    endings = ["", *(one for one in _variable(environment, "PATHEXT").split(";") if one)]
+    if not ntpath.splitext(name)[1]:
+        endings = endings[1:]
+    if "\\" in name or "/" in name or re.match(r"^[A-Za-z]:", name):
+        places = [(directory, name)]
+    else:
+        places = [(directory, name)] if here else []
+        places += [(place, name) for place in _variable(environment, "Path").split(";") if place]
+    for place, wanted in places:
+        for ending in endings:
+            try:
+                full = absolute(wanted + ending, place)
+                if isinstance(host.files.find(full), File):
+                    actual = host.files.actual(full)
+                    return ntpath.join(ntpath.dirname(full), ntpath.basename(actual))
+            except FileFault:
+                continue
+    return None
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str:
+    low = name.lower()
+    return next((value for key, value in environment.items() if key.lower() == low), "")
+
+
+def after_program(command_line: str) -> str:
+    """A command line without its first token."""
+    text = command_line.lstrip()
+    if text.startswith('"'):
+        end = text.find('"', 1)
+        return text[end + 1 :].lstrip() if end >= 0 else ""
+    head = re.match(r"\S*\s*", text)
+    return text[head.end() :] if head else ""
+
+
+def split_arguments(text: str) -> list[str]:
+    """Arguments as the C runtime splits a command line: blanks, quotes, and backslashes before quotes."""
+    found: list[str] = []
+    current: list[str] = []
+    quoted = started = False
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char == "\\":
+            run = len(text) - at - len(text[at:].lstrip("\\"))
+            at += run
+            if at < len(text) and text[at] == '"':
+                current.append("\\" * (run // 2))
+                if run % 2:
+                    current.append('"')
+                    at += 1
+            else:
+                current.append("\\" * run)
+            started = True
+            continue
+        if char == '"':
+            quoted = not quoted
+            started = True
+        elif char in " \t" and not quoted:
+            if started:
+                found.append("".join(current))
+                current, started = [], False
+        else:
+            current.append(char)
+            started = True
+        at += 1
+    if started:
+        found.append("".join(current))
+    return found
+
+
+def quote_argument(text: str) -> str:
+    """An argument as Windows PowerShell 5.1 puts it into a command line: in quotes where it has a blank, inner quotes left alone."""
+    if re.search(r"\s", text) and not (text.startswith('"') and text.endswith('"') and len(text) > 1):
+        return f'"{text}\\"' if text.endswith("\\") and not text.endswith("\\\\") else f'"{text}"'
+    return text
+
+
+def command_line(path: str, arguments: Sequence[str]) -> str:
+    """The command line that Windows PowerShell 5.1 builds: the full path in quotes, then the arguments; empty ones vanish."""
+    return " ".join([f'"{path}"', *(quote_argument(one) for one in arguments if one)])

@@ -1,0 +1,274 @@
+"""Windows PowerShell: 400, 403, 600, 800 of the classic log; 4103 (module logging) and 4104 (script block logging) of the new one.
+
+Pure. Texts are laid out as recorded, blanks and line ends included: a line of 4103's ContextInfo ends in CRLF right after its value,
+and whoever wants another end there must say so in a rule, not here. It must never know what a command does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from harness.events.windows import Level
+from lab.host.happenings import CommandRun, Engine
+from lab.host.telemetry.journal import Entry, Provider
+
+CLASSIC = Provider(channel="Windows PowerShell", name="PowerShell", guid=None)
+OPERATIONAL = Provider(
+    channel="Microsoft-Windows-PowerShell/Operational",
+    name="Microsoft-Windows-PowerShell",
+    guid="{A0C1853B-5C40-4B15-8766-3CF1C58F985A}",
+)
+
+# Every engine starts these before it is available, in this order.
+PROVIDERS = ("Registry", "Alias", "Environment", "FileSystem", "Function", "Variable")
+
+# A script block of at least LONG_SCRIPT characters is logged in parts (PowerShell's CompiledScriptBlock.cs): an event holds 64 KiB.
+LONG_SCRIPT = 20_000
+
+# What PowerShell puts into one 800 (EventLogLogProvider.cs), in characters; what an ETW event takes (EventProvider), in bytes.
+_DETAIL_PART = 16_000
+_ETW_EVENT = 65_482
+
+_CLASSIC_KEYWORDS = 0x80000000000000
+_SERVER_HOST = "ServerRemoteHost"
+
+
+def provider_started(engine: Engine, provider: str, sequence: int) -> Entry:
+    """600. Providers start before the engine has a version or a runspace to name."""
+    details = _details(engine, (f"ProviderName={provider}", "NewProviderState=Started"), sequence, engine_version="", runspace_id="")
+    return _classic(600, 6, (provider, "Started", details), f'Provider "{provider}" is Started. \r\n\r\nDetails: \r\n{details}')
+
+
+def engine_started(engine: Engine, sequence: int) -> Entry:
+    """400, the engine is available."""
+    return _engine_state(engine, 400, "None", "Available", sequence)
+
+
+def engine_stopped(engine: Engine, sequence: int) -> Entry:
+    """403, the engine stopped."""
+    return _engine_state(engine, 403, "Available", "Stopped", sequence)
+
+
+def pipeline_details(engine: Engine, commands: Sequence[CommandRun], sequence: int) -> tuple[Entry, ...]:
+    """800, the classic log's twin of 4103: in several parts, between lines, where there is much to tell."""
+    first = commands[0]
+    parts = [""]
+    for line in _invocations(commands):
+        if parts[-1] and len(parts[-1]) + len(line) >= _DETAIL_PART:
+            parts.append("")
+        parts[-1] += line
+    entries = []
+    for number, details in enumerate(parts, start=1):
+        context = _indented(
+            (
+                f"DetailSequence={number}",
+                f"DetailTotal={len(parts)}",
+                "",
+                f"SequenceNumber={sequence}",
+                "",
+                f"UserId={_user(engine)}",
+                *_host(engine),
+                f"EngineVersion={engine.version}",
+                f"RunspaceId={engine.runspace_id}",
+                f"PipelineId={first.pipeline_id}",
+                f"ScriptName={first.script_name}",
+                "CommandLine=",
+            )
+        )
+        message = (
+            f"Pipeline execution details for command line: . \r\n\r\nContext Information: \r\n{context} \r\n\r\nDetails: \r\n{details}"
+        )
+        entries.append(_classic(800, 8, ("", context, details), message))
+    return tuple(entries)
+
+
+def commands_run(engine: Engine, commands: Sequence[CommandRun], sequence: int, activity_id: str) -> tuple[Entry, ...]:
+    """4103, one for a pipeline: its context is the first command's, its payload has all of them.
+
+    None where it would not fit into an ETW event: PowerShell does not split it, and the record is lost, as on a real host.
+    """
+    first = commands[0]
+    context = "".join(
+        f"        {name} = {value}\r\n"
+        for name, value in (
+            ("Severity", "Informational"),
+            ("Host Name", engine.host_name),
+            ("Host Version", engine.host_version),
+            ("Host ID", str(engine.host_id)),
+            ("Host Application", host_application(engine.process.command_line)),
+            ("Engine Version", engine.version),
+            ("Runspace ID", str(engine.runspace_id)),
+            ("Pipeline ID", str(first.pipeline_id)),
+            ("Command Name", first.name),
+            ("Command Type", first.kind),
+            ("Script Name", first.script_name),
+            ("Command Path", ""),
+            ("Sequence Number", str(sequence)),
+            ("User", _user(engine)),
+            ("Connected User", _user(engine) if engine.host_name == _SERVER_HOST else ""),
+            ("Shell ID", "Microsoft.PowerShell"),
+        )
+    )
+    payload = "".join(_invocations(commands))
+    if len(f"{context}{payload}".encode("utf-16-le", "surrogatepass")) > _ETW_EVENT:
+        return ()
+    entry = Entry(
+        provider=OPERATIONAL,
+        event_id=4103,
+        version=1,
+        level=Level.INFORMATION,
+        task=106,
+        opcode=20,
+        keywords=0,
+        process_id=engine.process.pid,
+        user_sid=engine.process.logon.account.sid,
+        activity_id=activity_id,
+        data={"ContextInfo": context, "UserData": "", "Payload": payload},
+        message=f"{payload}\r\n\r\nContext:\r\n{context}\r\n\r\nUser Data:\r\n\r\n",
+    )
+    return (entry,)
+
+
+def script_block(engine: Engine, text: str, block_id: UUID, segment: int, activity_id: str) -> tuple[Entry, ...]:
+    """4104 for a script block that was compiled, in parts of `segment` characters where it is long."""
+    parts = [text]
+    if len(text) >= LONG_SCRIPT:
+        # PowerShell counts one part more than fit: a text that divides evenly ends in an empty one.
+        parts = [text[start : start + segment] for start in range(0, len(text) + 1, segment)]
+    return tuple(
+        Entry(
+            provider=OPERATIONAL,
+            event_id=4104,
+            version=1,
+            level=Level.VERBOSE,
+            task=2,
+            opcode=15,
+            keywords=0,
+            process_id=engine.process.pid,
+            user_sid=engine.process.logon.account.sid,
+            activity_id=activity_id,
+            data={
+                "MessageNumber": str(number),
+                "MessageTotal": str(len(parts)),
+                "ScriptBlockText": part,
+                "ScriptBlockId": str(block_id),
+                "Path": "",
+            },
+            message=f"Creating Scriptblock text ({number} of {len(parts)}):\r\n{part}\r\n\r\nScriptBlock ID: {block_id}\r\nPath: ",
+        )
+        for number, part in enumerate(parts, start=1)
+    )
+
+
+def host_application(command_line: str) -> str:
+    """The command line as PowerShell reports it: split into arguments and joined by blanks, so that quotes are lost.
+
+    Splits as CommandLineToArgvW does: 2n backslashes before a quote stand for n, one more makes the quote a character.
+    """
+    arguments: list[str] = []
+    current: list[str] = []
+    quoted = started = False
+    backslashes = 0
+    for char in command_line:
+        if char == "\\":
+            backslashes += 1
+            continue
+        if char == '"':
+            current.append("\\" * (backslashes // 2))
+            if backslashes % 2:
+                current.append('"')
+            else:
+                quoted = not quoted
+            started = True
+        else:
+            current.append("\\" * backslashes)
+            started = started or backslashes > 0
+            if char in " \t" and not quoted:
+                if started:
+                    arguments.append("".join(current))
+                current, started = [], False
+            else:
+                current.append(char)
+                started = True
+        backslashes = 0
+    if started or backslashes:
+        arguments.append("".join(current) + "\\" * backslashes)
+    return " ".join(arguments)
+
+
+def _engine_state(engine: Engine, event_id: int, old: str, new: str, sequence: int) -> Entry:
+    details = _details(
+        engine,
+        (f"NewEngineState={new}", f"PreviousEngineState={old}"),
+        sequence,
+        engine_version=engine.version,
+        runspace_id=str(engine.runspace_id),
+    )
+    message = f"Engine state is changed from {old} to {new}. \r\n\r\nDetails: \r\n{details}"
+    return _classic(event_id, 4, (new, old, details), message)
+
+
+def _classic(event_id: int, task: int, strings: tuple[str, ...], message: str) -> Entry:
+    return Entry(
+        provider=CLASSIC,
+        event_id=event_id,
+        version=0,
+        level=Level.INFORMATION,
+        task=task,
+        opcode=0,
+        keywords=_CLASSIC_KEYWORDS,
+        process_id=0,
+        strings=strings,
+        message=message,
+    )
+
+
+def _details(engine: Engine, head: Sequence[str], sequence: int, *, engine_version: str, runspace_id: str) -> str:
+    return _indented(
+        (
+            *head,
+            "",
+            f"SequenceNumber={sequence}",
+            "",
+            *_host(engine),
+            f"EngineVersion={engine_version}",
+            f"RunspaceId={runspace_id}",
+            "PipelineId=",
+            "CommandName=",
+            "CommandType=",
+            "ScriptName=",
+            "CommandPath=",
+            "CommandLine=",
+        )
+    )
+
+
+def _host(engine: Engine) -> tuple[str, ...]:
+    return (
+        f"HostName={engine.host_name}",
+        f"HostVersion={engine.host_version}",
+        f"HostId={engine.host_id}",
+        f"HostApplication={host_application(engine.process.command_line)}",
+    )
+
+
+def _indented(lines: Sequence[str]) -> str:
+    return "\r\n".join(f"\t{line}" if line else "" for line in lines)
+
+
+def _invocations(commands: Sequence[CommandRun]) -> tuple[str, ...]:
+    # All commands of a pipeline are begun before an object flows: bindings of pipeline input come after every invocation.
+    begun: list[str] = []
+    flowed: list[str] = []
+    for command in commands:
+        begun.append(f'CommandInvocation({command.name}): "{command.name}"\r\n')
+        for binding in command.bindings:
+            line = f'ParameterBinding({command.name}): name="{binding.name}"; value="{binding.value}"\r\n'
+            (flowed if binding.name == "InputObject" else begun).append(line)
+    return (*begun, *flowed)
+
+
+def _user(engine: Engine) -> str:
+    account = engine.process.logon.account
+    return f"{account.domain}\\{account.name}"

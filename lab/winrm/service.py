@@ -1,0 +1,225 @@
+"""The WinRM service: which shells there are, and what each request does to them. No sockets, no HTTP, no encryption."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from lab.machine import Account, Logon
+from lab.winrm import wsman
+from lab.winrm.outbox import Aborted
+from lab.winrm.shell import Shell
+
+_CLOSE_PATIENCE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointCounts:
+    """What an endpoint has seen so far. `scripts` are the texts of the pipelines handed to the machine, in that order."""
+
+    connections: int
+    logons: int
+    refused_logons: int
+    shells_opened: int
+    shells_open: int
+    pipelines: int
+    scripts: tuple[str, ...]
+
+
+class Tally:
+    """Counts of one endpoint. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connections = 0
+        self._logons = 0
+        self._refused_logons = 0
+        self._shells_opened = 0
+        self._shells_closed = 0
+        self._scripts: list[str] = []
+
+    def connected(self) -> None:
+        """A TCP connection was accepted."""
+        with self._lock:
+            self._connections += 1
+
+    def logged_on(self) -> None:
+        """A connection authenticated."""
+        with self._lock:
+            self._logons += 1
+
+    def refused(self) -> None:
+        """An exchange failed."""
+        with self._lock:
+            self._refused_logons += 1
+
+    def shell_opened(self) -> None:
+        """A shell came about."""
+        with self._lock:
+            self._shells_opened += 1
+
+    def shell_closed(self) -> None:
+        """A shell went."""
+        with self._lock:
+            self._shells_closed += 1
+
+    def pipeline_started(self, script: str) -> None:
+        """A pipeline goes to the machine; probes of command metadata are none."""
+        with self._lock:
+            self._scripts.append(script)
+
+    def counts(self) -> EndpointCounts:
+        """The state of things now."""
+        with self._lock:
+            return EndpointCounts(
+                connections=self._connections,
+                logons=self._logons,
+                refused_logons=self._refused_logons,
+                shells_opened=self._shells_opened,
+                shells_open=self._shells_opened - self._shells_closed,
+                pipelines=len(self._scripts),
+                scripts=tuple(self._scripts),
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Who asks: one authenticated connection. `still_there` looks whether it is still open."""
+
+    account: Account
+    logon: Logon
+    ip: str
+    still_there: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An envelope, and whether it bears a fault (HTTP 500)."""
+
+    envelope: bytes
+    is_fault: bool
+
+
+class Service:
+    """The shells of one endpoint. Thread-safe."""
+
+    def __init__(self, *, name: str, idle_timeout: float, tally: Tally) -> None:
+        self._name = name
+        self._idle_timeout = idle_timeout
+        self._tally = tally
+        self._lock = threading.Lock()
+        self._shells: dict[str, tuple[Shell, Account]] = {}
+        self._stopped = False
+
+    def handle(self, envelope: bytes, client: Client) -> Reply:
+        """Do what an envelope asks. Raises `ClientGone` where the client went away while it waited."""
+        try:
+            request = wsman.parse(envelope)
+        except wsman.RequestFault as refusal:
+            return Reply(envelope=wsman.respond_fault(refusal.fault, refusal.message_id, self._name), is_fault=True)
+        try:
+            result = self._perform(request, client)
+        except Aborted:
+            return self._fault(wsman.aborted(), request)
+        except wsman.Fault as fault:
+            return self._fault(fault, request)
+        return Reply(envelope=wsman.respond(request, result), is_fault=False)
+
+    def _fault(self, fault: wsman.Fault, request: wsman.Request) -> Reply:
+        return Reply(envelope=wsman.respond_fault(fault, request.header.message_id, self._name), is_fault=True)
+
+    def _perform(self, request: wsman.Request, client: Client) -> wsman.Result:
+        if isinstance(request.operation, wsman.Create):
+            return self._create(request.operation, request.header, client)
+        shell = self._find(request.header.shell_id, client.account)
+        shell.begin_request()
+        try:
+            return self._ask(shell, request, client)
+        except wsman.Broken:
+            self._close(shell)
+            raise
+        finally:
+            shell.end_request()
+
+    def _ask(self, shell: Shell, request: wsman.Request, client: Client) -> wsman.Result:
+        header = request.header
+        match request.operation:
+            case wsman.Command(command_id=command_id, fragment=fragment):
+                shell.command(command_id, fragment)
+                return wsman.Started(command_id=command_id)
+            case wsman.Send(command_id=command_id, data=data):
+                shell.send(command_id, data)
+            case wsman.Receive(command_id=command_id):
+                taken, done = shell.receive(command_id, header.stream_budget, header.operation_timeout, client.still_there)
+                return wsman.Received(command_id=command_id, data=taken, done=done)
+            case wsman.Signal(command_id=command_id, code=code):
+                shell.signal(command_id, code, header.operation_timeout)
+            case wsman.Delete():
+                self._close(shell)
+                shell.wait_closed(min(header.operation_timeout, _CLOSE_PATIENCE))
+        return wsman.Done()
+
+    def _create(self, create: wsman.Create, header: wsman.Header, client: Client) -> wsman.Result:
+        idle_timeout = min(create.idle_timeout or self._idle_timeout, self._idle_timeout)
+        with self._lock:
+            if create.shell_id in self._shells:
+                raise wsman.already_exists(create.shell_id)
+        shell = Shell(
+            shell_id=create.shell_id,
+            creation=create.creation,
+            budget=header.stream_budget,
+            idle_timeout=idle_timeout,
+            open_runspace=client.logon.open_runspace,
+            ledger=self._tally,
+        )
+        self._tally.shell_opened()
+        with self._lock:
+            refused = self._stopped or create.shell_id in self._shells
+            if not refused:
+                self._shells[create.shell_id] = (shell, client.account)
+        if refused:  # another request took the id, or the service its leave, while this shell came about
+            shell.close()
+            self._tally.shell_closed()
+            raise wsman.already_exists(create.shell_id)
+        return wsman.Created(
+            shell_id=create.shell_id,
+            owner=f"{client.account.domain}\\{client.account.name}",
+            client_ip=client.ip,
+            idle_timeout=idle_timeout,
+            input_streams=create.input_streams,
+            output_streams=create.output_streams,
+        )
+
+    def _find(self, shell_id: str, account: Account) -> Shell:
+        with self._lock:
+            shell, owner = self._shells.get(shell_id, (None, None))
+        if shell is None or owner != account:  # a stranger's shell is none of one's business
+            raise wsman.shell_not_found(shell_id)
+        return shell
+
+    def _close(self, shell: Shell) -> None:
+        with self._lock:
+            if self._shells.pop(shell.shell_id, None) is None:
+                return
+        shell.close()
+        self._tally.shell_closed()
+
+    def reap(self) -> None:
+        """Close the shells that no client has asked for anything during their idle time."""
+        with self._lock:
+            shells = [shell for shell, _ in self._shells.values()]
+        for shell in shells:
+            if shell.idle_for() >= shell.idle_timeout:
+                self._close(shell)
+
+    def stop(self) -> None:
+        """Close all shells and take no more; waits for their runspaces' end."""
+        with self._lock:
+            self._stopped = True
+            shells = [shell for shell, _ in self._shells.values()]
+        for shell in shells:
+            self._close(shell)
+        for shell in shells:
+            shell.wait_closed(_CLOSE_PATIENCE)

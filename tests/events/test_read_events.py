@@ -1,0 +1,155 @@
+"""Recordings from files: forms and archives told by content, streamed, and errors with path and line."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.events import winlogbeat
+from harness.events.read import read_event, read_events
+from tests.events.event_builders import engine_available, process_created
+from tests.events.test_nxlog import NXLOG
+
+LINES = [json.dumps(winlogbeat.render(process_created())), "", json.dumps(NXLOG), json.dumps(winlogbeat.render(engine_available()))]
+TEXT = "\r\n".join(LINES).encode()
+
+
+def plain(path: Path, text: bytes) -> str:
+    path.write_bytes(text)
+    return path.name
+
+
+def zipped(path: Path, text: bytes) -> str:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("inner")
+        archive.writestr("inner/a.json", text)
+    return f"{path.name}/inner/a.json"
+
+
+def tarred(path: Path, text: bytes) -> str:
+    with tarfile.open(path, "w:gz") as archive:
+        entry = tarfile.TarInfo("a.json")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+    return f"{path.name}/a.json"
+
+
+Pack = Callable[[Path, bytes], str]
+PACKED = pytest.mark.parametrize("pack", [plain, zipped, tarred])
+
+
+@PACKED
+def test_both_forms_in_one_file_whatever_it_is_called(pack: Pack, tmp_path: Path) -> None:
+    name = pack(tmp_path / "recording.bin", TEXT)
+    events = list(read_events(tmp_path / "recording.bin"))
+    assert [(event.id, event.event_id, event.host) for event in events] == [
+        (f"{name}:1", 4688, "ws1"),
+        (f"{name}:3", 4688, "workstation6"),
+        (f"{name}:4", 400, "ws1"),
+    ]
+
+
+@PACKED
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        (b"{", "not an event"),
+        (b"[]", "one JSON object"),
+        (b"{}", "neither winlogbeat's form"),
+        (b'{"EventID": 1}', "Channel is missing"),
+        (b'{"winlog": 1}', "winlog is missing"),
+        (b"\xff\xfe", "not an event"),
+        (b"[" * 100_000, "not an event"),
+    ],
+)
+def test_a_broken_line_is_named_after_the_events_before_it(pack: Pack, broken: bytes, what: str, tmp_path: Path) -> None:
+    name = pack(tmp_path / "r.json", TEXT + b"\n" + broken + b"\n" + TEXT)
+    events = read_events(tmp_path / "r.json")
+    assert len(list(islice(events, 3))) == 3
+    with pytest.raises(UsageError) as raised:
+        next(events)
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.line) == (str(tmp_path / name), 5)
+    assert what in problem.what
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        next(read_events(tmp_path / "absent.json"))
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        next(read_events(tmp_path))
+
+
+def test_a_damaged_archive(tmp_path: Path) -> None:
+    path = tmp_path / "r.zip"
+    zipped(path, TEXT)
+    bytes_ = bytearray(path.read_bytes())
+    bytes_[100:140] = bytes(40)
+    path.write_bytes(bytes_)
+    with pytest.raises(UsageError, match="cannot be read"):
+        list(read_events(path))
+
+
+def test_an_empty_file_holds_no_event(tmp_path: Path) -> None:
+    plain(tmp_path / "r.json", b"")
+    assert list(read_events(tmp_path / "r.json")) == []
+
+
+def test_one_document() -> None:
+    assert read_event(NXLOG, "a").host == "workstation6"
+
+
+OTRF = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "otrf"
+recorded = pytest.mark.skipif(not OTRF.is_dir(), reason=f"the recordings are not there: {OTRF}")
+
+COUNTS = [
+    ("empire_psremoting_stager.zip", 2744),
+    ("covenant_psremoting_command.zip", 4284),
+    ("covenant_persistwmi.tar.gz", 1001),
+    ("cmd_bitsadmin_download_psh_script.zip", 424),
+]
+
+
+@recorded
+@pytest.mark.parametrize(("name", "count"), COUNTS)
+def test_every_event_of_a_recording(name: str, count: int) -> None:
+    events = list(read_events(OTRF / name))
+    assert len(events) == count
+    assert len({event.id for event in events}) == count
+    assert all("." not in event.host and event.host == event.host.lower() for event in events)
+
+
+@recorded
+def test_a_recording_has_one_time_line() -> None:
+    """Sysmon tells UTC and the rest local time: read right, they lie within the two minutes that the recording took."""
+    events = list(read_events(OTRF / "empire_psremoting_stager.zip"))
+    times = [event.time for event in events]
+    assert (max(times) - min(times)).total_seconds() < 120
+    assert {event.host for event in events} == {"workstation5", "workstation6", "mordordc"}
+
+
+@recorded
+def test_sysmons_own_event_types_come_through() -> None:
+    events = read_events(OTRF / "covenant_psremoting_command.zip")
+    kinds = Counter(event.flat["eventtype"] for event in events if "eventtype" in event.flat)
+    assert kinds["SetValue"] == 296
+    assert not {"INFO", "AUDIT_SUCCESS"} & set(kinds)
+
+
+@recorded
+def test_the_remote_engine_of_a_recording_bears_its_text_as_data() -> None:
+    events = [event for event in read_events(OTRF / "empire_psremoting_stager.zip") if event.event_id == 400]
+    remote = [event for event in events if "HostName=ServerRemoteHost" in str(event.flat["data"])]
+    assert [(event.host, event.flat["message"] == event.flat["data"]) for event in remote] == [("workstation6", True)]

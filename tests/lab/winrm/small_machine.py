@@ -1,0 +1,139 @@
+"""A small machine behind an endpoint: it does what a table of scripts says and remembers every call in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pypsrp.wsman import WSMan
+
+from lab.machine import Account, CommandMetadata, ErrorRecord, Logon, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped, Runspace
+from lab.winrm import Endpoint, EndpointAccount
+
+PASSWORD = "Pa55:wörd"
+PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1-2-3-1105")
+
+Script = Callable[[PipelineRequest, PipelineIO], ErrorRecord | None]
+
+
+class SmallMachine:
+    """`scripts` maps the text of a pipeline's first command to what it does; anything else is CommandNotFound."""
+
+    def __init__(self, scripts: dict[str, Script] | None = None) -> None:
+        self.scripts = scripts or {}
+        self.calls: list[str] = []
+        self.requests: list[PipelineRequest] = []
+        self.at_once = 0
+        self._running = 0
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+
+    def note(self, call: str) -> None:
+        with self._changed:
+            self.calls.append(call)
+            self._changed.notify_all()
+
+    def await_call(self, call: str, count: int = 1, timeout: float = 10.0) -> None:
+        """Wait until a call has been made `count` times; fails after `timeout` seconds."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.calls.count(call) >= count, timeout), self.calls
+
+    def connected(self, peer: Peer) -> None:
+        self.note(f"connected {peer.ip}")
+
+    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+        self.note(f"log_on {account.domain}\\{account.name} {package}")
+        return SmallLogon(self)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with self._lock:
+            self._running += 1
+            self.at_once = max(self.at_once, self._running)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+
+class SmallLogon:
+    def __init__(self, machine: SmallMachine) -> None:
+        self._machine = machine
+
+    def open_runspace(self) -> Runspace:
+        self._machine.note("open_runspace")
+        return SmallRunspace(self._machine)
+
+    def log_off(self) -> None:
+        self._machine.note("log_off")
+
+
+class SmallRunspace:
+    def __init__(self, machine: SmallMachine) -> None:
+        self._machine = machine
+        self._busy = threading.Lock()
+
+    def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
+        assert self._busy.acquire(blocking=False), "two pipelines of one runspace at a time"
+        try:
+            with self._machine.running():
+                text = request.commands[0].text
+                self._machine.requests.append(request)
+                self._machine.note(f"run {text}")
+                script = self._machine.scripts.get(text, _not_found)
+                try:
+                    return script(request, io)
+                except PipelineStopped:
+                    self._machine.note(f"stopped {text}")
+                    raise
+        finally:
+            self._busy.release()
+
+    def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
+        self._machine.note("command_metadata " + ",".join(names))
+        return [CommandMetadata(name=name, command_type=8, namespace="Microsoft.PowerShell.Core", parameters=("Name",)) for name in names]
+
+    def close(self) -> None:
+        assert self._busy.acquire(blocking=False), "closed while a pipeline runs"
+        self._machine.note("close")
+
+
+def _not_found(request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
+    io.error(
+        ErrorRecord(
+            message=f"The term '{request.commands[0].text}' is not recognized.",
+            exception_type="System.Management.Automation.CommandNotFoundException",
+            error_id="CommandNotFoundException",
+            category="ObjectNotFound",
+            target=request.commands[0].text,
+            position="At line:1 char:1",
+        )
+    )
+    return None
+
+
+@contextmanager
+def endpoint(machine: SmallMachine, *, accounts: Sequence[EndpointAccount] | None = None, idle_timeout: float = 60.0) -> Iterator[Endpoint]:
+    """A started endpoint in front of the machine."""
+    served = Endpoint(
+        machine=machine,
+        accounts=[EndpointAccount(account=PURPLE, password=PASSWORD)] if accounts is None else accounts,
+        idle_timeout=idle_timeout,
+    )
+    served.start()
+    try:
+        yield served
+    finally:
+        served.stop()
+
+
+@contextmanager
+def wsman(served: Endpoint, **settings: Any) -> Iterator[WSMan]:
+    """An unmodified pypsrp connection to it."""
+    settings = {"auth": "negotiate", "username": "LAB\\purple", "password": PASSWORD} | settings
+    connection = WSMan("127.0.0.1", port=served.port, ssl=False, **settings)
+    with connection:
+        yield connection

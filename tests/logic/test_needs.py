@@ -1,0 +1,148 @@
+"""What a rule reads, and by what actions it can be exercised: derived from the tree alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, kinds, reads, unexercisable
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand
+from harness.model.tree import And, Node, Not, Op, Or
+from tests.logic.tree_builders import SYSMON, is_, of_kind, rule
+
+SYSMON_LOWER = SYSMON.lower()
+POWERSHELL = "Microsoft-Windows-PowerShell/Operational"
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (of_kind("Security", 5156), {("security", 5156)}),
+        (of_kind("Security", 5156, is_("DestPort", 5985)), {("security", 5156)}),
+        (Or(items=(of_kind("Security", 4688), of_kind(SYSMON, 1))), {("security", 4688), (SYSMON_LOWER, 1)}),
+        (
+            And(items=(Or(items=(is_("Channel", "A"), is_("channel", "B"))), Or(items=(is_("EventID", 1), is_("EVENTID", "2"))))),
+            {("a", 1), ("a", 2), ("b", 1), ("b", 2)},
+        ),
+        (is_("Channel", "System"), {("system", ANY_EVENT_ID)}),
+        (is_("EventID", 7045), {(ANY_CHANNEL, 7045)}),
+        (is_("Image", "x"), {(ANY_CHANNEL, ANY_EVENT_ID)}),
+        (is_(None, "x", Op.CONTAINS), {(ANY_CHANNEL, ANY_EVENT_ID)}),
+        (is_("Channel", "Sec*", Op.LIKE), {(ANY_CHANNEL, ANY_EVENT_ID)}),
+        (Not(item=is_("EventID", 1)), {(ANY_CHANNEL, ANY_EVENT_ID)}),
+        (And(items=(of_kind("Security", 1), Not(item=is_("EventID", 2)))), {("security", 1)}),
+        (And(items=(is_("EventID", 1), is_("EventID", 2))), set()),
+        (And(items=(of_kind("Security", 1), is_("Channel", "System"))), set()),
+        (is_("EventID", "one"), set()),
+        (And(items=(is_("Channel", "A"), Or(items=(is_("EventID", 1), is_("Image", "x"))))), {("a", 1), ("a", ANY_EVENT_ID)}),
+    ],
+)
+def test_kinds(node: Node, expected: set[tuple[str, int]]) -> None:
+    assert kinds(node) == expected
+
+
+def test_reads_takes_wildcards_and_any_case() -> None:
+    assert reads(frozenset([("security", 1)]), "Security", 1)
+    assert not reads(frozenset([("security", 1)]), "Security", 2)
+    assert not reads(frozenset([("security", 1)]), "System", 1)
+    assert reads(frozenset([(ANY_CHANNEL, 1)]), "Security", 1)
+    assert reads(frozenset([("security", ANY_EVENT_ID)]), "SECURITY", 9)
+    assert not reads(frozenset(), "Security", 1)
+
+
+CONNECT = Connect()
+CMDLET = EnterPSSession(lines=("Get-Service WinRM",))
+WHOAMI = EnterPSSession(lines=("Get-Service WinRM", "whoami.exe /groups"))
+HOSTNAME = InvokeCommand(script="hostname.exe")
+UNKNOWN = InvokeCommand(script="& C:\\Windows\\Temp\\x.exe")
+
+
+def process(*clauses: tuple[str, str]) -> Node:
+    """A process_creation rule as the loader makes it: Sysmon 1 and Security 4688."""
+    names = {"Image": "NewProcessName", "ParentImage": "ParentProcessName"}
+    sysmon = of_kind(SYSMON, 1, *(is_(name, value, Op.ENDS_WITH) for name, value in clauses))
+    security = of_kind("Security", 4688, *(is_(names.get(name, name), value, Op.ENDS_WITH) for name, value in clauses))
+    return Or(items=(sysmon, security))
+
+
+def either(one: Node, other: Node) -> Node:
+    return Or(items=(one, other))
+
+
+CHILD_OF_HOST = process(("ParentImage", "\\wsmprovhost.exe"), ("Image", "\\whoami.exe"))
+HOST_ITSELF = process(("Image", "\\wsmprovhost.exe"))
+HOST_MISSPELT = process(("Image", "\\wsmprovhots.exe"))
+PARENT_MISSPELT = process(("ParentImage", "\\wsmprovhots.exe"))
+PARENT_ELSEWHERE = process(("ParentImage", "\\winword.exe"))
+IMAGE_ONLY = process(("Image", "\\whoami.exe"))
+SHELL_CHILD = process(("ParentImage", "\\winrshost.exe"))
+SOURCE = of_kind(SYSMON, 3, is_("DestinationPort", 5985), is_("Initiated", "true"), Not(item=is_("User", "NETWORK SERVICE", Op.CONTAINS)))
+ACCEPTED = of_kind("Security", 5156, is_("DestPort", 5985), is_("LayerRTID", 44))
+WRONG_PORT = of_kind("Security", 5156, is_("DestPort", 1234), is_("LayerRTID", 44))
+OUTBOUND = of_kind("Security", 5156, is_("LayerRTID", 48))
+MODULE = of_kind(POWERSHELL, 4103, is_("ContextInfo", "x", Op.CONTAINS))
+ENGINE = of_kind("Windows PowerShell", 400, is_("Data", "x", Op.CONTAINS))
+IMAGE_LOADED = of_kind(SYSMON, 7, is_("Image", "\\wsmprovhost.exe", Op.ENDS_WITH))
+ANYWHERE = is_(None, "mimikatz", Op.CONTAINS)
+
+
+@pytest.mark.parametrize(
+    ("node", "action", "need"),
+    [
+        (CHILD_OF_HOST, CONNECT, "child process"),
+        (CHILD_OF_HOST, CMDLET, "child process"),
+        (CHILD_OF_HOST, WHOAMI, None),
+        (CHILD_OF_HOST, HOSTNAME, None),  # the program is a value: not considered
+        (CHILD_OF_HOST, UNKNOWN, None),
+        (IMAGE_ONLY, CMDLET, "child process"),
+        (IMAGE_ONLY, HOSTNAME, None),
+        (HOST_ITSELF, CONNECT, None),
+        (HOST_ITSELF, CMDLET, None),
+        (either(HOST_ITSELF, CHILD_OF_HOST), CONNECT, None),
+        (HOST_MISSPELT, CMDLET, None),
+        (PARENT_MISSPELT, CMDLET, None),
+        (PARENT_MISSPELT, WHOAMI, None),
+        (PARENT_ELSEWHERE, WHOAMI, None),
+        (SHELL_CHILD, WHOAMI, "remote shell"),
+        (SHELL_CHILD, UNKNOWN, None),
+        (SOURCE, CONNECT, "source side"),
+        (SOURCE, CMDLET, "source side"),
+        (SOURCE, WHOAMI, "source side"),
+        (SOURCE, UNKNOWN, None),
+        (OUTBOUND, CMDLET, "source side"),
+        (ACCEPTED, CONNECT, None),
+        (ACCEPTED, CMDLET, None),
+        (WRONG_PORT, CMDLET, None),
+        (MODULE, CONNECT, "kind of event"),
+        (MODULE, CMDLET, None),
+        (ENGINE, CONNECT, None),
+        (IMAGE_LOADED, CONNECT, None),  # of a kind that is in no situation: in doubt
+        (ANYWHERE, CONNECT, None),
+        (Not(item=CHILD_OF_HOST), CONNECT, None),
+    ],
+)
+def test_exercisable_from_a_driver_that_is_not_windows(node: Node, action: Action, need: str | None) -> None:
+    found = unexercisable(rule(node), action, driver_is_windows=False)
+    assert (found and found.need) == need
+
+
+@pytest.mark.parametrize("action", [CONNECT, CMDLET, WHOAMI])
+def test_a_windows_driver_has_the_source_side(action: Action) -> None:
+    assert unexercisable(rule(SOURCE), action, driver_is_windows=True) is None
+    assert unexercisable(rule(SHELL_CHILD), action, driver_is_windows=True) is not None
+
+
+def test_the_remedy_exercises_what_was_missing() -> None:
+    found = unexercisable(rule(CHILD_OF_HOST), CMDLET, driver_is_windows=False)
+    assert found is not None
+    assert unexercisable(rule(CHILD_OF_HOST), InvokeCommand(script=found.remedy), driver_is_windows=False) is None
+    found = unexercisable(rule(MODULE), CONNECT, driver_is_windows=False)
+    assert found is not None
+    assert unexercisable(rule(MODULE), InvokeCommand(script=found.remedy), driver_is_windows=False) is None
+
+
+def test_a_rule_that_reads_two_situations_needs_one_of_them() -> None:
+    assert unexercisable(rule(either(SOURCE, ACCEPTED)), CONNECT, driver_is_windows=False) is None
+    found = unexercisable(rule(either(SOURCE, CHILD_OF_HOST)), CMDLET, driver_is_windows=False)
+    assert found is not None
+    assert found.need == "child process"
+    assert unexercisable(rule(either(SOURCE, CHILD_OF_HOST)), WHOAMI, driver_is_windows=False) is None

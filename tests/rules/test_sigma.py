@@ -1,0 +1,446 @@
+"""Sigma to the tree: every modifier, both variants of a process, and every way in which a rule can be wrong."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.logic.match import matcher
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, kinds
+from harness.model.facts import FlatValue
+from harness.model.intent import Rule, Severity
+from harness.model.tree import And, Node, Not, Op, Or
+from harness.model.tree import Test as Clause
+from harness.rules.sigma import SigmaRules
+from tests.rules.sigma_data import event, needs_data, regressions, upstream_rules
+
+HEAD = """title: A rule
+id: 6f0f1d1c-6a1e-4e6a-8d0c-000000000001
+"""
+
+
+SOURCE = "logsource: {product: windows, service: security}\n"
+
+
+def parse(text: str) -> Rule:
+    (rule,) = SigmaRules().parse(text, "a.yml")
+    return rule
+
+
+def security(selection: str, condition: str = "selection") -> Rule:
+    """A rule about Security events with this body of `selection`, indented by eight."""
+    return parse(f"{HEAD}{SOURCE}detection:\n    selection:\n{selection}\n    condition: {condition}\n")
+
+
+def fires(rule: Rule, **flat: FlatValue) -> bool:
+    return matcher(rule.logic)(event(flat))
+
+
+def leaves(node: Node) -> list[Clause]:
+    match node:
+        case Clause():
+            return [node]
+        case Not(item=item):
+            return leaves(item)
+        case And(items=items) | Or(items=items):
+            return [leaf for item in items for leaf in leaves(item)]
+
+
+def labels(node: Node) -> list[str]:
+    match node:
+        case Clause():
+            return []
+        case Not(item=item):
+            return labels(item)
+        case And(items=items, label=label) | Or(items=items, label=label):
+            return [label] * bool(label) + [inner for item in items for inner in labels(item)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "matching", "failing"),
+    [
+        ("F: abc", ["abc", "ABC"], ["abcd", None]),
+        ("F: 5985", [5985, "5985"], [5986, "x"]),
+        ("F: true", [True, "True"], [False, "1"]),
+        ("F: null", [None], ["", "x"]),
+        ("F: []", [None], ["x"]),
+        ("F: ''", [""], ["x", None]),
+        ("F: '*'", ["", "x"], [None]),
+        ("F: 'a*c'", ["ac", "aXXc"], ["acd"]),
+        ("F: 'a?c'", ["abc"], ["ac"]),
+        (r"F: 'a\*c'", ["a*c"], ["abc"]),
+        (r"F: 'C:\\\\x\*'", [r"C:\\x*"], [r"C:\\xy"]),
+        (r"F: 'C:\Windows\x'", [r"c:\windows\X"], []),
+        ("F: [a, b]", ["a", "B"], ["c"]),
+        ("F|contains: b", ["abc"], ["ac"]),
+        ("F|contains|all: [a, c]", ["abc"], ["ab"]),
+        ("F|startswith: a", ["abc"], ["ba"]),
+        (r"F|endswith: '\x.exe'", [r"C:\X.EXE"], ["x.exe"]),
+        ("F|contains: 'a*c'", ["xabcx"], ["xabx"]),
+        ("F|re: '^a.c$'", ["abc"], ["ABC", "xabc"]),
+        ("F|re|i: '^a.c$'", ["ABC"], ["xabc"]),
+        ("F|re|i|m|s: '^b.c$'", ["a\nB\nC"], ["b.d"]),
+        ("F|re: 'b$'", ["ab"], ["b\nc"]),
+        ("F|re|m: 'b$'", ["b\nc"], ["ba"]),
+        ("F|re|contains: 'b'", ["abc"], ["ac"]),
+        ("F|cased: Abc", ["Abc"], ["abc"]),
+        ("F|contains|cased: B", ["aBc"], ["abc"]),
+        ("F|cidr: 10.0.0.0/8", ["10.9.9.9"], ["11.0.0.1", "-"]),
+        ("F|cidr: [10.0.0.0/8, 'fe80::/10']", ["10.9.9.9", "fe80::1"], ["11.0.0.1"]),
+        ("F|lt: 5", [4, "4"], [5, "x"]),
+        ("F|lte: 5", [5], [6]),
+        ("F|gt: 5", [6], [5]),
+        ("F|gte: 5", ["5"], [4]),
+        ("F|exists: true", ["x"], [None]),
+        ("F|exists: false", [None], ["x"]),
+        ("F|neq: a", ["b", None], ["a", "A"]),
+        ("F|contains|neq: [a, b]", ["c"], ["xax", "xbx"]),
+        ("F|windash|contains: ' -x'", ["a -x", "a /x", "a –x"], ["a x"]),
+        ("F|contains|windash|all: [' -x', ' -y']", ["a -x /y"], ["a -x"]),
+        ("F|base64: abc", [base64.b64encode(b"abc").decode()], ["abc"]),
+        ("F|base64offset|contains: whoami", [base64.b64encode(b"." * n + b"whoami").decode() for n in range(3)], ["whoami"]),
+        ("F|wide|base64offset|contains: whoami", [base64.b64encode("whoami".encode("utf-16le")).decode()], ["whoami"]),
+        ("F|utf16be|contains: ab", ["\0a\0b"], ["ab"]),
+        ("'F ': abc", ["abc"], ["x"]),
+    ],
+)
+def test_modifiers(selection: str, matching: list[FlatValue], failing: list[FlatValue]) -> None:
+    rule = security("        " + selection)
+    assert [value for value in matching if not fires(rule, f=value)] == []
+    assert [value for value in failing if fires(rule, f=value)] == []
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "op"), [("", Op.EQUALS), ("|startswith", Op.STARTS_WITH), ("|endswith", Op.ENDS_WITH), ("|contains", Op.CONTAINS)]
+)
+def test_a_field_against_another(modifiers: str, op: Op) -> None:
+    rule = security(f"        F|fieldref{modifiers}: G")
+    assert leaves(rule.logic)[-1].op is op
+    assert fires(rule, f="abc", g="ABC")
+    assert not fires(rule, f="abc", g="abcd")
+
+
+def test_plain_values_use_the_simplest_operation() -> None:
+    rule = security("        F|contains: [a, 'b*c']\n        G: 'x*'")
+    assert [leaf.op for leaf in leaves(rule.logic)] == [Op.EQUALS, Op.CONTAINS, Op.LIKE, Op.STARTS_WITH]
+
+
+def test_a_field_with_a_blank_in_its_name() -> None:
+    assert fires(security("        'Threat Name': x"), **{"threat name": "X"})
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=12))
+def test_an_escaped_text_matches_itself_alone(text: str) -> None:
+    escaped = "".join(f"\\{c}" if c in "*?\\" else c for c in text)
+    rule = security("        F: " + yaml.safe_dump(escaped, default_style='"', allow_unicode=True, width=10_000).strip())
+    assert fires(rule, f=text)
+    assert not fires(rule, f=text + "x")
+
+
+def test_keywords_are_looked_for_in_every_value() -> None:
+    rule = security("        - mimi*tz\n        - 4242")
+    assert fires(rule, any="a MIMIkatz b")
+    assert fires(rule, number="x4242y")
+    assert not fires(rule, any="nothing")
+    every = security("        '|all': [one, two]")
+    assert fires(every, a="ONE", b="two")
+    assert not fires(every, a="one")
+
+
+def test_lists_of_mappings_are_alternatives() -> None:
+    rule = security("        - A: 1\n          B: 2\n        - C: 3")
+    assert fires(rule, c=3)
+    assert fires(rule, a=1, b=2)
+    assert not fires(rule, a=1)
+
+
+TWO = "        A: 1\n    filter_main_x:\n        B: 2\n    filter_main_y:\n        C: 3"
+
+
+def test_conditions_keep_the_names_of_their_selections() -> None:
+    rule = security(TWO, "selection and not 1 of filter_main_*")
+    assert labels(rule.logic) == ["security", "selection", "1 of filter_main_*", "filter_main_x", "filter_main_y"]
+    assert fires(rule, a=1)
+    assert not fires(rule, a=1, b=2)
+    assert not fires(rule, a=1, c=3)
+
+
+@pytest.mark.parametrize(
+    ("condition", "flat", "expected"),
+    [
+        ("all of filter_main_*", {"b": 2, "c": 3}, True),
+        ("all of filter_main_*", {"b": 2}, False),
+        ("any of filter_main_*", {"b": 2}, True),
+        ("1 of them", {"c": 3}, True),
+        ("all of them", {"a": 1, "b": 2}, False),
+        ("selection or filter_main_x and filter_main_y", {"a": 1}, True),
+        ("(selection or filter_main_x) and filter_main_y", {"a": 1}, False),
+        ("not (selection or filter_main_x)", {"c": 3}, True),
+        ("not selection and not filter_main_x", {"b": 2}, False),
+        ("[selection, filter_main_x]", {"b": 2}, True),
+        ("[selection, filter_main_x]", {"c": 3}, False),
+    ],
+)
+def test_conditions(condition: str, flat: dict[str, FlatValue], expected: bool) -> None:
+    assert fires(security(TWO, condition), **flat) is expected
+
+
+def sourced(logsource: str, selection: str = "A: 1") -> Rule:
+    return parse(
+        f"{HEAD}logsource: {{product: windows, {logsource}}}\ndetection:\n    selection:\n        {selection}\n    condition: selection\n"
+    )
+
+
+POWERSHELL = ("microsoft-windows-powershell/operational", "powershellcore/operational")
+
+
+@pytest.mark.parametrize(
+    ("logsource", "expected"),
+    [
+        ("service: security", {("security", ANY_EVENT_ID)}),
+        ("category: process_creation", {("microsoft-windows-sysmon/operational", 1), ("security", 4688)}),
+        ("category: network_connection", {("microsoft-windows-sysmon/operational", 3)}),
+        ("category: registry_event", {("microsoft-windows-sysmon/operational", number) for number in (12, 13, 14)}),
+        ("category: ps_classic_start", {("windows powershell", 400)}),
+        ("category: ps_module", {(channel, 4103) for channel in POWERSHELL}),
+        ("category: ps_script", {(channel, 4104) for channel in POWERSHELL}),
+        ("service: smbserver-connectivity", {("microsoft-windows-smbserver/connectivity", ANY_EVENT_ID)}),
+    ],
+)
+def test_log_sources_become_kinds(logsource: str, expected: set[tuple[str, int]]) -> None:
+    assert kinds(sourced(logsource).logic) == expected
+
+
+def test_a_rule_about_windows_at_large_reads_every_kind() -> None:
+    rule = parse(f"{HEAD}logsource: {{product: windows}}\ndetection: {{selection: [mimikatz], condition: selection}}\n")
+    assert kinds(rule.logic) == {(ANY_CHANNEL, ANY_EVENT_ID)}
+
+
+def test_the_channel_is_compared_without_regard_to_case() -> None:
+    matches = matcher(sourced("service: security").logic)
+    assert matches(event({"a": 1}, channel="security"))
+    assert matches(event({"a": 1}, channel="Security"))
+    assert not matches(event({"a": 1}, channel="System"))
+
+
+@pytest.mark.parametrize(
+    ("selection", "sysmon", "audit"),
+    [
+        ("Image: a", {"image": "a"}, {"newprocessname": "a"}),
+        ("ParentImage: a", {"parentimage": "a"}, {"parentprocessname": "a"}),
+        ("CommandLine: a", {"commandline": "a"}, {"commandline": "a"}),
+        ("LogonId: a", {"logonid": "a"}, {"subjectlogonid": "a"}),
+        ("User: a", {"user": "a"}, {"subjectusername": "a"}),
+        ("User: a", {"user": "a"}, {"targetusername": "a"}),
+        ("IntegrityLevel: [High, S-1-16-12288]", {"integritylevel": "High"}, {"mandatorylabel": "S-1-16-12288"}),
+    ],
+)
+def test_a_process_is_read_in_both_logs(selection: str, sysmon: dict[str, FlatValue], audit: dict[str, FlatValue]) -> None:
+    rule = sourced("category: process_creation", selection)
+    assert labels(rule.logic) == ["Sysmon 1", "selection", "Security 4688", "selection"]
+    matches = matcher(rule.logic)
+    assert matches(event(sysmon, channel="Microsoft-Windows-Sysmon/Operational", event_id=1))
+    assert matches(event(audit, channel="Security", event_id=4688))
+    assert not matches(event(sysmon, channel="Microsoft-Windows-Sysmon/Operational", event_id=5))
+    assert not matches(event(audit, channel="Security", event_id=4689))
+
+
+def test_what_a_rule_says_of_itself() -> None:
+    text = f"{HEAD}level: high\ntags: [attack.t1021.006, attack.execution, attack.T1059, attack.g0016, cve.2020-1]\n" + (
+        "logsource: {product: windows, service: security}\ndetection: {selection: {A: 1}, condition: selection}\n"
+    )
+    rule = parse(text)
+    assert (rule.id, rule.title, rule.source, rule.language) == ("6f0f1d1c-6a1e-4e6a-8d0c-000000000001", "A rule", "a.yml", "sigma")
+    assert (rule.severity, rule.techniques, rule.definition) == (Severity.HIGH, ("T1021.006", "T1059"), text)
+
+
+def test_a_rule_without_a_level_is_medium() -> None:
+    assert security("        A: 1").severity is Severity.MEDIUM
+
+
+# --- what is wrong --------------------------------------------------------------------------------------------------------
+
+DETECTION = "detection: {selection: {A: 1}, condition: selection}\n"
+
+
+def detection(body: str) -> str:
+    return f"{HEAD}{SOURCE}detection:\n{body}"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "what"),
+    [
+        ("", "", "is empty"),
+        ("# nothing\n", "", "is empty"),
+        ("just a text\n", ":1:1", "is not a mapping"),
+        ("a: [1\nb: 2\n", ":2:", "is not YAML"),
+        ("a: \x01\n", "", "is not YAML"),
+        (f"{HEAD}{SOURCE}{DETECTION}---\n{HEAD}", ":6:1", "several documents"),
+        (f"{HEAD}{HEAD}", ":3:1", "'title' stands twice"),
+        (f"title: A\n{SOURCE}{DETECTION}", ":1:1", "has no id"),
+        (f"title: A\nid: 5\n{SOURCE}{DETECTION}", ":2:1", "has no id"),
+        (f"title: A\nid: five\n{SOURCE}{DETECTION}", ":2:1", "'five' is no UUID"),
+        (f"id: 6f0f1d1c-6a1e-4e6a-8d0c-000000000001\n{SOURCE}{DETECTION}", ":1:1", "has no title"),
+        (f"{HEAD}{DETECTION}", ":1:1", "has no log source"),
+        (f"{HEAD}logsource: security\n{DETECTION}", ":3:1", "has no log source"),
+        (f"{HEAD}logsource: {{product: linux}}\n{DETECTION}", ":3:13", "only Windows events"),
+        (f"{HEAD}logsource: {{product: windows, category: file_access}}\n{DETECTION}", ":3:1", "'file_access' is of no event log"),
+        (f"{HEAD}logsource: {{product: windows, category: [1]}}\n{DETECTION}", ":3:1", "category must be string"),
+        (f"{HEAD}{SOURCE}", ":1:1", "has no detection"),
+        (f"{HEAD}{SOURCE}detection: [1]\n", ":4:1", "has no detection"),
+        (f"{HEAD}{SOURCE}detection: {{selection: {{A: 1}}}}\n", ":4:1", "has no condition"),
+        (f"{HEAD}{SOURCE}detection: {{condition: selection}}\n", ":4:1", "has no selection"),
+        (f"{HEAD}{SOURCE}detection: {{selection: {{A: 1}}, condition: 5}}\n", ":4:32", "has no condition"),
+        (f"{HEAD}{SOURCE}detection: {{selection: {{}}, condition: selection}}\n", ":4:", "'selection' is empty"),
+        (f"{HEAD}{SOURCE}{DETECTION}level: grave\n", ":5:1", "grave"),
+        (f"{HEAD}{SOURCE}{DETECTION}tags: [nothing]\n", ":5:1", "namespace"),
+        (f"{HEAD}{SOURCE}{DETECTION}date: 2020-13-45\n", "", "cannot read"),
+        (f"{HEAD}{SOURCE}{DETECTION}x: &a [*a]\n", ":5:", "aliases"),
+        (f"{HEAD}correlation: {{type: event_count}}\n", ":3:1", "correlation is not evaluable"),
+        (f"{HEAD}{SOURCE}filter: {{rules: any}}\n", ":4:1", "filter is not evaluable"),
+        (detection("  selection:\n    A: 1\n    B|nonsense: 2\n  condition: selection\n"), ":7:5", "'B|nonsense' is not evaluable"),
+        (detection("  selection:\n    A|re: '('\n  condition: selection\n"), ":6:5", "'A|re' is not evaluable"),
+        (detection("  selection:\n    - A: 1\n    - B|cidr: here\n  condition: selection\n"), ":7:7", "'B|cidr' is not evaluable"),
+        (detection("  selection:\n    A|lt: many\n  condition: selection\n"), ":6:5", "'A|lt' is not evaluable"),
+        (detection("  selection:\n    A|re|contains: ''\n  condition: selection\n"), ":6:5", "do not take"),
+        (detection("  selection:\n    A|expand: '%admins%'\n  condition: selection\n"), ":6:5", "a placeholder"),
+        (detection("  selection:\n    A|re|expand: '%admins%'\n  condition: selection\n"), ":6:5", "a placeholder"),
+        (detection("  selection:\n    A|hour: 3\n  condition: selection\n"), ":6:5", "hour of a time stamp"),
+        (detection("  selection:\n    A: {B: 1}\n  condition: selection\n"), ":6:5", "'A' is not evaluable"),
+        (detection("  selection:\n    A: 1\n  condition: selektion\n"), ":7:3", "did you mean selection?"),
+        (detection("  selection:\n    A: 1\n  condition: selection and 1 of filter_*\n"), ":7:3", "names 'filter_*'"),
+        (detection("  selection:\n    A: 1\n  condition: selection and\n"), ":7:3", "cannot be read"),
+        (detection("  selection:\n    A: 1\n  condition: selection | count() > 5\n"), ":7:3", "cannot be read"),
+        (detection("  selection:\n    A: 1\n  condition: " + "not " * 3000 + "selection\n"), ":7:3", "nested too deeply"),
+        ("a: " + "[" * 5000 + "\n", "", "a.yml"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(text: str, place: str, what: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    told = str(caught.value)
+    assert what in told
+    assert told.startswith(f"a.yml{place}")
+
+
+def test_every_fault_of_a_file_is_told() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(detection("  selection:\n    A|x: 1\n    B|y: 2\n  condition: selection\n"))
+    assert [problem.line for problem in caught.value.problems] == [6, 7]
+    with pytest.raises(UsageError) as caught:
+        parse("title: ''\nid: x\nlogsource: 5\ndetection: 5\n")
+    assert len(caught.value.problems) == 4
+
+
+def test_a_nest_of_aliases_is_refused() -> None:
+    nest = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+    with pytest.raises(UsageError, match="aliases"):
+        parse(HEAD + nest + SOURCE + DETECTION)
+
+
+def test_an_alias_is_what_it_stands_for() -> None:
+    rule = parse(detection("  selection: &same\n    A: 1\n  other: *same\n  condition: selection and other\n"))
+    assert fires(rule, a=1)
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=True), st.text("ab*?\\%|^$(.", max_size=6), st.dates()
+)
+KEYS = st.one_of(
+    st.text("ab|_* ", max_size=4),
+    st.sampled_from(
+        ["A|re", "A|contains|re", "A|cidr", "A|fieldref", "A|exists", "A|expand", "|all", "A|base64offset|contains", "A|wide", "A|lt"]
+    ),
+)
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)), max_leaves=6
+)
+CONDITIONS = st.one_of(
+    st.sampled_from(["selection", "1 of them", "not selection", "all of sel*"]), ANYTHING, st.text("sel1 of*()not", max_size=12)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"selection": ANYTHING, "condition": CONDITIONS},
+    ),
+    st.dictionaries(
+        st.sampled_from(["id", "title", "logsource", "tags", "level", "date", "related", "references", "fields", "name"]),
+        ANYTHING,
+        max_size=2,
+    ),
+)
+def test_whatever_a_file_holds_there_is_a_rule_or_a_problem(body: dict[str, object], head: dict[str, object]) -> None:
+    good: dict[str, object] = {
+        "title": "A rule",
+        "id": "6f0f1d1c-6a1e-4e6a-8d0c-000000000001",
+        "logsource": {"product": "windows", "service": "security"},
+        "detection": body,
+    }
+    text = yaml.safe_dump(good | head)
+    try:
+        rule = parse(text)
+    except UsageError:
+        return
+    matcher(rule.logic)(event({"a": "ab"}))
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_rule_or_a_problem(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse(text)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.yml", "detection:\n", True),
+        ("a.YAML", "logsource:\n", True),
+        ("a.yml", "correlation:\n", True),
+        ("a.yml", "steps:\n", False),
+        ("a.scenario.yml", "detection:\n", False),
+        ("a.toml", "detection:\n", False),
+    ],
+)
+def test_which_files_it_takes(tmp_path: Path, name: str, text: str, expected: bool) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    assert SigmaRules().takes(path) is expected
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        SigmaRules().load(tmp_path / "absent.yml")
+    (tmp_path / "latin.yml").write_bytes(b"title: \xe9\n")
+    with pytest.raises(UsageError, match="UTF-8"):
+        SigmaRules().load(tmp_path / "latin.yml")
+
+
+def test_pysigma_is_imported_only_when_a_rule_is_parsed() -> None:
+    code = "import sys, harness.rules.sigma, harness.rules.load, harness.detect; sys.exit('sigma' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@needs_data
+def test_upstream_regression_recordings() -> None:
+    """SigmaHQ's criterion: at least as many matches as its entry says."""
+    texts = {line.removeprefix("id: "): text for text in upstream_rules().values() for line in text.splitlines() if line.startswith("id: ")}
+    checked = 0
+    for rule_id, (least, events) in regressions().items():
+        if rule_id in texts:
+            matches = matcher(parse(texts[rule_id]).logic)
+            assert sum(map(matches, events)) >= least, rule_id
+            checked += 1
+    assert checked == 96

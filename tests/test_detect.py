@@ -1,0 +1,92 @@
+"""The rule engine: the counts that the recordings are known to give, and that its index loses nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.detect import Detector
+from harness.events.read import read_events
+from harness.logic.match import matcher
+from harness.model.tree import And, Node, Not, Op, Or
+from harness.rules.load import load_rules
+from harness.rules.sigma import SigmaRules
+from tests.logic.tree_builders import event, is_, of_kind, rule
+from tests.rules.sigma_data import DATA, LAB_RULES, needs_data, regressions, upstream_rules
+
+LAB = load_rules([LAB_RULES / "sigma"], [SigmaRules()])
+
+
+def counts(recording: str) -> dict[str, int]:
+    detector = Detector(LAB)
+    return dict(Counter(found.id[:8] for event in read_events(DATA / "otrf" / recording) for found in detector.matches(event)))
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("recording", "expected"),
+    [
+        ("empire_psremoting_stager.zip", {"13acf386": 3, "c539afac": 3, "734f8d9b": 4, "60167e5c": 1, "5cc2cda8": 2}),
+        ("covenant_psremoting_command.zip", {"13acf386": 3, "c539afac": 3, "734f8d9b": 2, "60167e5c": 1}),
+        ("covenant_persistwmi.tar.gz", {}),
+        ("msf_record_mic.zip", {}),
+        ("cmd_bitsadmin_download_psh_script.zip", {}),
+        ("empire_launcher_vbs.zip", {}),
+        ("covenant_sharpwmi_create_dcerpc_wmi.zip", {}),
+        ("schtask_create.zip", {}),
+        ("psh_powershell_httplistener.zip", {}),
+    ],
+)
+def test_the_lab_rules_on_recordings(recording: str, expected: dict[str, int]) -> None:
+    assert counts(recording) == expected
+
+
+@needs_data
+def test_the_index_finds_what_asking_every_rule_finds() -> None:
+    texts = [text for path, text in upstream_rules().items() if "/process_creation/proc_creation_win_p" in path or "/file_event/" in path]
+    rules = [found for text in texts for found in SigmaRules().parse(text, "upstream")]
+    events = [event for _, recorded in regressions().values() for event in recorded]
+    detector, matchers = Detector(rules), [(found, matcher(found.logic)) for found in rules]
+    found = [[rule.id for rule in detector.matches(event)] for event in events]
+    assert found == [[rule.id for rule, matches in matchers if matches(event)] for event in events]
+    assert sum(map(len, found)) > 10
+
+
+KIND_TESTS: st.SearchStrategy[Node] = st.one_of(
+    st.builds(is_, st.just("Channel"), st.sampled_from(["A", "b", "B*"]), st.sampled_from([Op.EQUALS, Op.LIKE])),
+    st.builds(is_, st.just("EventID"), st.sampled_from([1, "2", 3])),
+    st.builds(is_, st.just("F"), st.sampled_from(["x", "y"])),
+)
+TREES: st.SearchStrategy[Node] = st.recursive(
+    KIND_TESTS,
+    lambda trees: st.one_of(
+        st.builds(Not, item=trees),
+        st.builds(And, items=st.lists(trees, max_size=3).map(tuple)),
+        st.builds(Or, items=st.lists(trees, max_size=3).map(tuple)),
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(TREES, max_size=5), st.sampled_from("aAbB"), st.sampled_from([1, 2, 3]), st.sampled_from("xyz"))
+def test_no_rule_is_lost_to_the_index(trees: list[Node], channel: str, event_id: int, value: str) -> None:
+    rules = [rule(tree, str(number)) for number, tree in enumerate(trees)]
+    seen = event(channel, event_id, f=value)
+    detector = Detector(rules)
+    expected = [found.id for found in rules if matcher(found.logic)(seen)]
+    assert [found.id for found in detector.matches(seen)] == expected
+    assert [found.id for found in detector.matches(seen)] == expected  # the second time from what the first one kept
+
+
+def test_rules_come_in_the_order_they_were_given() -> None:
+    everywhere, here = rule(is_("F", "x"), "everywhere"), rule(of_kind("Security", 1), "here")
+    seen = event("security", 1, f="x")
+    assert [found.id for found in Detector([everywhere, here]).matches(seen)] == ["everywhere", "here"]
+    assert [found.id for found in Detector([here, everywhere]).matches(seen)] == ["here", "everywhere"]
+
+
+def test_without_rules_nothing_matches() -> None:
+    assert list(Detector([]).matches(event())) == []

@@ -1,0 +1,385 @@
+"""Settings out of three layers, every error at once, and secrets that stay where they are."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+
+import jsonschema
+import keyring
+import keyring.backend
+import keyring.errors
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.model.intent import Auth, Target
+from harness.scope import Scope
+from harness.settings import (
+    LabSettings,
+    RunSettings,
+    Secret,
+    Settings,
+    SiemSettings,
+    TargetSettings,
+    load_settings,
+    resolve,
+    settings_schema,
+)
+
+WHOLE = """
+[scope]                          # without it nothing is sent to anything but the embedded lab
+hosts = ["*.lab.example", "10.0.5.0/24"]
+expires = 2027-03-31
+
+[[target]]
+name = "ws6"
+host = "ws6.lab.example"
+auth = "kerberos"
+user = "LAB\\\\purple"
+password = "env:LAB_PASSWORD"
+
+[[target]]
+name = "ws7"
+host = "10.0.5.7"
+tls = true
+user = "purple"
+password = "file:secrets/ws7"
+seen_from = "10.0.5.99"
+computer = "WORKSTATION7"
+
+[siem]
+kind = "embedded"
+path = "lab/siem.sqlite"
+
+[lab]
+user = "violet"
+ingest_delay = "0s"
+rule_interval = "2s"
+look_back = "10m"
+schedule = "stopped"
+state_file = "/run/lab.json"
+
+[rules]
+paths = ["rules", "/more/rules"]
+
+[run]
+poll_interval = "500ms"
+grace = "5s"
+"""
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load settings of this text, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").mkdir()
+
+    def _load(text: str | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None) -> Settings:
+        config = None
+        if text is not None:
+            config = tmp_path / "conf" / "harness.toml"
+            config.write_text(text, encoding="utf-8")
+        return load_settings(config, environ or {}, flags or {})
+
+    return _load
+
+
+def problems(load: Load, text: str | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        load(text, environ)
+    return [str(problem).rpartition("conf/harness.toml")[2] for problem in caught.value.problems]
+
+
+def test_nothing_at_all_is_the_defaults(load: Load) -> None:
+    assert load() == Settings(file=None, scope=None, targets=(), siem=None, lab=LabSettings(), rules=(), run=RunSettings())
+
+
+def test_a_whole_file(load: Load, tmp_path: Path) -> None:
+    base = tmp_path / "conf"
+    ws6 = Target(name="ws6", host="ws6.lab.example", auth=Auth.KERBEROS, user="LAB\\purple", computer="ws6")
+    ws7 = Target(name="ws7", host="10.0.5.7", port=5986, tls=True, user="purple", computer="WORKSTATION7", seen_from="10.0.5.99")
+    assert load(WHOLE) == Settings(
+        file=base / "harness.toml",
+        scope=Scope(hosts=("*.lab.example", "10.0.5.0/24"), expires=date(2027, 3, 31)),
+        targets=(
+            TargetSettings(target=ws6, password="env:LAB_PASSWORD"),
+            TargetSettings(target=ws7, password=f"file:{base / 'secrets/ws7'}"),
+        ),
+        siem=SiemSettings(kind="embedded", path=base / "lab/siem.sqlite"),
+        lab=LabSettings(
+            user="violet",
+            ingest_delay=timedelta(0),
+            rule_interval=timedelta(seconds=2),
+            look_back=timedelta(minutes=10),
+            schedule_running=False,
+            state_file=Path("/run/lab.json"),
+        ),
+        rules=(base / "rules", Path("/more/rules")),
+        run=RunSettings(poll_interval=timedelta(milliseconds=500), grace=timedelta(seconds=5)),
+    )
+
+
+def test_flags_overrule_the_environment_and_that_the_file(load: Load) -> None:
+    environ = {"HARNESS_LAB_USER": "of-env", "HARNESS_LAB_LOOK_BACK": "3m", "HARNESS_LAB_SCHEDULE": ""}
+    lab = load(WHOLE, environ, {"lab.look_back": timedelta(minutes=4), "lab.ingest_delay": None, "rules.paths": ()}).lab
+    assert (lab.user, lab.look_back, lab.ingest_delay, lab.schedule_running) == ("of-env", timedelta(minutes=4), timedelta(0), False)
+
+
+def test_lists_come_from_the_environment_and_from_flags(load: Load) -> None:
+    environ = {"HARNESS_SCOPE_HOSTS": "*.a, 10.0.0.1", "HARNESS_SCOPE_EXPIRES": "2027-01-01", "HARNESS_RULES_PATHS": "a:/b"}
+    found = load(None, environ)
+    assert found.scope == Scope(hosts=("*.a", "10.0.0.1"), expires=date(2027, 1, 1))
+    assert found.rules == (Path("a"), Path("/b"))
+    assert load(WHOLE, {}, {"rules.paths": (Path("c"),)}).rules == (Path("c"),)
+
+
+def test_the_file_is_found_by_flag_variable_or_place(load: Load, tmp_path: Path) -> None:
+    for name in ("flag", "variable", "harness"):
+        (tmp_path / f"{name}.toml").write_text(f'[lab]\nuser = "{name}"\n')
+    environ = {"HARNESS_CONFIG": str(tmp_path / "variable.toml")}
+    assert load_settings(tmp_path / "flag.toml", environ, {}).lab.user == "flag"
+    assert load_settings(None, environ, {}).lab.user == "variable"
+    assert load_settings(None, {}, {}).lab.user == "harness"
+
+
+def test_a_file_that_was_named_must_be_there(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.toml: cannot be read: No such file"):
+        load(None, {"HARNESS_CONFIG": str(tmp_path / "gone.toml")})
+
+
+def test_an_unknown_flag_is_a_fault_of_ours(load: Load) -> None:
+    with pytest.raises(ValueError, match=r"lab\.usr is not a setting"):
+        load(None, {}, {"lab.usr": "x"})
+
+
+TARGET = '[[target]]\nname = "a"\nhost = "h"\nuser = "u"\npassword = "env:P"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[scop]\n", [":1:1: unknown key 'scop' (did you mean scope?)"]),
+        ("[lab]\nusr = 'x'\n", [":2:1: unknown key 'usr' (did you mean user?)"]),
+        ("scope = 5\n", [":1:1: scope must hold keys with values"]),
+        ("[scope]\n", [":1:1: scope.hosts is missing", ":1:1: scope.expires is missing"]),
+        ("[scope]\nhosts = []\nexpires = 2027-01-01\n", [":2:1: scope.hosts is empty"]),
+        ("[scope]\nhosts = 'x'\nexpires = 2027-01-01\n", [":2:1: scope.hosts must be a list"]),
+        ("[scope]\nhosts = ['a', '10.0.0.1/8']\nexpires = 2027-01-01\n", [":2:1: scope.hosts[2] is no name, address or network"]),
+        ("[scope]\nhosts = ['a']\nexpires = 2027-01-01T00:00:00Z\n", [":3:1: scope.expires must be a day without a time"]),
+        ("[scope]\nhosts = ['a']\nexpires = 20270101\n", [":3:1: scope.expires is not a date (write it as 2027-03-31)"]),
+        ("[scope]\nhosts = ['a']\nexpires = '2027-02-30'\n", [":3:1: scope.expires is not a date"]),
+        ("target = 5\n", [":1:1: target must be a list"]),
+        (TARGET + TARGET, [":7:1: target 'a' stands twice, first in line 2 (rename one)"]),
+        (TARGET.replace('"h"', '"http://h"'), [":3:1: target[1].host must be a name or address, not a URL"]),
+        (TARGET.replace('"h"', '"h:5985"'), [":3:1: target[1].host is neither a host name nor an address (the port is a key of its own)"]),
+        (TARGET.replace('"a"', '"a/b"'), [":2:1: target[1].name must be a word"]),
+        (TARGET + "port = 0\n", [":6:1: target[1].port"]),
+        (TARGET + "port = '5985'\n", [":6:1: target[1].port must be a whole number"]),
+        (
+            TARGET + "auth = 'kerberso'\n",
+            [":6:1: target[1].auth must be one of basic, ntlm, negotiate, kerberos, credssp, certificate (did you mean kerberos?)"],
+        ),
+        (TARGET + "seen_from = 'here'\n", [":6:1: target[1].seen_from is not an address"]),
+        ("[[target]]\nname = 'a'\nhost = 'h'\nuser = 'u'\n", [":1:1: target[1] needs 'password' for auth 'negotiate'"]),
+        ("[siem]\nkind = 'splunk'\npath = 'x'\n", [":2:1: siem.kind must be one of embedded"]),
+        ("[siem]\nkind = 'elasticsearch'\nurl = 'https://x'\n", [":2:1: siem.kind elasticsearch is not yet supported (this version asks"]),
+        ("[siem]\nkind = 'embedded'\n", [":1:1: siem.path is missing"]),
+        ("[lab]\nschedule = 'halted'\n", [":2:1: lab.schedule must be one of running, stopped"]),
+        (
+            "[lab]\ningest_delay = 2\nrule_interval = '0s'\n",
+            [":2:1: lab.ingest_delay must be a length of time", ":3:1: lab.rule_interval must be longer than nothing"],
+        ),
+        ("[rules]\npaths = ['']\n", [":2:1: rules.paths[1] is empty"]),
+        (
+            "[run]\ngrace = 'x'\n[lab]\nuser = 'a b'\n",
+            [":2:1: run.grace is not a length of time", ":4:1: lab.user must be an account name"],
+        ),
+        ("[run\n", [":1:5: is not valid TOML"]),
+    ],
+)
+def test_an_error_is_said_with_its_line(load: Load, text: str, said: list[str]) -> None:
+    found = problems(load, text)
+    assert len(found) == len(said)
+    for line, wanted in zip(found, said, strict=True):
+        assert wanted in line
+
+
+def test_an_error_of_the_environment_names_the_variable(load: Load) -> None:
+    assert problems(load, None, {"HARNESS_RUN_GRACE": "soon"}) == [
+        "HARNESS_RUN_GRACE: run.grace is not a length of time (write it as 90s, 6m or 1h30m)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("HARNESS_LAB_USR", "HARNESS_LAB_USR: is no setting (did you mean HARNESS_LAB_USER?)"),
+        ("HARNESS_RUN_SPEED", "HARNESS_RUN_SPEED: is no setting"),
+        ("HARNESS_SCOP_HOSTS", "HARNESS_SCOP_HOSTS: is no setting (did you mean HARNESS_SCOPE_HOSTS?)"),
+    ],
+)
+def test_a_mistyped_variable_is_an_error(load: Load, name: str, said: str) -> None:
+    (found,) = problems(load, None, {name: "1"})
+    assert found.startswith(said)
+
+
+def test_other_variables_are_nobodys_business(load: Load) -> None:
+    text = TARGET.replace("env:P", "env:HARNESS_LAB_PASSWORD")
+    assert load(text, {"HARNESS_LAB_PASSWORD": "x", "HARNESS_HOME": "/x", "PATH": "/bin"}).targets[0].password == "env:HARNESS_LAB_PASSWORD"
+
+
+@pytest.mark.parametrize("written", ['"hunter2"', '"env:"', '"keyring:x"', '"keyring:/x"', "5", '"Env:P"', '["hunter2"]'])
+def test_a_literal_password_is_refused_and_not_repeated(load: Load, written: str) -> None:
+    (found,) = problems(load, TARGET.replace('"env:P"', written))
+    assert found.startswith(":5:1: target[1].password ")
+    assert "hunter2" not in found
+
+
+def test_a_secret_under_a_mistyped_key_is_not_repeated(load: Load) -> None:
+    assert "hunter2" not in "".join(problems(load, TARGET + 'pasword = "hunter2"\n[lab]\nuser = "hunter2 !"\n'))
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_secret_shows_itself_to_nobody() -> None:
+    secret = Secret("hunter2")
+    assert secret.reveal() == "hunter2"
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>30}", "%s" % secret, repr([secret]), repr({"a": secret})]  # noqa: UP031
+    assert not any("hunter2" in text for text in shown)
+    for spill in (lambda: pickle.dumps(secret), lambda: copy.deepcopy(secret), lambda: json.dumps(secret)):
+        with pytest.raises(TypeError) as caught:
+            spill()
+        assert "hunter2" not in str(caught.value)
+
+
+def test_env() -> None:
+    assert resolve("env:P", {"P": " hunter2 "}).reveal() == " hunter2 "
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"hunter2", "hunter2"),
+        (b"hunter2\n", "hunter2"),
+        (b"hunter2\r\n", "hunter2"),
+        (b"hunter2\n\n", "hunter2\n"),
+        (b" \xc3\xbc ", " \u00fc "),
+        (b"a\r", "a\r"),
+    ],
+)
+def test_a_file_loses_one_line_end(tmp_path: Path, caplog: pytest.LogCaptureFixture, raw: bytes, value: str) -> None:
+    path = tmp_path / "secret"
+    path.touch(mode=0o600)
+    path.write_bytes(raw)
+    assert resolve(f"file:{path}").reveal() == value
+    assert not caplog.records
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no mode for others")
+def test_a_file_that_everybody_can_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hunter2")
+    path.chmod(0o644)
+    with caplog.at_level(logging.WARNING):
+        assert resolve(f"file:{path}").reveal() == "hunter2"
+    assert f"file:{path} can be read by every user" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+class Ring(keyring.backend.KeyringBackend):
+    """A keyring with one entry."""
+
+    priority = 1.0
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if service == "locked":
+            raise keyring.errors.KeyringLocked("hunter2 is locked")
+        return "hunter2" if (service, username) == ("lab/winrm", "purple") else None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise NotImplementedError
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def ring() -> object:
+    before = keyring.get_keyring()
+    keyring.set_keyring(Ring())  # type: ignore[no-untyped-call]
+    yield
+    keyring.set_keyring(before)
+
+
+@pytest.mark.usefixtures("ring")
+def test_keyring() -> None:
+    assert resolve("keyring:lab/winrm/purple").reveal() == "hunter2"
+
+
+@pytest.mark.usefixtures("ring")
+@pytest.mark.parametrize(
+    ("reference", "why"),
+    [
+        ("env:NOT_SET", "the variable is not set"),
+        ("env:EMPTY", "it is empty"),
+        ("file:/nowhere/at/all", "No such file or directory"),
+        ("keyring:lab/nobody", "the keyring has no such entry"),
+        ("keyring:locked/x", "the keyring failed: KeyringLocked"),
+    ],
+)
+def test_what_cannot_be_resolved_names_the_reference(reference: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(reference, {"EMPTY": ""})
+    assert str(caught.value) == f"secret {reference} cannot be resolved: {why}"
+
+
+def test_a_file_that_is_no_text_or_too_big_is_not_shown(tmp_path: Path) -> None:
+    for raw, why in ((b"hunter2\xff", "not UTF-8"), (b"hunter2" * 10_000, "bigger than 64 KiB")):
+        path = tmp_path / "secret"
+        path.write_bytes(raw)
+        path.chmod(0o600)
+        with pytest.raises(UsageError, match=why) as caught:
+            resolve(f"file:{path}")
+        assert "hunter2" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+@given(st.text())
+def test_what_is_no_reference_is_not_repeated(text: str) -> None:
+    if text.startswith(("env:", "file:", "keyring:")):
+        return
+    with pytest.raises(UsageError) as caught:
+        resolve(text, {})
+    assert str(caught.value) == "a secret's reference begins with env:, file: or keyring:"
+
+
+# --- the schema -----------------------------------------------------------------------------------------------------------
+
+
+def _as_json(text: str) -> object:
+    return json.loads(json.dumps(tomllib.loads(text), default=str))
+
+
+def test_the_schema_takes_what_loads() -> None:
+    schema = settings_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(_as_json(WHOLE))
+
+
+@pytest.mark.parametrize(
+    "text", ["[scop]\n", "[scope]\nhosts = []\nexpires = 2027-01-01\n", TARGET.replace("env:P", "hunter2"), TARGET + "port = 0\n"]
+)
+def test_the_schema_refuses_what_does_not(text: str) -> None:
+    assert list(jsonschema.Draft202012Validator(settings_schema()).iter_errors(_as_json(text)))
