@@ -133,20 +133,26 @@ class Engine:
         return status
 
     def _watch(self, ledger: Ledger, workers: Sequence[Thread], cancel: Event) -> Iterator[Progress]:
-        """Sweep, judge and yield until all is sent and judged."""
+        """Sweep, judge and yield until all is sent and judged.
+
+        What the threads did is told at once; the SIEM is asked once a poll interval, however much they do.
+        """
+        due = self._clock.monotonic()
         while True:
             alive = any(worker.is_alive() for worker in workers)
             yield from self._take(ledger)
-            if ledger.open or alive:
-                yield from self._sweep(ledger, cancel)
-            yield from self._judged(ledger, ledger.settle())
+            if self._clock.monotonic() >= due or not alive:
+                if ledger.open or alive:
+                    yield from self._sweep(ledger, cancel)
+                yield from self._judged(ledger, ledger.settle())
+                due = self._clock.monotonic() + self._patience.poll
             if not alive and self._inbox.empty():
                 if cancel.is_set():
                     yield from self._judged(ledger, ledger.settle(interrupted=True))
                 if not ledger.open:
                     return
             self._wake.clear()
-            self._clock.wait(self._patience.poll, self._wake if alive else cancel)
+            self._clock.wait(max(0.0, due - self._clock.monotonic()), self._wake if alive else cancel)
 
     def _take(self, ledger: Ledger) -> Iterator[Progress]:
         while True:
@@ -168,7 +174,7 @@ class Engine:
 
     def _sweep(self, ledger: Ledger, cancel: Event) -> Iterator[Progress]:
         watches = ledger.watches(self._under_way.values())
-        if not watches:
+        if not watches or self._halt.is_set():  # halted: the SIEM was given up
             return
         try:
             for attempt in self._siem_attempts(cancel):
@@ -232,7 +238,7 @@ class Engine:
             finished_at=self._clock.now(),
             interrupted=interrupted,
             verdicts=tuple(self._verdicts),
-            coverage=cover(self._verdicts, self._rules),
+            coverage=cover(self._verdicts, {name: rule for name, rule in self._rules.items() if self._plan.about(name)}),
             unexpected=tuple(ledger.unexpected()) if ledger else (),
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),

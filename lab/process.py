@@ -86,12 +86,12 @@ class LabPlace:
 
 
 def targets_of(config: LabConfig, *, ports: Mapping[str, int] | None = None) -> tuple[LabTarget, ...]:
-    """The hosts that such a lab has; port 0 for one that is not up."""
+    """The hosts that such a lab has; port 0 for one that is not up. `ports` by the target's name."""
     return tuple(
         LabTarget(
             name=f"lab-{name}",
             host="127.0.0.1",
-            port=(ports or {}).get(name, 0),
+            port=(ports or {}).get(f"lab-{name}", 0),
             computer=f"{name.upper()}.{DNS_DOMAIN}",
             address=address,
             seen_from=DRIVER_ADDRESS,

@@ -84,7 +84,7 @@ class Lab:
             endpoint = Endpoint(machine=machine, accounts=[EndpointAccount(account=account, password=self._password)])
             endpoint.start()
             self._stack.callback(endpoint.stop)
-            self._endpoints[name] = endpoint
+            self._endpoints[target.name] = endpoint
         return LabPlace(
             pid=os.getpid(),
             targets=targets_of(config, ports={name: endpoint.port for name, endpoint in self._endpoints.items()}),

@@ -142,14 +142,14 @@ class Ledger:
             sighting
             for step in sorted(by_step)
             for sighting in by_step[step]
-            if (step, sighting.alert.rule) not in named and sighting.basis is not Basis.AMBIGUOUS
+            if self._plan.about(sighting.alert.rule) and (step, sighting.alert.rule) not in named and sighting.basis is not Basis.AMBIGUOUS
         ]
 
     def unattributed(self) -> list[Alert]:
         """Alerts of the run's hosts and time that belong to none of its detonations."""
         hosts = {host_name(planned) for planned in self._plan.steps if planned.id in self._detonations}
         since = self._started_at + self._offset
-        loose = (alert for alert in self._alerts.values() if alert.host in hosts and self._time_of(alert) >= since)
+        loose = (a for a in self._alerts.values() if self._plan.about(a.rule) and a.host in hosts and self._time_of(a) >= since)
         return sorted((a for a in loose if self._hosts[a.host].of_alert(a) is None), key=lambda a: (a.raised_at, a.id))
 
     # --- how -----------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def plan(
                 planned = PlannedStep(id=f"{scenario.id}/{number}@{target.name}", scenario=scenario.id, step=step, target=target)
                 steps.append(planned)
                 cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
-    return Plan(steps=tuple(steps), unexercisable=cannot)
+    return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None)
 
 
 def worth_sending(made: Plan) -> list[PlannedStep]:

@@ -179,8 +179,14 @@ class Unexercisable:
 class Plan:
     """What would run where, and what cannot be exercised: made before anything is sent.
 
-    `steps` in the order of each target's run. `unexercisable` by (planned step id, rule id).
+    `steps` in the order of each target's run. `unexercisable` by (planned step id, rule id). `rules`: the rules that the run is about;
+    None where it is about all.
     """
 
     steps: tuple[PlannedStep, ...]
     unexercisable: Mapping[tuple[str, str], Unexercisable]
+    rules: frozenset[str] | None = None
+
+    def about(self, rule: str) -> bool:
+        """Whether the run is about this rule."""
+        return self.rules is None or rule in self.rules

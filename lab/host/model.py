@@ -213,6 +213,8 @@ class Host:
         trailing backslash, as Windows shows it. Raises `PathNotFound`, `IsADirectory`, `NotExecutable`, `ProcessLimit`.
         """
         image = self.executable(path)
+        if len(self._processes) + 2 > MAX_PROCESSES:
+            raise ProcessLimit
         process = self._create(parent, self.files.actual(path), command_line, logon, directory, image)
         conhost: Process | None = None
         if needs_console(image):
@@ -242,8 +244,6 @@ class Host:
         self, parent: Process | None, path: str, line: str, logon: LogonSession, directory: str, image: Image, *, slash: bool = True
     ) -> Process:
         with self._lock:
-            if len(self._processes) >= MAX_PROCESSES:
-                raise ProcessLimit
             pid = self._new_pid()
             process = self._enter(pid, parent, path, line, logon, directory.rstrip("\\") + ("\\" if slash else ""), image, self.now())
         if self.witness is not None:

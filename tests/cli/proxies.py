@@ -46,8 +46,9 @@ class Proxy:
             thread.join(5)
 
     def cut_now(self) -> None:
-        """Cut every connection."""
+        """Cut every connection and accept no more: the endpoint is gone."""
         self.was_cut.set()
+        self._close(self._server)
         for one in list(self._sockets):
             self._close(one)
 

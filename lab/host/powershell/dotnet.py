@@ -31,13 +31,13 @@ from lab.host.powershell.values import (
     number_text,
     parse_datetime,
     regex,
+    stored,
     subject,
     ticks,
     to_bool,
     to_int,
     to_number,
     to_text,
-    to_wire,
     type_names,
 )
 from lab.machine import PSObject, PSValue
@@ -250,7 +250,7 @@ def convert(session: Session, type_name: str, value: object) -> object:
         case "system.collections.hashtable" | "system.collections.specialized.ordereddictionary" if isinstance(value, dict):
             return value
         case "system.management.automation.pscustomobject":
-            return custom({to_text(key): to_wire(one) for key, one in value.items()}) if isinstance(value, dict) else value
+            return custom({to_text(key): stored(one) for key, one in value.items()}) if isinstance(value, dict) else value
         case "system.management.automation.scriptblock" if isinstance(value, ScriptBlock):
             return value
         case "system.text.regularexpressions.regex":
@@ -409,7 +409,7 @@ def set_member(value: object, name: str, new: object) -> None:
     if isinstance(value, PSObject):
         key = find_key(value.properties, name)
         if key is not None and "System.Management.Automation.PSCustomObject" in value.type_names:
-            value.properties[key] = to_wire(new)
+            value.properties[key] = stored(new)
             return
         if key is not None:
             raise refuse(f"setting the property {shown(name)} of {value.type_names[0]}")
@@ -611,7 +611,7 @@ def table_entry(key: str, value: object) -> PSObject:
     """A DictionaryEntry."""
     return PSObject(
         type_names=("System.Collections.DictionaryEntry", "System.ValueType", "System.Object"),
-        properties={"Name": key, "Key": key, "Value": to_wire(value)},
+        properties={"Name": key, "Key": key, "Value": stored(value)},
         text="System.Collections.DictionaryEntry",
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ntpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from lab.host.files import FileFault, absolute
 from lab.host.happenings import Binding, CommandRun, Engine, Witness
@@ -47,12 +48,12 @@ from lab.host.powershell.values import (
     find_key,
     like,
     regex,
+    stored,
     subject,
     to_bool,
     to_int,
     to_number,
     to_text,
-    to_wire,
 )
 from lab.host.programs.base import PowerShell, Unmodelled, World, command_line, find_program, launch, quote_argument
 from lab.machine import ErrorRecord, PipelineIO, PSObject, StreamName
@@ -64,8 +65,9 @@ MAX_ERRORS = 256
 PROGRESS = 512
 """Steps between two questions whether the client wants a stop."""
 
-_AUTOMATIC = ("?", "Error", "false", "HOME", "Host", "LASTEXITCODE", "null", "PID", "PSCulture", "PSHOME", "PSUICulture", "PSVersionTable")
-_AUTOMATIC += ("PWD", "ShellId", "true")
+_AUTOMATIC = tuple(
+    "? Error false HOME Host LASTEXITCODE null PID PSCulture PSHOME PSUICulture PSVersionTable PWD ShellId true".split()  # noqa: SIM905
+)
 
 Emit = Callable[[object], None]
 
@@ -444,7 +446,7 @@ class Evaluator:
 
     def _pipeline(self, pipeline: s.Pipeline, emit: Emit) -> None:
         first = pipeline.elements[0]
-        if len(pipeline.elements) == 1 and not isinstance(first, s.CommandCall):
+        if len(pipeline.elements) == 1 and not isinstance(first, s.CommandCall | s.RedirectedExpression):
             value = self._silent(first)
             if value is not _NOTHING:
                 for one in each(value):
@@ -460,10 +462,12 @@ class Evaluator:
             for position, element in enumerate(pipeline.elements):
                 if isinstance(element, s.CommandCall):
                     flow = self._command(element, flow, piped, logged, last=position == len(pipeline.elements) - 1)
-                elif position == 0:
-                    flow = each(self.value(element))
-                else:
+                elif position > 0:
                     raise fail("Expressions are only allowed as the first element of a pipeline.", "ExpressionsMustBeFirstInPipeline")
+                elif isinstance(element, s.RedirectedExpression):
+                    flow = self._redirected(element.redirections, partial(self._values, element.value))
+                else:
+                    flow = each(self.value(element))
                 piped = True
             for one in flow:
                 emit(one)
@@ -471,6 +475,9 @@ class Evaluator:
             if self._failures != failures:
                 self.ok = False
             self._log(logged)
+
+    def _values(self, expression: s.Expression) -> Iterator[object]:
+        return each(self.value(expression))
 
     def push_error_sink(self, sink: Emit) -> None:
         """From now on errors go to the sink instead of the error stream, until `pop_error_sink`."""
@@ -503,7 +510,7 @@ class Evaluator:
     ) -> Iterator[object]:
         target = self.value(call.name) if call.operator or not isinstance(call.name, s.Literal) else call.name.value
         if call.redirections:
-            return self._redirected(call, target, flow, piped, logged)
+            return self._redirected(call.redirections, lambda: self._invoked(call, target, flow, piped, logged))
         return self._invoked(call, target, flow, piped, logged)
 
     def _invoked(
@@ -632,15 +639,13 @@ class Evaluator:
         except ProcessLimit:
             raise refuse("more processes than it has room for") from None
 
-    def _redirected(
-        self, call: s.CommandCall, target: object, flow: Iterator[object], piped: bool, logged: list[CommandRun | Call]
-    ) -> Iterator[object]:
+    def _redirected(self, redirections: Sequence[s.Redirection], run: Callable[[], Iterator[object]]) -> Iterator[object]:
         """A command with redirections runs to its end before its output flows on: what it writes must be sorted first."""
         output: list[object] = []
         errors: list[object] = []
         files: list[tuple[s.Redirection, str]] = []
         merged = discarded = False
-        for one in call.redirections:
+        for one in redirections:
             named = self.value(one.target) if one.target is not None else None
             if one.stream not in ("1", "2", "*"):
                 raise refuse(f"the redirection of stream {one.stream}")
@@ -652,11 +657,11 @@ class Evaluator:
                 files.append((one, to_text(named)))
             if one.stream in ("2", "*") and one.target is not None:
                 merged = merged and one.stream == "*"
-        takes_errors = any(one.stream in ("2", "*") for one in call.redirections)
+        takes_errors = any(one.stream in ("2", "*") for one in redirections)
         if takes_errors:
             self._error_sinks.append(output.append if merged else errors.append)
         try:
-            output += self._invoked(call, target, flow, piped, logged)
+            output += run()
         finally:
             if takes_errors:
                 self._error_sinks.pop()
@@ -779,7 +784,7 @@ class Evaluator:
         if body.parameters or rest or arguments:
             self.scopes.set("args", rest)
         if body.parameters:
-            self.scopes.set("PSBoundParameters", {name: to_wire(value) for name, value in bound.items()})
+            self.scopes.set("PSBoundParameters", {name: stored(value) for name, value in bound.items()})
 
     # --- expressions ------------------------------------------------------------------------------------------------------
 
@@ -850,7 +855,7 @@ class Evaluator:
             return self._assign(expression.body)
         if isinstance(expression.body, s.Pipeline) and len(expression.body.elements) == 1:
             first = expression.body.elements[0]
-            if not isinstance(first, s.CommandCall):
+            if not isinstance(first, s.CommandCall | s.RedirectedExpression):
                 return self.value(first)
         return self._statement_value(expression.body)
 
@@ -860,10 +865,7 @@ class Evaluator:
             name = to_text(self.value(key))
             if any(held.lower() == name.lower() for held in table):
                 raise fail(f"Duplicate keys '{shown(name)}' are not allowed in hash literals.", "DuplicateKeyInHashLiteral", "ParserError")
-            if isinstance(statement, s.Pipeline) and len(statement.elements) == 1 and not isinstance(statement.elements[0], s.CommandCall):
-                table[name] = self.value(statement.elements[0])
-            else:
-                table[name] = self._statement_value(statement)
+            table[name] = self._assigned(statement)
         return table
 
     def _cast(self, expression: s.Cast) -> object:
@@ -1024,8 +1026,10 @@ class Evaluator:
     def _assigned(self, statement: s.Statement) -> object:
         if isinstance(statement, s.Assignment):
             return self._assign(statement)
-        if isinstance(statement, s.Pipeline) and len(statement.elements) == 1 and not isinstance(statement.elements[0], s.CommandCall):
-            return self.value(statement.elements[0])
+        if isinstance(statement, s.Pipeline) and len(statement.elements) == 1:
+            only = statement.elements[0]
+            if not isinstance(only, s.CommandCall | s.RedirectedExpression):
+                return self.value(only)
         return self._statement_value(statement)
 
     def _store(self, target: s.Expression, value: object) -> None:
@@ -1064,7 +1068,7 @@ class Evaluator:
                 dotnet.set_member(self.value(target.target), to_text(self.value(target.name)), value)
             case s.Index():
                 dotnet.set_index(self.value(target.target), self.value(target.index), value)
-            case s.Parenthesis(body=s.Pipeline(elements=(inner,))) if not isinstance(inner, s.CommandCall):
+            case s.Parenthesis(body=s.Pipeline(elements=(inner,))) if not isinstance(inner, s.CommandCall | s.RedirectedExpression):
                 self._store(inner, value)
             case _:
                 raise fail("The assignment expression is not valid.", "InvalidLeftHandSide", "ParserError")
@@ -1101,7 +1105,7 @@ _NOTHING = _Nothing()
 def _native(passed: Passed) -> str:
     if passed.name is None:
         return to_text(passed.value)
-    return f"-{passed.name}" if passed.bare else f"-{passed.name}:{to_text(passed.value)}"
+    return f"-{passed.name}" if passed.bare or passed.value is True else f"-{passed.name}:{to_text(passed.value)}"
 
 
 def _script_parameter(body: s.Body, given: str) -> s.ScriptParameter | None:

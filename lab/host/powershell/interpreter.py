@@ -130,7 +130,7 @@ class Interpreter:
             self._session.push_error_sink(sink)
         try:
             for position, command in enumerate(commands):
-                passed = [Passed(one.name, one.value, bare=one.name is not None and one.value is True) for one in command.parameters]
+                passed = [Passed(one.name, one.value) for one in command.parameters]
                 if command.is_script:
                     body = self._compile(command.text)
                     if position == len(commands) - 1:

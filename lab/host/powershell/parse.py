@@ -3,8 +3,8 @@
 The grammar's concrete tree is read here and nowhere else. A text that the grammar does not take is a `ParseFault`; a construct that it
 takes and the emulated host has no meaning for is a `Refused`: a script is refused whole, before a statement of it runs.
 
-The grammar wants a line end after some closing brackets where PowerShell wants none, and takes `1..3` and `7/2` for commands. Both are mended by
-inserting blanks and parsing again; `_Source` remembers them, so that every text handed on is the one that was received.
+The grammar wants a line end after some closing brackets where PowerShell wants none, and takes `1..3` and `7/2` for commands. Both are
+mended by inserting blanks and parsing again; `_Source` remembers them, so that every text handed on is the one that was received.
 """
 
 from __future__ import annotations
@@ -136,6 +136,17 @@ def _first_error(root: Node) -> Node:
             return node
 
 
+def _parameter(expression: s.Expression) -> s.ScriptParameter:
+    """A parameter without a default, from the expression that it looks like: a variable behind casts."""
+    types: list[str] = []
+    while isinstance(expression, s.Cast):
+        types.append(expression.type_name)
+        expression = expression.operand
+    if not isinstance(expression, s.Variable):
+        raise Refused("an array as the default of a parameter")
+    return s.ScriptParameter(expression.name, tuple(types), None, mandatory=False)
+
+
 def _named(node: Node) -> list[Node]:
     return [child for child in node.children if child.is_named and child.type != "comment"]
 
@@ -209,7 +220,12 @@ class _Reader:
                 raise Refused("a parameter without a variable")
             default = _child(one, "script_parameter_default")
             value = self._expression(_named(default)[0]) if default is not None else None
+            swallowed: tuple[s.Expression, ...] = ()
+            if isinstance(value, s.ArrayLiteral):
+                # A default is one value: what the grammar takes for more items of an array are the next parameters.
+                value, swallowed = value.items[0], value.items[1:]
             found.append(s.ScriptParameter(self._variable(variable).name, tuple(types), value, mandatory))
+            found += [_parameter(one) for one in swallowed]
         return tuple(found)
 
     def _statements(self, node: Node | None) -> tuple[s.Statement, ...]:
@@ -239,7 +255,7 @@ class _Reader:
                     raise Refused("the pipeline chain operators && and ||, which Windows PowerShell 5.1 has not")
                 return self._statement(_named(node)[0])
             case "pipeline_chain":
-                return s.Pipeline(tuple(self._element(child) for child in _named(node)), self._text(node).strip())
+                return s.Pipeline(self._stages(node), self._text(node).strip())
             case "assignment_value":
                 return self._statement(_named(node)[0])
             case "assignment_expression":
@@ -340,10 +356,20 @@ class _Reader:
 
     # --- commands ---------------------------------------------------------------------------------------------------------
 
+    def _stages(self, node: Node) -> tuple[s.CommandCall | s.RedirectedExpression | s.Expression, ...]:
+        found: list[s.CommandCall | s.RedirectedExpression | s.Expression] = []
+        for child in _named(node):
+            if child.type == "redirections":
+                value = found.pop()
+                if isinstance(value, s.CommandCall | s.RedirectedExpression):
+                    raise Refused("this place of a redirection")
+                found.append(s.RedirectedExpression(value, tuple(self._redirection(one) for one in _named(child))))
+            else:
+                found.append(self._element(child))
+        return tuple(found)
+
     def _element(self, node: Node) -> s.CommandCall | s.Expression:
         if node.type != "command":
-            if node.type == "redirection" or node.type == "redirections":
-                raise Refused("a redirection of an expression")
             return self._expression(node)
         operator = ""
         name: s.Expression | None = None

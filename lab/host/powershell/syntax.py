@@ -225,10 +225,18 @@ class CommandCall:
 
 
 @dataclass(frozen=True, slots=True)
+class RedirectedExpression:
+    """An expression whose output goes into a file, or nowhere."""
+
+    value: Expression
+    redirections: tuple[Redirection, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """Elements joined by `|`: the first may be an expression, the others are commands."""
 
-    elements: tuple[CommandCall | Expression, ...]
+    elements: tuple[CommandCall | RedirectedExpression | Expression, ...]
     text: str
 
 

@@ -23,7 +23,9 @@ MAX_TEXT = 4 * 1024 * 1024
 """Characters of one string."""
 MAX_ITEMS = 1_000_000
 """Items of one array."""
-MAX_DEPTH = 12
+MAX_DEPTH = 5
+MAX_PARTS = 200_000
+"""What one value may hold on the wire, counted with everything below it."""
 INT32 = (-(1 << 31), (1 << 31) - 1)
 INT64 = (-(1 << 63), (1 << 63) - 1)
 
@@ -105,7 +107,7 @@ def number_text(value: float) -> str:
     return text
 
 
-def to_text(value: object, depth: int = 0) -> str:
+def to_text(value: object) -> str:
     """A value as a string, as a cast or an expandable string makes it."""
     match value:
         case None:
@@ -117,28 +119,24 @@ def to_text(value: object, depth: int = 0) -> str:
         case float():
             return number_text(value)
         case datetime():
-            return (
-                value.strftime("%m/%d/%Y %H:%M:%S")
-                if value.year >= 1000
-                else value.strftime("%m/%d/") + f"{value.year:04d}" + value.strftime(" %H:%M:%S")
-            )
+            return f"{value.month:02d}/{value.day:02d}/{value.year:04d} {value:%H:%M:%S}"
         case bytes():
             return " ".join(str(one) for one in value)
         case list():
-            if depth > MAX_DEPTH:
-                return ""
-            return bounded(" ".join(to_text(one, depth + 1) if not isinstance(one, list) else "System.Object[]" for one in value))
+            return bounded(" ".join("System.Object[]" if isinstance(one, list) else to_text(one) for one in value))
         case dict():
             return "System.Collections.Hashtable"
         case PSObject():
             if is_custom(value) and not value.text:
-                inner = "; ".join(
-                    f"{name}={to_text(one, depth + 1) if depth < MAX_DEPTH else ''}" for name, one in value.properties.items()
-                )
-                return bounded(f"@{{{inner}}}")
+                return bounded(f"@{{{'; '.join(f'{name}={_inner_text(one)}' for name, one in value.properties.items())}}}")
             return value.text or value.type_names[0]
         case _:
             return str(value)
+
+
+def _inner_text(value: object) -> str:
+    # Windows PowerShell 5.1 shows a custom object inside another one's text as nothing.
+    return "" if is_custom(value) else "System.Object[]" if isinstance(value, list) else to_text(value)
 
 
 def bounded(text: str) -> str:
@@ -252,21 +250,43 @@ def as_list(value: object) -> list[object]:
     return [] if value is None else list(each(value))
 
 
-def to_wire(value: object, depth: int = 0) -> PSValue:
-    """A value as CLIXML can carry it. What has no form of its own goes as its text."""
-    if depth > MAX_DEPTH:
-        return to_text(value)
+def stored(value: object) -> PSValue:
+    """A value as a property or an entry holds it: the same object, or its text where the kind has no form on the wire."""
     match value:
-        case None | bool() | int() | float() | str() | Decimal() | datetime() | UUID() | bytes():
-            return value
-        case list():
-            return [to_wire(one, depth + 1) for one in value]
-        case dict():
-            return {to_text(name): to_wire(one, depth + 1) for name, one in value.items()}
-        case PSObject():
+        case None | bool() | int() | float() | str() | Decimal() | datetime() | UUID() | bytes() | list() | dict() | PSObject():
             return value
         case _:
             return to_text(value)
+
+
+def to_wire(value: object) -> PSValue:
+    """A copy of a value as CLIXML can carry it: a tree of bounded depth and size, even where objects hold themselves.
+
+    Raises `Terminating` for a value with more parts than `MAX_PARTS`.
+    """
+    return _Copier().copy(value, 0)
+
+
+class _Copier:
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def copy(self, value: object, depth: int) -> PSValue:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise refuse(f"a value with more than {MAX_PARTS} parts")
+        match value:
+            case list() if depth <= MAX_DEPTH:
+                return [self.copy(one, depth + 1) for one in value]
+            case dict() if depth <= MAX_DEPTH:
+                return {to_text(name): self.copy(one, depth + 1) for name, one in value.items()}
+            case PSObject() if depth <= MAX_DEPTH:
+                properties = {name: self.copy(one, depth + 1) for name, one in value.properties.items()}
+                return PSObject(type_names=value.type_names, properties=properties, text=value.text)
+            case list() | dict() | PSObject():
+                return to_text(value)
+            case _:
+                return stored(value)
 
 
 # --- look-up --------------------------------------------------------------------------------------------------------------
@@ -348,66 +368,82 @@ class SortKey:
 
 
 @lru_cache(maxsize=256)
-def wildcard(pattern: str, case: bool = False) -> re.Pattern[str]:
-    """The pattern of `-like` as a regular expression. Raises `Terminating` for a broken one or one with very many stars."""
-    if pattern.count("*") > 16:
-        raise refuse("a wildcard pattern with more than 16 stars")
-    out: list[str] = []
+def _segments(pattern: str, case: bool) -> tuple[re.Pattern[str], ...]:
+    """A wildcard pattern cut at its stars: each piece matches text of one length. Raises `Terminating` for a broken one."""
+    pieces: list[list[str]] = [[]]
     at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "`" and at < len(pattern):
-            out.append(re.escape(pattern[at]))
+            pieces[-1].append(re.escape(pattern[at]))
             at += 1
         elif char == "*":
-            if not out or out[-1] != ".*":
-                out.append(".*")
+            pieces.append([])
         elif char == "?":
-            out.append(".")
+            pieces[-1].append(".")
         elif char == "[":
             end = pattern.find("]", at + 1)
             if end < 0:
-                raise fail(f"The specified wildcard character pattern is not valid: {shown(pattern)}", "WildcardPattern", "InvalidArgument")
+                raise _bad_wildcard(pattern)
             inner = re.sub(r"([\\\[\]^&~|])", r"\\\1", pattern[at:end])
-            out.append(f"[{inner}]")
+            pieces[-1].append(f"[{inner}]")
             at = end + 1
         else:
-            out.append(re.escape(char))
+            pieces[-1].append(re.escape(char))
     try:
-        return re.compile("".join(out), re.DOTALL | (0 if case else re.IGNORECASE))
+        return tuple(re.compile("".join(piece), re.DOTALL | (0 if case else re.IGNORECASE)) for piece in pieces)
     except re.error:
-        raise fail(
-            f"The specified wildcard character pattern is not valid: {shown(pattern)}", "WildcardPattern", "InvalidArgument"
-        ) from None
+        raise _bad_wildcard(pattern) from None
+
+
+def _bad_wildcard(pattern: str) -> Terminating:
+    return fail(f"The specified wildcard character pattern is not valid: {shown(pattern)}", "WildcardPattern", "InvalidArgument")
 
 
 def like(text: str, pattern: str, *, case: bool = False) -> bool:
-    """`-like`. A long text against many stars is refused, because matching takes a power of its length."""
-    if pattern.count("*") > 3 and len(text) > 4096:
-        raise refuse("a wildcard pattern with many stars against a long string")
-    return wildcard(pattern, case).fullmatch(text) is not None
+    """`-like` [about_Wildcards]. Linear: the pieces between stars are taken from left to right."""
+    pieces = _segments(pattern, case)
+    if len(pieces) == 1:
+        return pieces[0].fullmatch(text) is not None
+    first = pieces[0].match(text)
+    if first is None:
+        return False
+    at = first.end()
+    for piece in pieces[1:-1]:
+        found = piece.search(text, at)
+        if found is None:
+            return False
+        at = found.end()
+    size = _length(pieces[-1])
+    return len(text) - at >= size and pieces[-1].fullmatch(text, len(text) - size) is not None
+
+
+def _length(piece: re.Pattern[str]) -> int:
+    """How many characters a piece matches: each of its elements matches one."""
+    return len(re.findall(r"\\.|\[(?:\\.|[^\]\\])*\]|.", piece.pattern, re.DOTALL))
 
 
 MAX_PATTERN = 512
-MAX_SUBJECT = 64 * 1024
-_REPEATED_GROUP = re.compile(r"\)[*+{]|\)\?[*+{]")
-_REPEATS = re.compile(r"(?<!\\)[*+]|\{\d*,\d*\}")
+MAX_MATCH_STEPS = 30_000_000
+"""What a match may cost in steps of backtracking, at the worst: about a second."""
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_REPEATS = re.compile(r"(?<!\\)(?:[*+]|\{\d+,(\d*)\}|\?)")
 
 
 @lru_cache(maxsize=256)
 def regex(pattern: str, case: bool = False) -> re.Pattern[str]:
     """A .NET regular expression as ours. Raises `Terminating` for a broken one, and for one that could take exponential time.
 
-    A repeated group, a back-reference and many repetitions are what makes backtracking explode: such patterns are refused, so that a
-    received pattern never holds a worker thread.
+    A repeated group and a back-reference are what makes backtracking explode: such patterns are refused, and `subject` weighs the others,
+    so that a received pattern never holds a worker thread.
     """
     if len(pattern) > MAX_PATTERN:
         raise refuse(f"a regular expression of more than {MAX_PATTERN} characters")
     if _REPEATED_GROUP.search(pattern):
         raise refuse("a regular expression with a repeated group")
-    if re.search(r"\\[1-9k]|\(\?P?=|\(\?\(", pattern) or len(_REPEATS.findall(pattern)) > 4:
-        raise refuse("a regular expression with back-references or more than four repetitions")
+    if re.search(r"\\[1-9k]|\(\?P?=|\(\?\(", pattern):
+        raise refuse("a regular expression with back-references or conditions")
     translated = re.sub(r"\(\?<([A-Za-z_]\w*)>", r"(?P<\1>", pattern).replace(r"\z", r"\Z")
     try:
         return re.compile(translated, 0 if case else re.IGNORECASE)
@@ -416,11 +452,14 @@ def regex(pattern: str, case: bool = False) -> re.Pattern[str]:
 
 
 def subject(text: str, pattern: re.Pattern[str]) -> str:
-    """The text to match, refused where the pattern's repetitions could make it slow."""
-    repeats = len(_REPEATS.findall(pattern.pattern))
-    limit = MAX_SUBJECT if repeats <= 1 else 2048 if repeats == 2 else 256
-    if len(text) > limit:
-        raise refuse(f"a regular expression with {repeats} repetitions against more than {limit} characters")
+    """The text to match, refused where this pattern's repetitions could take too many steps on it."""
+    size = len(text) + 1
+    cost = size
+    for found in _REPEATS.finditer(pattern.pattern):
+        most = 2 if found[0] == "?" else int(found[1]) if found[1] else size
+        cost *= max(1, min(most, size))
+        if cost > MAX_MATCH_STEPS:
+            raise refuse("a regular expression with these repetitions against a text this long")
     return text
 
 

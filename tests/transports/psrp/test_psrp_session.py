@@ -300,7 +300,11 @@ def test_clients_can_be_made_in_many_threads_at_once() -> None:
     def several(_: int) -> int:
         for _ in range(250):
             client = Client(
-                target=target(1), credential=Credential(user="u", password="p"), address="127.0.0.1", clock=SystemClock(), timeouts=Timeouts()
+                target=target(1),
+                credential=Credential(user="u", password="p"),
+                address="127.0.0.1",
+                clock=SystemClock(),
+                timeouts=Timeouts(),
             )
             client._wsman(1.0)
         return 1

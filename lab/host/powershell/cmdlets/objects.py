@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from uuid import UUID
 
 from lab.host.powershell import operators
 from lab.host.powershell.commands import Call, Kind, Param, absent, at, cmdlet, named, switch
 from lab.host.powershell.errors import refuse
 from lab.host.powershell.values import (
     MAX_ITEMS,
+    MAX_PARTS,
     ScriptBlock,
     SortKey,
     as_list,
@@ -20,19 +21,19 @@ from lab.host.powershell.values import (
     custom,
     find_key,
     like,
+    stored,
     ticks,
     to_bool,
     to_int,
     to_number,
     to_text,
-    to_wire,
 )
 from lab.machine import ErrorRecord, PSObject, PSValue
 
 _UTILITY = "Microsoft.PowerShell.Utility"
 _CORE = "Microsoft.PowerShell.Core"
 _COMPARISONS = ("EQ", "NE", "GT", "GE", "LT", "LE", "Like", "NotLike", "Match", "NotMatch", "Contains", "NotContains", "In", "NotIn")
-_MAX_JSON_DEPTH = 100
+_MAX_JSON_DEPTH = 50
 
 
 def _all(call: Call) -> list[object]:
@@ -143,7 +144,7 @@ def _selected(call: Call, value: object) -> Iterator[object]:
                     properties[name] = value.properties[name]
             continue
         name, held = _read(call, value, wanted)
-        properties[name] = to_wire(held)
+        properties[name] = stored(held)
     excluded = call.texts("ExcludeProperty")
     kept = {name: held for name, held in properties.items() if not any(like(name, one) for one in excluded)}
     original = value.type_names[0] if isinstance(value, PSObject) else to_text(type(value).__name__)
@@ -241,10 +242,10 @@ def sort_object(call: Call) -> Iterator[object]:
         return [SortKey(_read(call, value, one)[1], case=case) for one in wanted]
 
     ordered = sorted(values, key=keys, reverse=call.switch("Descending"))
-    last: list[object] | None = None
+    last: list[SortKey] | None = None
     for value in ordered:
-        now = [_read(call, value, one)[1] for one in wanted] if wanted else [value]
-        if call.switch("Unique") and last is not None and all(_same(one, two) for one, two in zip(now, last, strict=True)):
+        now = keys(value)
+        if call.switch("Unique") and now == last:
             continue
         last = now
         yield value
@@ -324,7 +325,7 @@ def group_object(call: Call) -> Iterator[object]:
         members = groups[low]
         properties: dict[str, PSValue] = {"Count": len(members), "Name": names[low]}
         if not call.switch("NoElement"):
-            properties["Group"] = [to_wire(one) for one in members]
+            properties["Group"] = [stored(one) for one in members]
         yield PSObject(type_names=("Microsoft.PowerShell.Commands.GroupInfo", "System.Object"), properties=properties)
 
 
@@ -342,7 +343,7 @@ def convert_to_json(call: Call) -> Iterator[object]:
     values = as_list(call.value("InputObject")) if call.given("InputObject") else _all(call)
     depth = to_int(call.number("Depth", 2), (0, _MAX_JSON_DEPTH))
     whole: object = values if isinstance(call.value("InputObject"), list) or len(values) != 1 else values[0]
-    plain = _json(whole, depth)
+    plain = _Json().plain(whole, depth)
     yield (
         json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
         if call.switch("Compress")
@@ -350,29 +351,33 @@ def convert_to_json(call: Call) -> Iterator[object]:
     )
 
 
-def _json(value: object, depth: int) -> object:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if value == value and abs(value) != float("inf") else to_text(value)
-        case Decimal():
-            return float(value)
-        case datetime():
-            return f"/Date({(ticks(value) - 621_355_968_000_000_000) // 10_000})/"
-        case UUID():
-            return str(value)
-        case list():
-            return [_json(one, depth - 1) if depth > 0 else to_text(one) for one in value]
-        case dict() | PSObject():
-            held = value if isinstance(value, dict) else value.properties
-            if isinstance(value, PSObject) and not held:
+class _Json:
+    """Values as the json module takes them, with a bound on their number: objects may hold themselves."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def plain(self, value: object, depth: int) -> object:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise refuse(f"JSON with more than {MAX_PARTS} parts")
+        match value:
+            case None | bool() | int() | str():
+                return value
+            case float():
+                return value if math.isfinite(value) else to_text(value)
+            case Decimal():
+                return float(value)
+            case datetime():
+                return f"/Date({(ticks(value) - 621_355_968_000_000_000) // 10_000})/"
+            case list():
+                return [self.plain(one, depth - 1) for one in value] if depth > 0 else to_text(value)
+            case bytes():
+                return list(value)
+            case PSObject() if not value.properties:
                 return value.text
-            return {
-                to_text(name): _json(one, depth - 1) if depth > 0 or not isinstance(one, list | dict | PSObject) else to_text(one)
-                for name, one in held.items()
-            }
-        case bytes():
-            return list(value)
-        case _:
-            return to_text(value)
+            case dict() | PSObject():
+                held = value if isinstance(value, dict) else value.properties
+                return {to_text(name): self.plain(one, depth - 1) for name, one in held.items()} if depth >= 0 else to_text(value)
+            case _:
+                return to_text(value)

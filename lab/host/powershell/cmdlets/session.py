@@ -8,7 +8,7 @@ from lab.host.powershell.aliases import ALIASES
 from lab.host.powershell.commands import CMDLETS, Call, Kind, absent, at, cmdlet, named, switch
 from lab.host.powershell.dotnet import host_object
 from lab.host.powershell.errors import Exit, command_not_found, refuse
-from lab.host.powershell.values import ScriptBlock, as_list, like, to_number, to_text, to_wire
+from lab.host.powershell.values import ScriptBlock, as_list, like, stored, to_number, to_text
 from lab.machine import ErrorRecord, PSObject
 
 _UTILITY = "Microsoft.PowerShell.Utility"
@@ -63,7 +63,7 @@ def get_variable(call: Call) -> Iterator[object]:
             else:
                 yield PSObject(
                     type_names=("System.Management.Automation.PSVariable", "System.Object"),
-                    properties={"Name": name, "Value": to_wire(found[name])},
+                    properties={"Name": name, "Value": stored(found[name])},
                     text="System.Management.Automation.PSVariable",
                 )
 

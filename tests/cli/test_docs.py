@@ -1,0 +1,75 @@
+"""The README's own examples: its files load, its commands do what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness.core.cover import GAPS
+from harness.model.verdicts import CoverageStatus, Outcome
+from harness.scenarios import load_scenarios
+from harness.settings import load_settings
+from tests.cli.commands import ROOT, UpLab, harness, write_scenario
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def commands() -> list[list[str]]:
+    """Every indented line that is a harness command, without its comment."""
+    lines = re.findall(r"^    (harness .*)$", README, re.MULTILINE)
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_the_scenario_loads(tmp_path: Path) -> None:
+    path = tmp_path / "whoami.scenario.yml"
+    path.write_text(block("yaml"))
+    (scenario,) = load_scenarios([path], None)
+    assert scenario.id == "whoami-in-a-session"
+
+
+def test_the_settings_load(tmp_path: Path) -> None:
+    path = tmp_path / "harness.toml"
+    path.write_text(block("toml"))
+    settings = load_settings(path, {}, {})
+    assert settings.scope is not None
+    assert [entry.target.name for entry in settings.targets] == ["ws6"]
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c[0] in ("plan", "run") and "--target" not in c], ids=" ".join)
+def test_the_commands_do_what_is_said(lab: UpLab, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "whoami.scenario.yml").write_text(block("yaml"))
+    rules = tmp_path / "my-rules"
+    rules.mkdir()
+    write_scenario(
+        rules / "mine.yml",
+        """
+        title: a rule of one's own
+        id: 7b1f6f0e-8d4e-4d4c-9a55-0c0c2f6a1d33
+        status: test
+        logsource: {category: process_creation, product: windows}
+        detection: {selection: {Image|endswith: '\\whoami.exe'}, condition: selection}
+        level: low
+        """,
+    )
+    ended = harness(*command, cwd=tmp_path, env=lab.env)
+    assert ended.code == 0, ended.said
+
+
+def test_every_outcome_and_status_is_explained() -> None:
+    for word in (*Outcome, *CoverageStatus):
+        assert re.search(rf"\b{word.value}\b", README), word
+    assert GAPS
+
+
+def test_every_target_named_in_a_command_is_in_the_settings() -> None:
+    named = {command[command.index("--target") + 1] for command in commands() if "--target" in command}
+    assert named == set(re.findall(r'name = "(.*?)"', block("toml")))
