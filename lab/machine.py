@@ -58,7 +58,10 @@ class PSObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRecord:
-    """A PowerShell ErrorRecord. `error_id` is the FullyQualifiedErrorId, `category` a name of System.Management.Automation.ErrorCategory."""
+    """A PowerShell ErrorRecord.
+
+    `error_id` is the FullyQualifiedErrorId, `category` a name of System.Management.Automation.ErrorCategory.
+    """
 
     message: str
     exception_type: str
@@ -155,6 +158,9 @@ class PipelineIO(Protocol):
 
     def host_write(self, text: str) -> None:
         """Text without a line end to the client's host (Write1, host method 13)."""
+
+    def host_write_error_line(self, text: str) -> None:
+        """A line of an error's display to the client's host (WriteErrorLine, host method 18)."""
 
     @property
     def has_host(self) -> bool:

@@ -145,11 +145,11 @@ class RemoteSession:
 
     @property
     def host_id(self) -> str:
-        return f"00000000-0000-4000-8000-{self.pid:012d}"
+        return f"00000000-0000-4000-8000-{self.port:012d}"
 
     @property
     def runspace_id(self) -> str:
-        return f"00000000-0000-4000-9000-{self.pid:012d}"
+        return f"00000000-0000-4000-9000-{self.port:012d}"
 
     @property
     def identity(self) -> Identity:
@@ -235,9 +235,9 @@ class RemoteSession:
             1,
             0.25,
             {
-                "ProcessGuid": f"{{g-{self.pid + 8}}}",
+                "ProcessGuid": f"{{g-{self.port}-{self.pid + 8}}}",
                 "ProcessId": str(self.pid + 8),
-                "ParentProcessGuid": f"{{g-{self.pid + 4}}}",
+                "ParentProcessGuid": f"{{g-{self.port}-{self.pid + 4}}}",
                 "ParentProcessId": str(self.pid + 4),
                 "Image": r"C:\Windows\System32\conhost.exe",
                 "ParentImage": rf"C:\Windows\System32\{self.child}",

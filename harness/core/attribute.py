@@ -21,6 +21,8 @@ from harness.model.verdicts import Basis
 
 # A host process outlives the client's goodbye by moments, and a log's own time lags the happening by as much.
 SLACK = timedelta(seconds=2)
+# Windows gives a pid away again at once: it is a session's only while the session lasts, but for the grain of an event's time.
+_GRAIN = timedelta(milliseconds=5)
 _MAX_ANCESTORS = 64
 
 
@@ -79,7 +81,8 @@ class HostAttribution:
     def of_event(self, event: Event) -> Attribution | None:
         """Whose event it is; None where it is nobody's here."""
         keys = self._read(event)
-        owners = sorted(name for name in self._detonations if self._in_time(name, event.time) and keys.claims & self._owned[name])
+        owners = [name for name in self._detonations if self._bears_lasting(name, event, keys)]
+        owners = sorted(owners or (name for name in self._detonations if self._bears_pid(name, event, keys)))
         if len(owners) == 1:
             return Attribution(detonation=owners[0], basis=Basis.EXACT, keys=self._words(owners[0], keys))
         if owners:
@@ -144,29 +147,39 @@ class HostAttribution:
                 self._own(name, self._observed[event_id].event)
 
     def _own(self, name: str, event: Event) -> None:
-        if name in self._exact[event.id] or not self._in_time(name, event.time):
+        keys = self._read(event)
+        if name in self._exact[event.id] or not (self._bears_lasting(name, event, keys) or self._bears_pid(name, event, keys)):
             return
         self._exact[event.id].add(name)
-        keys = self._read(event)
         grants = keys.grants
         if keys.host_grants and keys.session & self._owned[name]:
             grants |= keys.host_grants
         self._grant(name, grants)
+
+    def _bears_lasting(self, name: str, event: Event, keys: Keys) -> bool:
+        """Whether the event bears a key of the detonation's that is never given to another."""
+        return self._in_time(name, event.time) and any(key[0] != "pid" and key in self._owned[name] for key in keys.claims)
+
+    def _bears_pid(self, name: str, event: Event, keys: Keys) -> bool:
+        """Whether the event bears a pid of the detonation's while it was the detonation's."""
+        return self._in_time(name, event.time, exactly=True) and any(key[0] == "pid" and key in self._owned[name] for key in keys.claims)
 
     def _read(self, event: Event) -> Keys:
         if event.id not in self._keys:
             self._keys[event.id] = keys_of(event)
         return self._keys[event.id]
 
-    def _in_time(self, name: str, time: datetime) -> bool:
-        start, end = self._span(name)
+    def _in_time(self, name: str, time: datetime, *, exactly: bool = False) -> bool:
+        start, end = self._span(name, exactly=exactly)
         return start <= time <= end
 
-    def _span(self, name: str) -> tuple[datetime, datetime]:
-        """When the detonation was under way, by the target's clock."""
+    def _span(self, name: str, *, exactly: bool = False) -> tuple[datetime, datetime]:
+        """When the detonation was under way, by the target's clock: with slack, or as exactly as that clock was read."""
         detonation = self._detonations[name]
-        offset = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
-        return detonation.started_at + offset - SLACK, detonation.finished_at + offset + SLACK
+        footprint = detonation.footprint
+        offset = footprint.clock_offset if footprint else timedelta(0)
+        slack = SLACK if footprint is None or not exactly else _GRAIN + (footprint.finished_at - footprint.started_at) / 2
+        return detonation.started_at + offset - slack, detonation.finished_at + offset + slack
 
     # --- the fallback: host, user and time ------------------------------------------------------------------------------
 

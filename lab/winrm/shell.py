@@ -133,6 +133,9 @@ class _Pipeline:
     def host_write(self, text: str) -> None:
         self._say(self.wire.host_call, ps.HostMethodIdentifier.Write1, [text])
 
+    def host_write_error_line(self, text: str) -> None:
+        self._say(self.wire.host_call, ps.HostMethodIdentifier.WriteErrorLine, [text])
+
     @property
     def has_host(self) -> bool:
         if not isinstance(self.request, psrpcore.PowerShell):

@@ -48,7 +48,9 @@ def by_harness(place: LabPlace) -> float:
         plan=Plan(steps=steps, unexercisable={}),
         rules={},
         transport=PsrpTransport(
-            credentials={t.name: Credential(user=t.user, password=place.password) for t in place.targets}, clock=clock, addresses={t.name: t.host for t in targets}
+            credentials={t.name: Credential(user=t.user, password=place.password) for t in place.targets},
+            clock=clock,
+            addresses={t.name: t.host for t in targets},
         ),
         siem=EmbeddedClient(Path(place.siem)),
         clock=clock,

@@ -129,3 +129,15 @@ def test_an_alert_that_names_no_event_is_known_by_time_alone() -> None:
     assert basis(host(ONE).of_alert(alert("a", "r", raised=2))) == ("one/1@ws1", Basis.WINDOW)
     assert basis(host(ONE, strangers=(TWO,)).of_alert(alert("a", "r", raised=2))) == ("one/1@ws1", Basis.AMBIGUOUS)
     assert host(ONE).of_alert(alert("a", "r", raised=-60)) is None
+
+
+def test_a_pid_that_is_given_away_again_at_once_confuses_nothing() -> None:
+    """Three sessions in a row with one pid, the last of them another run's; each second belongs to one."""
+    first = RemoteSession(tag="first", port=50001, pid=4000, logon=0xA001, start=0, end=1)
+    second = RemoteSession(tag="second", port=50002, pid=4000, logon=0xA002, start=1.01, end=2)
+    stranger = RemoteSession(tag="stranger", port=50003, pid=4000, logon=0xA003, start=2.01, end=3)
+    made = host(first, second, strangers=(stranger,))
+    for session in (first, second):
+        for one in session.telemetry():
+            assert basis(made.of_event(one)) == (f"{session.tag}/1@ws1", Basis.EXACT), one.id
+    assert [made.of_event(one) for one in stranger.telemetry() if one.event_id != 4624] == [None] * 6

@@ -127,6 +127,9 @@ class Session(Protocol):
     def member(self, value: object, name: str) -> object:
         """A property of a value, as `.` reads it."""
 
+    def call(self, value: object, name: str) -> object:
+        """A method of a value, called without arguments."""
+
     def start_program(self, path: str, arguments: Sequence[str], *, line: str, wait: bool, directory: str) -> tuple[list[str], object]:
         """Run a program that Start-Process names: its output lines and its process as an object."""
 
@@ -349,7 +352,7 @@ def bind(spec: Cmdlet, passed: Sequence[Passed]) -> tuple[dict[str, object], lis
             raise refuse(f"the parameter -{param.name} of {spec.name}", activity=spec.name)
         if param.kind is Kind.SWITCH:
             _set(spec, bound, param, True if one.bare else to_bool(one.value))
-        elif one.bare:
+        elif one.bare and one.value is None:
             pending = param
         else:
             _set(spec, bound, param, one.value)

@@ -57,6 +57,17 @@ class ErrorObject(PSObject):
     record: ErrorRecord
 
 
+def display(record: ErrorRecord) -> list[str]:
+    """The lines in which Windows PowerShell shows an error (`$ErrorView` NormalView), without the position."""
+    activity = f"{record.activity} : " if record.activity else ""
+    reason = record.reason or record.exception_type.rpartition(".")[2]
+    return [
+        *(activity + record.message).splitlines(),
+        f"    + CategoryInfo          : {record.category}: ({record.target}:String) [{record.activity}], {reason}",
+        f"    + FullyQualifiedErrorId : {record.error_id}",
+    ]
+
+
 def as_object(record: ErrorRecord) -> ErrorObject:
     """The record as `$_` and `$Error` show it."""
     kind = record.exception_type

@@ -186,6 +186,9 @@ class Evaluator:
     def member(self, value: object, name: str) -> object:
         return dotnet.get_member(self, value, name)
 
+    def call(self, value: object, name: str) -> object:
+        return dotnet.call_member(self, value, name, [])
+
     def start_program(self, path: str, arguments: Sequence[str], *, line: str, wait: bool, directory: str) -> tuple[list[str], object]:
         found = find_program(self.host, self.environment, self.location, path, here=False)
         if found is None:
@@ -193,7 +196,7 @@ class Evaluator:
                 "This command cannot be run due to the error: The system cannot find the file specified.",
                 "InvalidOperationException,Microsoft.PowerShell.Commands.StartProcessCommand",
             )
-        text = line or " ".join([f'"{found}"', *(quote_argument(one) for one in arguments)])
+        text = line or " ".join([f'"{found}"', *arguments])
         with self._program_faults(found):
             outcome = launch(self._world(directory), self.engine.process, found, text)
         handle = dotnet.process_object(outcome.process, ended=True)
@@ -693,8 +696,9 @@ class Evaluator:
         for one in given:
             match one:
                 case s.Verbatim():
-                    native.append(one.text)
-                    passed.append(Passed(None, one.text))
+                    text = dotnet.expand_percent(one.text, self.environment)
+                    native.append(text)
+                    passed.append(Passed(None, text))
                 case s.ParameterArgument():
                     if one.value is None:
                         passed.append(Passed(one.name, None, bare=True))
@@ -702,7 +706,7 @@ class Evaluator:
                     else:
                         value = self.value(one.value)
                         passed.append(Passed(one.name, value))
-                        native.append(one.raw + to_text(value))
+                        native.append(quote_argument(one.raw + to_text(value)))
                 case s.Argument(value=s.Variable() as variable) if variable.splatted:
                     self._splat(variable, passed, native)
                 case s.Argument():
@@ -713,7 +717,7 @@ class Evaluator:
                     elif isinstance(one.value, s.Unary) and isinstance(one.value.operand, s.Literal):
                         native.append(one.value.operator + one.value.operand.raw)
                     else:
-                        native += [to_text(item) for item in as_list(value)]
+                        native += [quote_argument(to_text(item)) for item in as_list(value)]
         return passed, native
 
     def _splat(self, variable: s.Variable, passed: list[Passed], native: list[str]) -> None:
@@ -721,11 +725,11 @@ class Evaluator:
         if isinstance(value, dict):
             for name, one in value.items():
                 passed.append(Passed(to_text(name), one))
-                native.append(f"-{name}:{to_text(one)}")
+                native.append(quote_argument(f"-{name}:{to_text(one)}"))
             return
         for one in as_list(value):
             passed.append(Passed(None, one))
-            native.append(to_text(one))
+            native.append(quote_argument(to_text(one)))
 
     def _bind_script(self, body: s.Body, arguments: Sequence[Passed]) -> None:
         """Bind arguments to a `param` block: by name or an unambiguous beginning of it, then by position; the others are `$args`."""
@@ -743,7 +747,7 @@ class Evaluator:
             parameter = _script_parameter(body, one.name)
             if parameter is None:
                 rest += [f"-{one.name}"] + ([] if one.bare else [one.value])
-            elif not one.bare:
+            elif not one.bare or one.value is not None:
                 bound[parameter.name] = one.value
             elif any(kind.lower().endswith("switch") or kind.lower().endswith("switchparameter") for kind in parameter.types):
                 bound[parameter.name] = True
@@ -1104,8 +1108,8 @@ _NOTHING = _Nothing()
 
 def _native(passed: Passed) -> str:
     if passed.name is None:
-        return to_text(passed.value)
-    return f"-{passed.name}" if passed.bare or passed.value is True else f"-{passed.name}:{to_text(passed.value)}"
+        return quote_argument(to_text(passed.value))
+    return f"-{passed.name}" if passed.bare or passed.value is True else quote_argument(f"-{passed.name}:{to_text(passed.value)}")
 
 
 def _script_parameter(body: s.Body, given: str) -> s.ScriptParameter | None:

@@ -14,12 +14,14 @@ from lab.host.powershell import cmdlets
 from lab.host.powershell.aliases import ALIASES
 from lab.host.powershell.commands import CMDLETS, COMMON, Call, Cmdlet, Passed
 from lab.host.powershell.errors import (
+    ErrorObject,
     Exit,
     LoopBreak,
     LoopContinue,
     Return,
     Terminating,
     as_object,
+    display,
     internal_fault,
     not_emulated,
     parse_error,
@@ -31,7 +33,7 @@ from lab.host.powershell.parse import ParseFault, Refused, parse
 from lab.host.powershell.syntax import Body
 from lab.host.powershell.values import to_text, to_wire
 from lab.host.programs.base import World
-from lab.machine import Command, CommandMetadata, ErrorRecord, PipelineIO, PipelineRequest, PipelineStopped, PSValue, StreamName
+from lab.machine import Command, CommandMetadata, ErrorRecord, Parameter, PipelineIO, PipelineRequest, PipelineStopped, PSValue, StreamName
 
 MAX_OUTPUT = 200_000
 """Objects that one pipeline writes to its client."""
@@ -107,6 +109,12 @@ class Interpreter:
 
             def show(value: object) -> None:
                 shown.append(value)
+                if isinstance(value, ErrorObject):
+                    for line in writer.close():
+                        io.host_write_line(line)
+                    for line in display(value.record):
+                        io.host_write_error_line(line)
+                    return
                 for line in writer.write(value):
                     io.host_write_line(line)
 
@@ -130,7 +138,7 @@ class Interpreter:
             self._session.push_error_sink(sink)
         try:
             for position, command in enumerate(commands):
-                passed = [Passed(one.name, one.value) for one in command.parameters]
+                passed = [_passed(one) for one in command.parameters]
                 if command.is_script:
                     body = self._compile(command.text)
                     if position == len(commands) - 1:
@@ -197,6 +205,16 @@ class Interpreter:
         return console.lines, console.errors, code
 
 
+def _passed(one: Parameter) -> Passed:
+    """An argument as it was sent: a token that was typed keeps its dash, and says by its colon whether a value came with it."""
+    if one.name is None:
+        return Passed(None, one.value)
+    if not one.name.startswith("-"):
+        return Passed(one.name, one.value, bare=one.value is True)
+    name = one.name[1:]
+    return Passed(name[:-1], one.value) if name.endswith(":") else Passed(name, one.value, bare=one.value is None)
+
+
 def _metadata(spec: Cmdlet) -> CommandMetadata:
     return CommandMetadata(
         name=spec.name,
@@ -253,13 +271,7 @@ class _Console:
         self.host_write_line(to_text(value))
 
     def error(self, record: ErrorRecord) -> None:
-        activity = f"{record.activity} : " if record.activity else ""
-        reason = record.reason or record.exception_type.rpartition(".")[2]
-        self.errors += [
-            activity + record.message,
-            f"    + CategoryInfo          : {record.category}: ({record.target}:String) [{record.activity}], {reason}",
-            f"    + FullyQualifiedErrorId : {record.error_id}",
-        ]
+        self.errors += display(record)
 
     def record(self, stream: StreamName, text: str) -> None:
         if stream is not StreamName.INFORMATION:
@@ -271,6 +283,9 @@ class _Console:
 
     def host_write(self, text: str) -> None:
         self._open += text
+
+    def host_write_error_line(self, text: str) -> None:
+        self.errors.append(text)
 
     def wait(self, seconds: float) -> None:
         self._io.wait(seconds)
@@ -296,6 +311,9 @@ class _Nowhere:
         raise PipelineStopped
 
     def host_write(self, text: str) -> None:
+        raise PipelineStopped
+
+    def host_write_error_line(self, text: str) -> None:
         raise PipelineStopped
 
     def wait(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException, DivisionByZero, InvalidOperation
 from functools import partial
 
 from lab.host.powershell.errors import fail, refuse, shown
@@ -15,6 +15,7 @@ from lab.host.powershell.values import (
     MAX_TEXT,
     as_list,
     bounded,
+    checked,
     compare,
     each,
     equal,
@@ -63,8 +64,10 @@ def arithmetic(sign: str, left: object, right: object) -> object:
             case _:
                 result = abs(a) % abs(b)  # type: ignore[operator]
                 return -result if a < 0 else result
-    except (ZeroDivisionError, InvalidOperation):
+    except (ZeroDivisionError, DivisionByZero, InvalidOperation):
         raise fail("Attempted to divide by zero.", "RuntimeException", "NotSpecified") from None
+    except DecimalException:
+        raise fail("Value was either too large or too small for a Decimal.", "RuntimeException", "InvalidArgument") from None
     except OverflowError:
         return float("inf")
 
@@ -322,6 +325,8 @@ def format_value(value: object, form: str) -> str:
         return format_datetime(value, form)
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return to_text(value)
+    if isinstance(value, Decimal):
+        checked(value)
     kind, digits = form[0], form[1:]
     if digits.isdigit() or not digits:
         places = min(int(digits), 99) if digits else None

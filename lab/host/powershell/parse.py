@@ -223,7 +223,7 @@ class _Reader:
             swallowed: tuple[s.Expression, ...] = ()
             if isinstance(value, s.ArrayLiteral):
                 # A default is one value: what the grammar takes for more items of an array are the next parameters.
-                value, swallowed = value.items[0], value.items[1:]
+                swallowed, value = value.items[1:], value.items[0]
             found.append(s.ScriptParameter(self._variable(variable).name, tuple(types), value, mandatory))
             found += [_parameter(one) for one in swallowed]
         return tuple(found)
@@ -435,9 +435,9 @@ class _Reader:
                 raise Refused(f"the redirection {operator}")
             return s.Redirection(stream, None, append=False)
         name = _child(node, "redirected_file_name")
-        if name is None:
-            raise Refused(f"the redirection {operator}")
-        value = [child for child in _named(name) if child.type != "command_argument_sep"]
+        value = [child for child in _named(name) if child.type != "command_argument_sep"] if name is not None else []
+        if len(value) != 1:
+            raise Refused(f"the redirection {operator} to this target")
         return s.Redirection(stream, self._expression(value[0]), append=">>" in operator)
 
     def _bareword(self, node: Node) -> s.Expression:
@@ -583,7 +583,8 @@ class _Reader:
                 value = Decimal(low)
             else:
                 value = int(low) if re.fullmatch(r"\d+", low) else float(low)
-            return s.Literal(value * factor, raw)
+            value *= factor
+            return s.Literal(float(value) if isinstance(value, int) and value.bit_length() > 63 else value, raw)
         except (ValueError, InvalidOperation, OverflowError):
             raise Refused(f"the number '{raw[:80]}'") from None
 

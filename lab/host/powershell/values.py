@@ -187,8 +187,12 @@ def to_number(value: object) -> int | float | Decimal:
             return 0
         case bool():
             return int(value)
-        case int() | float() | Decimal():
+        case int():
+            return fold(value)
+        case float():
             return value
+        case Decimal():
+            return checked(value)
         case str():
             found = parse_number(value)
             if found is None:
@@ -197,13 +201,20 @@ def to_number(value: object) -> int | float | Decimal:
                     "InvalidCastFromStringToInteger",
                     "InvalidArgument",
                 )
-            return found
+            return fold(found)
         case _:
             raise fail(
                 f'Cannot convert the "{shown(to_text(value))}" value of type "{type_names(value)[0]}" to type "System.Int32".',
                 "ConvertToFinalInvalidCastException",
                 "InvalidArgument",
             )
+
+
+def checked(value: Decimal) -> Decimal:
+    """The decimal, refused where no System.Decimal could hold it: the wire's text can say 1E+999999999, which must not become digits."""
+    if not value.is_finite() or value.adjusted() > 28:
+        raise fail("Value was either too large or too small for a Decimal.", "OverflowException", "InvalidArgument")
+    return value
 
 
 def to_int(value: object, limits: tuple[int, int] = INT32, name: str = "System.Int32") -> int:

@@ -228,5 +228,8 @@ def quote_argument(text: str) -> str:
 
 
 def command_line(path: str, arguments: Sequence[str]) -> str:
-    """The command line that Windows PowerShell 5.1 builds: the full path in quotes, then the arguments; empty ones vanish."""
-    return " ".join([f'"{path}"', *(quote_argument(one) for one in arguments if one)])
+    """The command line that Windows PowerShell 5.1 builds: the full path in quotes, then the arguments as `quote_argument` made them.
+
+    Empty arguments vanish.
+    """
+    return " ".join([f'"{path}"', *(one for one in arguments if one)])

@@ -90,7 +90,7 @@ def _line(run: Run, line: str, own: dict[str, str]) -> int:
         for operator, text in parts:
             if (operator == "&&" and code != 0) or (operator == "||" and code == 0):
                 continue
-            code = _command(run, _expanded(run, text.strip().removeprefix("@"), own), own, code)
+            code = _command(run, _expanded(run, text.lstrip().removeprefix("@"), own), own, code)
     except _Left as left:
         return left.code
     return code
@@ -102,7 +102,7 @@ def _expanded(run: Run, text: str, own: dict[str, str]) -> str:
 
 
 def _command(run: Run, text: str, own: dict[str, str], code: int) -> int:
-    if not text:
+    if not text.strip():
         return code
     head = re.match(r'"[^"]*"|[^\s/,;=(]+|\S+', text)
     name = head[0] if head else text
@@ -124,7 +124,7 @@ def _command(run: Run, text: str, own: dict[str, str], code: int) -> int:
             run.write("", f"Microsoft Windows [Version {run.host.system_info()['Version']}.3803]")
             return 0
         case "set":
-            return _set(run, rest.strip(), own)
+            return _set(run, rest.lstrip(), own)
         case "cd" | "chdir" if not rest.strip():
             run.write(run.world.directory)
             return 0
@@ -134,7 +134,7 @@ def _command(run: Run, text: str, own: dict[str, str], code: int) -> int:
             return _type(run, rest.strip())
         case _ if low in _BUILT_INS:
             raise Unmodelled(f"the command {low} of cmd.exe")
-    return _external(run, name.strip('"'), text)
+    return _external(run, name.strip('"'), text.rstrip())
 
 
 def _set(run: Run, rest: str, own: dict[str, str]) -> int:
@@ -145,6 +145,7 @@ def _set(run: Run, rest: str, own: dict[str, str]) -> int:
         return 0
     if rest.startswith("/"):
         raise Unmodelled(f"set {rest[:20]} of cmd.exe")
+    rest = rest.rstrip()
     shown = {name: value for name, value in held.items() if name.lower().startswith(rest.lower())}
     if not shown:
         run.complain(f"Environment variable {rest} not defined")

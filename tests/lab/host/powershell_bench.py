@@ -98,6 +98,9 @@ class Client:
     def host_write(self, text: str) -> None:
         self._open += text
 
+    def host_write_error_line(self, text: str) -> None:
+        self.screen.append(text)
+
     def wait(self, seconds: float) -> None:
         if self._stop_after is not None:
             self._stop_after -= 1

@@ -56,6 +56,9 @@ class Recorder:
     def host_write(self, text: str) -> None:
         self.outputs.append(text)
 
+    def host_write_error_line(self, text: str) -> None:
+        self.outputs.append(text)
+
     def wait(self, seconds: float) -> None:
         pass
 

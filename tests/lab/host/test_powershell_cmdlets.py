@@ -66,6 +66,7 @@ TABLE: list[tuple[str, list[str]]] = [
     ("'a','b','A' | Group-Object | % { \"$($_.Name) $($_.Count)\" }", ["a 2", "b 1"]),
     ("('x' | Out-String) -eq \"x`r`n\"; 1,2 | Out-String -Stream; 1 | Out-Null", ["True", "1", "2"]),
     ("'ab','c' | ForEach-Object Length; 1..2 | % -Begin {'b'} -Process {$_} -End {'e'}", ["2", "1", "b", "1", "2", "e"]),
+    ("'a','b' | ForEach-Object ToUpper; @{k=1} | % k", ["A", "B", "1"]),
     ("Invoke-Command -ScriptBlock { param($a) $a*2 } -ArgumentList 4", ["8"]),
     ("Get-Service WinRM | Format-Table Name,Status -HideTableHeaders | % { $_.Trim() } | ? { $_ }", ["WinRM Running"]),
 ]

@@ -113,6 +113,7 @@ NOT_EMULATED = [
     "[System.IO.File]::ReadAllText('C:\\x')",
     "[Reflection.Assembly]::LoadFile('x')",
     "'x'.Foo()",
+    "'x' | ForEach-Object Foo",
     "$executionContext",
     "[xml]'<a/>'",
     "'x' -match '(a+)+$'",
@@ -219,4 +220,9 @@ def merged(bench: Bench) -> Answer:
 def test_errors_that_are_merged_into_the_output_reach_the_screen() -> None:
     answer = merged(Bench())
     assert answer.error_ids == []
-    assert answer.client.screen == ["Cannot find path 'C:\\no' because it does not exist.", "1"]
+    assert answer.client.screen == [
+        "Get-Item : Cannot find path 'C:\\no' because it does not exist.",
+        "    + CategoryInfo          : ObjectNotFound: (C:\\no:String) [Get-Item], ItemNotFoundException",
+        "    + FullyQualifiedErrorId : PathNotFound,Microsoft.PowerShell.Commands.GetItemCommand",
+        "1",
+    ]

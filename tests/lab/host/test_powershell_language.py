@@ -104,6 +104,11 @@ def test_arguments_are_bound_to_a_scripts_parameters() -> None:
     assert bench.request(PipelineRequest(commands=(command,))).texts == ["C:\\x 5 True"]
 
 
+def test_a_true_that_is_given_to_an_untyped_parameter_is_its_value() -> None:
+    command = Command(text='param($Flag, $Rest) "$Flag $Rest"', is_script=True, parameters=(Parameter(name="Flag", value=True),))
+    assert Bench().request(PipelineRequest(commands=(command,))).texts == ["True "]
+
+
 def test_objects_given_as_arguments_stay_objects() -> None:
     bench = Bench()
     thing = PSObject(type_names=("System.Management.Automation.PSCustomObject",), properties={"Name": "n", "Values": [1, 2]})

@@ -81,7 +81,7 @@ LINES: list[tuple[str, str]] = [
 def test_a_program_writes_what_windows_writes(script: str, line: str) -> None:
     answer = Bench().script(script)
     assert answer.error_ids == []
-    assert line in answer.texts
+    assert any(text.startswith(line) for text in answer.texts), answer.texts
 
 
 CODES: list[tuple[str, int]] = [
@@ -180,7 +180,7 @@ def test_every_program_belongs_to_an_executable_of_the_disk() -> None:
         ("whoami.exe 007 1kb -5 0x1F", '"C:\\Windows\\system32\\whoami.exe" 007 1kb -5 0x1F'),
         ("whoami.exe -x:y -flag $true", '"C:\\Windows\\system32\\whoami.exe" -x:y -flag True'),
         ("$a='p','q r'; whoami.exe $a", '"C:\\Windows\\system32\\whoami.exe" p "q r"'),
-        ('whoami.exe --% %PATH% "x', '"C:\\Windows\\system32\\whoami.exe" %PATH% "x'),
+        ('whoami.exe --% %USERDOMAIN% "x', '"C:\\Windows\\system32\\whoami.exe" LAB "x'),
         ("whoami.exe '' x", '"C:\\Windows\\system32\\whoami.exe" x'),
         ("WHOAMI", '"C:\\Windows\\system32\\whoami.exe"'),
     ],
@@ -193,7 +193,7 @@ def test_command_lines_are_built_as_windows_powershell_builds_them(given: str, l
 
 @given(st.lists(st.text(string.ascii_letters + string.digits + " .-/:=,", min_size=1, max_size=12), max_size=6))
 def test_arguments_come_back_out_of_a_command_line(arguments: list[str]) -> None:
-    line = command_line("C:\\a b\\x.exe", arguments)
+    line = command_line("C:\\a b\\x.exe", [quote_argument(one) for one in arguments])
     assert split_arguments(after_program(line)) == arguments
 
 

@@ -215,9 +215,17 @@ def for_each_object(call: Call) -> Iterator[object]:
         if isinstance(what, ScriptBlock):
             yield from call.session.invoke(what, item=value, has_item=True)
         else:
-            yield from as_list(call.session.member(value, to_text(what)))
+            yield from as_list(_member(call, value, to_text(what)))
     if end is not None:
         yield from call.session.invoke(end)
+
+
+def _member(call: Call, value: object, name: str) -> object:
+    """The property of that name, else the method: what is neither is refused by its name."""
+    held = call.session.member(value, name)
+    if held is not None or isinstance(value, dict) or (isinstance(value, PSObject) and find_key(value.properties, name) is not None):
+        return held
+    return call.session.call(value, name)
 
 
 @cmdlet(
