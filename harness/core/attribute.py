@@ -81,8 +81,9 @@ class HostAttribution:
     def of_event(self, event: Event) -> Attribution | None:
         """Whose event it is; None where it is nobody's here."""
         keys = self._read(event)
-        owners = [name for name in self._detonations if self._bears_lasting(name, event, keys)]
-        owners = sorted(owners or (name for name in self._detonations if self._bears_pid(name, event, keys)))
+        candidates = sorted(set().union(*(self._owners.get(key, set()) for key in keys.claims)))
+        owners = [name for name in candidates if self._bears_lasting(name, event, keys)]
+        owners = owners or [name for name in candidates if self._bears_pid(name, event, keys)]
         if len(owners) == 1:
             return Attribution(detonation=owners[0], basis=Basis.EXACT, keys=self._words(owners[0], keys))
         if owners:

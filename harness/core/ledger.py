@@ -98,6 +98,8 @@ class Ledger:
         """Every verdict that has become certain since it was last asked. `interrupted`: all that is open ends here."""
         fresh = self._verdicts
         self._verdicts = []
+        if not self._open:
+            return fresh
         still: list[_Open] = []
         sightings = self._sightings_by_step()
         telemetry: dict[str, list[Observed]] = {}
