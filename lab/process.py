@@ -114,6 +114,7 @@ class StartingLab:
             start_new_session=True,  # a terminal's Ctrl-C is the harness's to handle: cleanups still need the lab
         )
         self._keep = config.keep
+        self._ready = False
         stdin = self._pipe(self._process.stdin)
         with suppress(BrokenPipeError):
             stdin.write(json.dumps(asdict(config)) + "\n")
@@ -125,11 +126,13 @@ class StartingLab:
         if not line:
             code = self._process.wait(_READY_WITHIN)
             raise LabError(f"the lab did not start: its process ended with code {code}")
-        return LabPlace.load(line)
+        place = LabPlace.load(line)
+        self._ready = True
+        return place
 
     def stop(self) -> None:
         """End it, whatever it is doing, and wait for its end."""
-        if self._keep and self._process.poll() is None:
+        if (self._keep or not self._ready) and self._process.poll() is None:
             self._process.terminate()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:

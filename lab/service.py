@@ -140,8 +140,11 @@ def main() -> int:
         signal.signal(number, lambda *_: lab.stopped.set())
     try:
         place = lab.start()
-        sys.stdout.write(place.dump() + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(place.dump() + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever started it has gone
+            lab.stopped.set()
         if not config.keep:
             Thread(target=_until_input_ends, args=(lab.stopped,), name="owner", daemon=True).start()
         while not lab.stopped.wait(1.0):

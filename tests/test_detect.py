@@ -15,7 +15,8 @@ from harness.model.tree import And, Node, Not, Op, Or
 from harness.rules.load import load_rules
 from harness.rules.sigma import SigmaRules
 from tests.logic.tree_builders import event, is_, of_kind, rule
-from tests.rules.sigma_data import DATA, LAB_RULES, needs_data, regressions, upstream_rules
+from tests.needs import DATA, needs_recordings
+from tests.rules.sigma_data import LAB_RULES, regressions, upstream_rules
 
 LAB = load_rules([LAB_RULES / "sigma"], [SigmaRules()])
 
@@ -25,7 +26,7 @@ def counts(recording: str) -> dict[str, int]:
     return dict(Counter(found.id[:8] for event in read_events(DATA / "otrf" / recording) for found in detector.matches(event)))
 
 
-@needs_data
+@needs_recordings
 @pytest.mark.parametrize(
     ("recording", "expected"),
     [
@@ -44,7 +45,7 @@ def test_the_lab_rules_on_recordings(recording: str, expected: dict[str, int]) -
     assert counts(recording) == expected
 
 
-@needs_data
+@needs_recordings
 def test_the_index_finds_what_asking_every_rule_finds() -> None:
     texts = [text for path, text in upstream_rules().items() if "/process_creation/proc_creation_win_p" in path or "/file_event/" in path]
     rules = [found for text in texts for found in SigmaRules().parse(text, "upstream")]

@@ -9,7 +9,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from harness.detect import Detector
 from harness.errors import UsageError
@@ -19,9 +18,8 @@ from harness.model.facts import Event
 from harness.model.intent import Rule
 from harness.rules.load import load_rules
 from harness.rules.sigma import SigmaRules
+from tests.needs import DATA, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
 NAIVE_EVENTS = 200  # the naive loop over thousands of rules takes a sample, or it would take minutes
 
 

@@ -106,7 +106,8 @@ def main() -> None:
         lab.stop()
     ours, same, less = (min(times[name]) for name in ("harness", "same", "less"))
     sys.stdout.write(
-        f"{DETONATIONS} detonations on 2 hosts: harness {ours:.3f} s, bare pypsrp announcing the same host {same:.3f} s: ratio {ours / same:.2f};"
+        f"{DETONATIONS} detonations on 2 hosts: harness {ours:.3f} s, bare pypsrp announcing the same host {same:.3f} s: "
+        f"ratio {ours / same:.2f};"
         f" announcing none {less:.3f} s: ratio {ours / less:.2f}\n"
     )
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from harness.model.report import Report
 from harness.reports.json import load_report
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.needs import ROOT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from harness.core.cover import GAPS
 from harness.model.verdicts import CoverageStatus, Outcome
 from harness.scenarios import load_scenarios
 from harness.settings import load_settings
-from tests.cli.commands import ROOT, UpLab, harness, write_scenario
+from tests.cli.commands import UpLab, harness, write_scenario
+from tests.needs import ROOT
 
 README = (ROOT / "README.md").read_text()
 

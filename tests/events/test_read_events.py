@@ -18,6 +18,7 @@ from harness.events import winlogbeat
 from harness.events.read import read_event, read_events
 from tests.events.event_builders import engine_available, process_created
 from tests.events.test_nxlog import NXLOG
+from tests.needs import DATA, needs_recordings
 
 LINES = [json.dumps(winlogbeat.render(process_created())), "", json.dumps(NXLOG), json.dumps(winlogbeat.render(engine_available()))]
 TEXT = "\r\n".join(LINES).encode()
@@ -111,8 +112,7 @@ def test_one_document() -> None:
     assert read_event(NXLOG, "a").host == "workstation6"
 
 
-OTRF = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "otrf"
-recorded = pytest.mark.skipif(not OTRF.is_dir(), reason=f"the recordings are not there: {OTRF}")
+OTRF = DATA / "otrf"
 
 COUNTS = [
     ("empire_psremoting_stager.zip", 2744),
@@ -122,7 +122,7 @@ COUNTS = [
 ]
 
 
-@recorded
+@needs_recordings
 @pytest.mark.parametrize(("name", "count"), COUNTS)
 def test_every_event_of_a_recording(name: str, count: int) -> None:
     events = list(read_events(OTRF / name))
@@ -131,7 +131,7 @@ def test_every_event_of_a_recording(name: str, count: int) -> None:
     assert all("." not in event.host and event.host == event.host.lower() for event in events)
 
 
-@recorded
+@needs_recordings
 def test_a_recording_has_one_time_line() -> None:
     """Sysmon tells UTC and the rest local time: read right, they lie within the two minutes that the recording took."""
     events = list(read_events(OTRF / "empire_psremoting_stager.zip"))
@@ -140,7 +140,7 @@ def test_a_recording_has_one_time_line() -> None:
     assert {event.host for event in events} == {"workstation5", "workstation6", "mordordc"}
 
 
-@recorded
+@needs_recordings
 def test_sysmons_own_event_types_come_through() -> None:
     events = read_events(OTRF / "covenant_psremoting_command.zip")
     kinds = Counter(event.flat["eventtype"] for event in events if "eventtype" in event.flat)
@@ -148,7 +148,7 @@ def test_sysmons_own_event_types_come_through() -> None:
     assert not {"INFO", "AUDIT_SUCCESS"} & set(kinds)
 
 
-@recorded
+@needs_recordings
 def test_the_remote_engine_of_a_recording_bears_its_text_as_data() -> None:
     events = [event for event in read_events(OTRF / "empire_psremoting_stager.zip") if event.event_id == 400]
     remote = [event for event in events if "HostName=ServerRemoteHost" in str(event.flat["data"])]

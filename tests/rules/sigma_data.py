@@ -9,14 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from harness.model.facts import Event, FlatValue
+from tests.needs import DATA, ROOT
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-LAB_RULES = Path(__file__).resolve().parents[2] / "lab" / "rules"
-
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the shared recordings are not at {DATA}")
+LAB_RULES = ROOT / "lab" / "rules"
 
 
 def event(flat: Mapping[str, FlatValue], channel: str = "Security", event_id: int = 4688) -> Event:

@@ -12,7 +12,8 @@ from harness.model.tree import And, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
 from harness.rules.load import load_rules
 from harness.rules.sigma import SigmaRules
-from tests.rules.sigma_data import LAB_RULES, needs_data, upstream_rules
+from tests.needs import needs_recordings
+from tests.rules.sigma_data import LAB_RULES, upstream_rules
 
 RULES = {rule.id: rule for rule in load_rules([LAB_RULES / "sigma"], [SigmaRules()])}
 
@@ -39,7 +40,7 @@ def test_there_are_seven() -> None:
     assert sorted(rule_id[:8] for rule_id in RULES) == ["13acf386", "5cc2cda8", "60167e5c", "734f8d9b", "79df3f68", "96b9f619", "c539afac"]
 
 
-@needs_data
+@needs_recordings
 @pytest.mark.parametrize("rule_id", sorted(RULES))
 def test_each_says_what_its_upstream_page_says_in_other_words(rule_id: str) -> None:
     ours = RULES[rule_id]

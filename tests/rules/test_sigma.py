@@ -20,7 +20,8 @@ from harness.model.intent import Rule, Severity
 from harness.model.tree import And, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
 from harness.rules.sigma import SigmaRules
-from tests.rules.sigma_data import event, needs_data, regressions, upstream_rules
+from tests.needs import needs_recordings
+from tests.rules.sigma_data import event, regressions, upstream_rules
 
 HEAD = """title: A rule
 id: 6f0f1d1c-6a1e-4e6a-8d0c-000000000001
@@ -433,7 +434,7 @@ def test_pysigma_is_imported_only_when_a_rule_is_parsed() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@needs_data
+@needs_recordings
 def test_upstream_regression_recordings() -> None:
     """SigmaHQ's criterion: at least as many matches as its entry says."""
     texts = {line.removeprefix("id: "): text for text in upstream_rules().values() for line in text.splitlines() if line.startswith("id: ")}

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import zipfile
 from functools import cache
-from pathlib import Path
 
-import pytest
-
-DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "otrf"
+from tests.needs import DATA, need
 
 # What NXLog adds, and what it takes from <System> rather than from <EventData>.
 _OF_THE_ENVELOPE = (
@@ -25,10 +22,8 @@ Recorded = dict[str, object]
 @cache
 def recorded(name: str) -> tuple[Recorded, ...]:
     """The events of WORKSTATION6, the session's target, in one recording. Skips the test where the data is absent."""
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"no recording at {path}")
-    with zipfile.ZipFile(path) as archive:
+    need("recordings")
+    with zipfile.ZipFile(DATA / "otrf" / name) as archive:
         lines = archive.read(archive.namelist()[0]).decode("utf-8").splitlines()
     events = (json.loads(line) for line in lines)
     return tuple(event for event in events if str(event["Hostname"]).startswith("WORKSTATION6"))
