@@ -8,7 +8,7 @@ shown is ours; comparisons between two times of the SIEM stay on the SIEM's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,6 +21,7 @@ from harness.model.verdicts import Basis, Inconclusive, Sighting, Verdict
 
 # For what nobody measured: drift between readings of a clock, and the time a document takes from written to found.
 MARGIN = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,9 @@ class Ledger:
             return fresh
         still: list[_Open] = []
         sightings = self._sightings_by_step()
-        telemetry: dict[str, list[Observed]] = {}
+        seen: dict[str, tuple[list[Observed], timedelta]] = {}
         for item in self._open:
-            verdict = self._judge(item, sightings, telemetry, interrupted)
+            verdict = self._judge(item, sightings, seen, interrupted)
             if verdict is None:
                 still.append(item)
             else:
@@ -157,8 +158,13 @@ class Ledger:
     # --- how -----------------------------------------------------------------------------------------------------------
 
     def _judge(
-        self, item: _Open, sightings: Mapping[str, list[Sighting]], telemetry: dict[str, list[Observed]], interrupted: bool
+        self,
+        item: _Open,
+        sightings: Mapping[str, list[Sighting]],
+        seen: dict[str, tuple[list[Observed], timedelta]],
+        interrupted: bool,
     ) -> Verdict | None:
+        """`seen`: by planned step its telemetry and how long its last event may still take, found once for all its expectations."""
         planned, expectation = item.planned, item.expectation
         detonation = self._detonations.get(planned.id)
         if detonation is None:
@@ -168,11 +174,11 @@ class Ledger:
                 return None
             return never_sent(planned, expectation, "interrupted before it was sent", Inconclusive.INTERRUPTED)
         host = self._host(detonation)
-        if planned.id not in telemetry:
-            telemetry[planned.id] = host.telemetry(planned.id)
-        mine = telemetry[planned.id]
+        if planned.id not in seen:
+            mine = host.telemetry(planned.id)
+            seen[planned.id] = (mine, self._ingest_lag(host, detonation, mine))
+        mine, lag = seen[planned.id]
         state = self._status.rules.get(expectation.rule)
-        lag = max([self._status.ingest_lag, *(self._lag(observed, detonation) for observed in mine)])
         settled_at = detonation.finished_at + self._offset + lag
         interval = state.interval if state is not None else timedelta(0)
         deadline = settled_at + 2 * interval + MARGIN
@@ -218,6 +224,16 @@ class Ledger:
                 )
             )
         return found
+
+    def _ingest_lag(self, host: HostAttribution, detonation: Detonation, mine: Sequence[Observed]) -> timedelta:
+        """How long an event of this host may take: promised or measured in this run, the larger.
+
+        Of everything the host sent the 99th percentile, so that a pipeline under load is waited for; of its own events the slowest.
+        """
+        since = self._started_at - SLACK
+        lags = sorted(self._lag(observed, detonation) for observed in host.seen_on_host(since, self._now + _DAY))
+        usual = lags[len(lags) * 99 // 100] if lags else timedelta(0)
+        return max([self._status.ingest_lag, usual, *(self._lag(observed, detonation) for observed in mine)])
 
     def _lag(self, observed: Observed, detonation: Detonation) -> timedelta:
         """From happened, by the target's clock, to searchable, by the SIEM's; both brought to ours."""

@@ -157,6 +157,16 @@ def test_a_run_that_started_before_the_last_event_was_searchable_proves_nothing(
     assert story.saw(run("child", 3.5), now=3.6).only().outcome is Outcome.MISSED
 
 
+def test_a_pipeline_under_load_is_waited_for() -> None:
+    """Other events of the host take three seconds by now: a run at 1.6 may have been too early for ours that are still on their way."""
+    story = Story(Expectation(rule="child")).detonated()
+    slow = [observed(one, 3.0) for one in TWO.telemetry()]
+    story.saw(observed(ONE.connection()), observed(ONE.host_process()), *slow, run("child", 1.6), now=3.5)
+    assert story.ledger.open == 1
+    verdict = story.saw(observed(ONE.child_process(), 3.0), alert("a", "child", ONE.child_process(), raised=3.6), now=3.7).only()
+    assert verdict.outcome is Outcome.DETECTED
+
+
 def test_blind_where_other_kinds_arrived_points_at_the_sensor() -> None:
     story = Story(Expectation(rule="script")).detonated().saw(*telemetry(), run("script", 1.6), now=1.7)
     assert story.ledger.open == 1
