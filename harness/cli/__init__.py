@@ -1,0 +1,52 @@
+"""The command line: what people type becomes a request, and a run's outcome an exit code.
+
+Exit codes, the first that applies: 130 interrupted, 2 usage, 4 out of scope, 5 nothing to do, 1 a gap, 3 inconclusive, 0 else.
+One module a group of commands. Whatever is heavy is imported by the command that needs it: `harness --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from harness import __version__
+from harness.cli import lab, run, schema
+from harness.errors import HarnessError
+
+
+def main() -> None:
+    """The entry point of the `harness` command."""
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        code = cli.main(arguments, prog_name="harness", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except HarnessError as error:
+        click.echo(f"harness: {error}", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone: nobody is there to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="harness")
+def cli() -> None:
+    """Prove that detections detect.
+
+    Scenarios are detonated over real PowerShell Remoting; for every rule that they name, the SIEM is asked until it is known whether it
+    fired because of this run, and if not, why.
+    """
+
+
+for command in (run.run, run.plan, lab.lab, schema.schema):
+    cli.add_command(command)

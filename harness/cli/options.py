@@ -1,0 +1,23 @@
+"""What several commands share: the settings file's flag, and reading it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.settings import Settings
+
+PATH = click.Path(path_type=Path)
+
+config_option = click.option("--config", type=PATH, metavar="FILE", help="The settings file; else HARNESS_CONFIG, else ./harness.toml.")
+
+
+def read_settings(config: Path | None, **flags: object) -> Settings:
+    """The settings of the file, the environment and the flags given as `section.key`. Raises `UsageError`."""
+    from harness.settings import load_settings
+
+    return load_settings(config, os.environ, flags)

@@ -1,0 +1,118 @@
+"""`harness run` and `harness plan`: detonate and judge, or say what would be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.cli.options import PATH, config_option, read_settings
+
+if TYPE_CHECKING:
+    from harness.assemble import Request
+    from harness.ports import Reporter
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def _selecting(command: F) -> F:
+    """The flags that say what is run and where."""
+    for option in reversed(
+        (
+            click.argument("scenarios", nargs=-1, type=PATH),
+            click.option("--lab", is_flag=True, help="Detonate on the embedded lab (the one that is up, else one of this run's own)."),
+            click.option("--target", "targets", multiple=True, metavar="NAME", help="A target of harness.toml, or a host of the lab."),
+            click.option("--rules", multiple=True, type=PATH, metavar="PATH", help="A rule file, or a directory of them."),
+            click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Judge only this rule."),
+            click.option("--technique", "techniques", multiple=True, metavar="ID", help="Only scenarios of this ATT&CK technique."),
+            click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag."),
+            config_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_selecting
+@click.option("--json", "json_path", metavar="FILE", help="Write the report as JSON; - is standard output.")
+def run(json_path: str | None, **asked: Any) -> int:
+    """Detonate scenarios and judge every expectation.
+
+    SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
+    """
+    from harness.assemble import assembled
+    from harness.model.report import RunFinished
+    from harness.reports.json import JsonReporter
+    from harness.reports.terminal import TerminalReporter, make_console
+
+    request = _request(asked)
+    to_stdout = json_path == "-"
+    out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
+    reporters: list[Reporter] = [JsonReporter(None if to_stdout else Path(json_path), sys.stdout)] if json_path is not None else []
+    code = 3
+    with (
+        _interruptible() as cancel,
+        assembled(request) as ready,
+        TerminalReporter(err if to_stdout else out, err) as terminal,
+    ):
+        reporters.append(terminal)
+        for progress in ready.engine.run(cancel):
+            for reporter in reporters:
+                reporter.see(progress)
+            if isinstance(progress, RunFinished):
+                code = progress.report.exit_code
+    return code
+
+
+@click.command()
+@_selecting
+def plan(**asked: Any) -> int:
+    """Show what would run where, what cannot be exercised, and why. Nothing is sent and nothing is started."""
+    from harness.assemble import planned
+    from harness.reports.plan import print_plan
+    from harness.reports.terminal import make_console
+
+    if not asked["targets"]:
+        asked["lab"] = True
+    made, rules = planned(_request(asked))
+    print_plan(made, rules, make_console(sys.stdout, os.environ))
+    return 0
+
+
+def _request(asked: Mapping[str, Any]) -> Request:
+    from harness.assemble import Request
+    from harness.core.plan import Selection
+
+    return Request(
+        settings=read_settings(asked["config"], **{"rules.paths": asked["rules"]}),
+        lab=asked["lab"],
+        targets=asked["targets"],
+        scenarios=asked["scenarios"],
+        selection=Selection(rules=frozenset(asked["rule_ids"]), techniques=frozenset(asked["techniques"]), tags=frozenset(asked["tags"])),
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[Event]:
+    """The first interrupt ends the run in order, cleanups included; the second one at once."""
+    cancel = Event()
+
+    def interrupt(number: int, frame: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancel
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
