@@ -105,8 +105,10 @@ class StartingLab:
     """A lab's process that was started and may not be ready yet."""
 
     def __init__(self, config: LabConfig) -> None:
+        root = str(Path(lab.__file__).parent.parent)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lab.service"],
+            [sys.executable, "-P", "-m", "lab.service"],  # -P: a directory named lab where the user stands is not ours
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if not config.keep else subprocess.DEVNULL,

@@ -78,10 +78,10 @@ def step_failure(detonation: Detonation) -> tuple[Inconclusive, str] | None:
         kind = Inconclusive.INTERRUPTED if outcome.kind is FailureKind.INTERRUPTED else Inconclusive.NOT_EXECUTED
         return kind, f"the step did not run to its end ({outcome.kind.value}): {outcome.message}"
     if outcome.terminated:
-        return Inconclusive.NOT_EXECUTED, f"the step ended early: {outcome.terminated}"
+        return Inconclusive.NOT_EXECUTED, f"the step ended early: {_first_line(outcome.terminated)}"
     for record in outcome.records:
         if any(marker in record.error_id for marker in _NOT_RUN):
-            return Inconclusive.NOT_EXECUTED, f"a command did not run ({record.error_id}): {record.text}"
+            return Inconclusive.NOT_EXECUTED, f"a command did not run ({record.error_id}): {_first_line(record.text)}"
     if outcome.exit_code is not None and outcome.exit_code not in step.exit_codes:
         wanted = " or ".join(str(code) for code in step.exit_codes)
         return Inconclusive.NOT_EXECUTED, f"exit code {outcome.exit_code}, the step wants {wanted}"
@@ -136,7 +136,7 @@ class _Judgement:
         evidence = [self._failure[1]] if self._failure else []
         if isinstance(outcome, Execution):
             evidence += [f"exit code {outcome.exit_code}"] if outcome.exit_code is not None else []
-            evidence += [f"{record.stream.value}: {record.text}" for record in outcome.records[:_SHOWN]]
+            evidence += [f"{record.stream.value}: {_first_line(record.text)}" for record in outcome.records[:_SHOWN]]
             evidence += [f"output: {line}" for line in outcome.output[:_SHOWN]]
         if footprint is not None:
             evidence.append(f"target's clock minus ours: {footprint.clock_offset.total_seconds():+.3f} s")
@@ -310,6 +310,10 @@ def _kinds_text(rule: Rule) -> str:
         for channel, event_id in kinds(rule.logic)
     )
     return " or ".join(sorted(named))
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip()
 
 
 def _event_text(event: Event) -> str:
