@@ -13,14 +13,13 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import timedelta
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Listener
 from pathlib import Path
 from threading import Event, Thread
 
@@ -35,6 +34,10 @@ from lab.machine import Account
 from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
 from lab.winrm.auth import EndpointAccount
 from lab.winrm.endpoint import Endpoint
+
+# A question is a line; whoever takes longer to ask it is not one of ours.
+_CONTROL_PATIENCE = 2.0
+_LONGEST_QUESTION = 4096
 
 
 class Lab:
@@ -103,24 +106,34 @@ class Lab:
         return {name: asdict(endpoint.counts()) for name, endpoint in self._endpoints.items()}
 
     def _listen(self) -> int:
-        listener = Listener(("127.0.0.1", 0), authkey=self._control_key.encode())
+        listener = socket.create_server(("127.0.0.1", 0))
         self._stack.callback(listener.close)
-        Thread(target=self._answer, args=(listener,), name="control", daemon=True).start()
-        port: int = listener.address[1]
+        Thread(target=self._serve, args=(listener,), name="control", daemon=True).start()
+        port: int = listener.getsockname()[1]
         return port
 
-    def _answer(self, listener: Listener) -> None:
-        answers: dict[bytes, Callable[[], dict[str, object]]] = {b"status": self.status, b"stop": self._ask_to_stop}
+    def _serve(self, listener: socket.socket) -> None:
         while not self.stopped.is_set():
             try:
-                with listener.accept() as channel:
-                    answer = answers.get(channel.recv_bytes(64), dict)()
-                    channel.send_bytes(json.dumps(answer).encode())
-            except AuthenticationError:
-                continue  # a stranger on loopback
-            except (OSError, EOFError):
-                if self.stopped.is_set():
-                    return
+                channel, _ = listener.accept()
+            except OSError:  # closed: the lab is ending
+                return
+            with suppress(OSError, ValueError), channel:  # a stranger on loopback, who knows no key or says nothing
+                channel.settimeout(_CONTROL_PATIENCE)
+                with channel.makefile("rb") as lines:
+                    asked = json.loads(lines.readline(_LONGEST_QUESTION))
+                channel.sendall(json.dumps(self._answer(asked)).encode() + b"\n")
+
+    def _answer(self, asked: object) -> dict[str, object]:
+        """Raises ValueError for whoever has no key, and for a question that is none."""
+        answers: dict[str, Callable[[], dict[str, object]]] = {"status": self.status, "stop": self._ask_to_stop}
+        match asked:
+            case {"key": str(key), "ask": str(question)} if question in answers and self._is_key(key):
+                return answers[question]()
+        raise ValueError("no question of ours")
+
+    def _is_key(self, offered: str) -> bool:
+        return secrets.compare_digest(offered.encode("utf-8", "surrogatepass"), self._control_key.encode())
 
     def _ask_to_stop(self) -> dict[str, object]:
         self.stopped.set()

@@ -1,0 +1,94 @@
+"""The lab's process and its control channel, for real: what strangers, dead labs and lost starters do to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import LabError
+from lab.process import LabConfig, LabPlace, StartingLab, ask, find, remember
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LabPlace]:
+    lab = StartingLab(LabConfig())
+    try:
+        yield lab.ready()
+    finally:
+        lab.stop()
+
+
+def test_it_answers_who_has_its_key(place: LabPlace) -> None:
+    assert set(ask(place, "status")) == {"lab-ws1", "lab-ws2"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"\n",
+        b"\xff\xfe\n",
+        b"[]\n",
+        b'{"ask": "stop"}\n',
+        b'{"ask": "stop", "key": "guess"}\n',
+        b'{"ask": "stop", "key": 1}\n',
+        b"x" * 100_000,
+        json.dumps({"ask": "stop", "key": "é" * 32}).encode() + b"\n",
+    ],
+)
+def test_strangers_get_no_answer_and_do_no_harm(place: LabPlace, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", place.control), timeout=10) as channel:
+        try:
+            channel.sendall(sent)
+            channel.shutdown(socket.SHUT_WR)
+            assert channel.recv(100) == b""
+        except OSError:
+            pass  # hung up on in mid-sentence
+    assert ask(place, "status")
+
+
+def test_secrets_are_in_no_repr(place: LabPlace) -> None:
+    assert place.password not in repr(place)
+    assert place.control_key not in repr(place)
+
+
+def test_a_note_of_a_lab_that_is_gone_is_removed(place: LabPlace, tmp_path: Path) -> None:
+    state = tmp_path / "lab.json"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    remember(replace(place, control=port), state)
+    assert state.stat().st_mode & 0o077 == 0
+    assert find(state) is None
+    assert not state.exists()
+
+
+def test_a_note_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "lab.json").write_text("{}")
+    with pytest.raises(LabError, match="cannot be read"):
+        find(tmp_path / "lab.json")
+
+
+def test_a_lab_ends_with_whoever_started_it() -> None:
+    lab = StartingLab(LabConfig())
+    found = lab.ready()
+    assert Path(found.siem).exists()
+    lab.stop()
+    with pytest.raises(LabError):
+        ask(found, "status")
+    assert not Path(found.siem).parent.exists()
+
+
+def test_a_lab_that_is_killed_is_told() -> None:
+    lab = StartingLab(LabConfig())
+    found = lab.ready()
+    os.kill(found.pid, signal.SIGKILL)
+    lab.stop()
+    with pytest.raises(LabError, match="no lab answers"):
+        ask(found, "status")
