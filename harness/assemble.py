@@ -204,6 +204,8 @@ def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:
 
 
 def _hint(name: str, known: Mapping[str, object]) -> str:
+    if name in (host.name for host in targets_of(LabConfig())):
+        return "it is a host of the lab: add --lab"
     return nearest(name, known) or (f"known: {', '.join(sorted(known))}" if known else "harness.toml names none")
 
 
