@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule
@@ -16,21 +17,26 @@ def print_plan(plan: Plan, rules: Mapping[str, Rule], console: Console) -> None:
     for planned in plan.steps:
         console.print(Text.assemble((inert(planned.id), "bold"), f"  {inert(planned.step.name)}"))
         for expectation in planned.step.expect:
-            console.print(_expectation(planned, expectation, plan, rules))
+            for indent, line in _expectation(planned, expectation, plan, rules):
+                console.print(Padding(line, (0, 0, 0, indent)))
     expectations = sum(len(planned.step.expect) for planned in plan.steps)
     summary = f"{len(plan.steps)} steps, {expectations} expectations, {len(plan.unexercisable)} not exercisable. Nothing was sent."
     console.print(Text(summary, style="bold"))
 
 
-def _expectation(planned: PlannedStep, expectation: Expectation, plan: Plan, rules: Mapping[str, Rule]) -> Text:
+def _expectation(planned: PlannedStep, expectation: Expectation, plan: Plan, rules: Mapping[str, Rule]) -> Iterator[tuple[int, Text]]:
+    """Its lines, each with how far it is indented."""
     title = rules[expectation.rule].title if expectation.rule in rules else "known to the SIEM alone"
-    line = Text(f"    {expectation.rule[:8]}  {inert(title)}: ")
+    named = f"{expectation.rule[:8]}  {inert(title)}: "
     reason = plan.unexercisable.get((planned.id, expectation.rule))
     if reason is not None:
-        line.append("NOT_EXERCISABLE", style="yellow")
-        line.append(f"\n        {inert(reason.reason)}\n        would do: {inert(reason.remedy)}")
+        yield 4, Text.assemble(named, ("NOT_EXERCISABLE", "yellow"))
+        yield 8, Text(inert(reason.reason))
+        yield 8, Text(f"would do: {inert(reason.remedy)}")
     elif not expectation.fires:
-        line.append("must stay quiet")
+        yield 4, Text(f"{named}must stay quiet")
+    elif expectation.known_gap is None:
+        yield 4, Text(f"{named}should fire")
     else:
-        line.append("should fire" if expectation.known_gap is None else f"known gap, {inert(expectation.known_gap)}")
-    return line
+        yield 4, Text(f"{named}known gap")
+        yield 8, Text(inert(expectation.known_gap))
