@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule
-from harness.reports.terminal import inert
+from harness.reports.terminal import count_of, inert
 
 
 def print_plan(plan: Plan, rules: Mapping[str, Rule], console: Console) -> None:
@@ -18,9 +18,9 @@ def print_plan(plan: Plan, rules: Mapping[str, Rule], console: Console) -> None:
         console.print(Text.assemble((inert(planned.id), "bold"), f"  {inert(planned.step.name)}"))
         for expectation in planned.step.expect:
             for indent, line in _expectation(planned, expectation, plan, rules):
-                console.print(Padding(line, (0, 0, 0, indent)))
+                console.print(Padding(line, (0, 0, 0, indent), expand=False))
     expectations = sum(len(planned.step.expect) for planned in plan.steps)
-    summary = f"{len(plan.steps)} steps, {expectations} expectations, {len(plan.unexercisable)} not exercisable. Nothing was sent."
+    summary = f"{count_of(len(plan.steps), 'step')}, {count_of(expectations, 'expectation')}, {len(plan.unexercisable)} not exercisable. Nothing was sent."
     console.print(Text(summary, style="bold"))
 
 

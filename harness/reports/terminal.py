@@ -198,7 +198,7 @@ class TerminalReporter:
     def _status(self) -> RenderableType:
         lines = [_text((f"{target}: ", "bold"), (step, "")) for target, step in sorted(self._running.items())]
         tally = _text(
-            (f"{_count(self._steps, 'step')} detonated, {sum(self._outcomes.values())} judged, {self._open} open", "bright_black")
+            (f"{count_of(self._steps, 'step')} detonated, {sum(self._outcomes.values())} judged, {self._open} open", "bright_black")
         )
         if self._outcomes:
             tally.append("  ")
@@ -216,7 +216,7 @@ class TerminalReporter:
 def _siem_line(status: SiemStatus) -> Text:
     schedule = ("rule schedule running", "") if status.schedule_running else ("rule schedule STANDS STILL", "bold magenta")
     lag = f", ingest lag {_seconds(status.ingest_lag)}"
-    return _text((f"SIEM {status.name}: {_count(len(status.rules), 'rule')}, ", ""), schedule, (lag, ""))
+    return _text((f"SIEM {status.name}: {count_of(len(status.rules), 'rule')}, ", ""), schedule, (lag, ""))
 
 
 def _step_line(detonation: Detonation) -> Text:
@@ -328,16 +328,16 @@ def _alerts(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
     transport = [sighting for sighting in report.unexpected if sighting.transport_caused]
     if transport:
         rules = ", ".join(sorted({_short(sighting.alert.rule) for sighting in transport}))
-        lines.append(_text(("Raised by the transport alone: ", "bright_black"), (f"{_count(len(transport), 'alert')} of {rules}", "")))
+        lines.append(_text(("Raised by the transport alone: ", "bright_black"), (f"{count_of(len(transport), 'alert')} of {rules}", "")))
     commands = [sighting for sighting in report.unexpected if not sighting.transport_caused]
     for rule, sightings in _grouped(commands, _sighted_rule):
         where = _listed(sorted({sighting.detonation for sighting in sightings}))
-        lines.append(_text(("Unexpected: ", "yellow"), (f"{_named(rule, titles)}, {_count(len(sightings), 'alert')}: {where}", "")))
+        lines.append(_text(("Unexpected: ", "yellow"), (f"{_named(rule, titles)}, {count_of(len(sightings), 'alert')}: {where}", "")))
     for (rule, host), alerts in _grouped(report.unattributed, _rule_and_host):
         when = f"{_clock(min(alert.raised_at for alert in alerts))} to {_clock(max(alert.raised_at for alert in alerts))}"
         times = when if len(alerts) > 1 else when.partition(" ")[0]
         head = ("Unattributed: ", "yellow")
-        lines.append(_text(head, (f"{_named(rule, titles)}, {_count(len(alerts), 'alert')} on {host}, {times}", "")))
+        lines.append(_text(head, (f"{_named(rule, titles)}, {count_of(len(alerts), 'alert')} on {host}, {times}", "")))
     return lines
 
 
@@ -387,7 +387,7 @@ def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> Renderab
     if first.proof is not None and first.proof not in first.cause:
         lines.append(_text((f"proven by rule run {first.proof}", "bright_black")))
     if len(steps) > 1:
-        lines.append(_text((f"and the same at {_count(len(steps) - 1, 'more step')}: {_listed(steps[1:])}", "bright_black")))
+        lines.append(_text((f"and the same at {count_of(len(steps) - 1, 'more step')}: {_listed(steps[1:])}", "bright_black")))
     return Group(head, Padding(Group(*lines), (0, 0, 0, 2)))
 
 
@@ -418,7 +418,7 @@ def _gate_details(gate: Gate, started: datetime | None) -> Text:
 
 def _summary(report: Report) -> Text:
     meaning, style = _EXIT_MEANING.get(report.exit_code, ("", "bold"))
-    line = _text((f"{_count(len(report.verdicts), 'expectation')}: ", ""))
+    line = _text((f"{count_of(len(report.verdicts), 'expectation')}: ", ""))
     line.append_text(_counts(Counter(verdict.outcome for verdict in report.verdicts)) if report.verdicts else Text("none judged"))
     line.append(". ")
     line.append(f"Exit {report.exit_code}" + (f": {meaning}" if meaning else ""), style=style)
@@ -476,7 +476,8 @@ def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """ "1 step", "2 steps"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

@@ -27,7 +27,7 @@ def test_every_expectation_says_what_is_expected() -> None:
     assert "rule quiet: must stay quiet" in said
     assert "known to the SIEM alone: known gap" in said
     assert "        no such sensor" in said
-    assert said.splitlines()[-1] == "1 steps, 3 expectations, 0 not exercisable. Nothing was sent."
+    assert said.splitlines()[-1] == "1 step, 3 expectations, 0 not exercisable. Nothing was sent."
 
 
 def test_what_people_wrote_is_inert() -> None:
