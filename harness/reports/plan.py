@@ -19,8 +19,9 @@ def print_plan(plan: Plan, rules: Mapping[str, Rule], console: Console) -> None:
         for expectation in planned.step.expect:
             for indent, line in _expectation(planned, expectation, plan, rules):
                 console.print(Padding(line, (0, 0, 0, indent), expand=False))
-    expectations = sum(len(planned.step.expect) for planned in plan.steps)
-    summary = f"{count_of(len(plan.steps), 'step')}, {count_of(expectations, 'expectation')}, {len(plan.unexercisable)} not exercisable. Nothing was sent."
+    steps = count_of(len(plan.steps), "step")
+    expectations = count_of(sum(len(planned.step.expect) for planned in plan.steps), "expectation")
+    summary = f"{steps}, {expectations}, {len(plan.unexercisable)} not exercisable. Nothing was sent."
     console.print(Text(summary, style="bold"))
 
 
