@@ -92,6 +92,14 @@ def test_two_runs_at_once_on_one_host(lab: UpLab, tmp_path: Path) -> None:
     assert runs["quiet"].full.unattributed, "the other run's alerts are seen, and are nobody's"
 
 
+def test_three_runs_of_the_starter_scenarios_at_once(lab: UpLab, tmp_path: Path) -> None:
+    started = [start("run", "--lab", "--json", f"{n}.json", cwd=tmp_path, env=lab.env) for n in range(3)]
+    for number, process in enumerate(started):
+        run = ended(process, tmp_path / f"{number}.json")
+        assert run.code == 0, run.said
+        check(run.full)
+
+
 class ByWindowAlone(HostAttribution):
     """What the neighbours do: host and time, and the first that fits."""
 
