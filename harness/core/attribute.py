@@ -162,8 +162,20 @@ class HostAttribution:
         return self._in_time(name, event.time) and any(key[0] != "pid" and key in self._owned[name] for key in keys.claims)
 
     def _bears_pid(self, name: str, event: Event, keys: Keys) -> bool:
-        """Whether the event bears a pid of the detonation's while it was the detonation's."""
-        return self._in_time(name, event.time, exactly=True) and any(key[0] == "pid" and key in self._owned[name] for key in keys.claims)
+        """Whether the event bears a pid of the detonation's while it was the detonation's, and nothing lasting that is another's.
+
+        A child's pid is free again while its session goes on, and the next process that gets it may be another session's.
+        """
+        owned = self._owned[name]
+        if not any(key[0] == "pid" and key in owned for key in keys.claims) or not self._in_time(name, event.time, exactly=True):
+            return False
+        if keys.session and not keys.session & owned:
+            return False
+        for what in ("logon", "guid"):
+            borne = {key for key in keys.claims if key[0] == what}
+            if borne and not borne & owned and any(key[0] == what for key in owned):
+                return False
+        return True
 
     def _read(self, event: Event) -> Keys:
         if event.id not in self._keys:

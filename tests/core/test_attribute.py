@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.core.attribute import Attribution, HostAttribution
 from harness.model.facts import Event
 from harness.model.verdicts import Basis
-from tests.builders import FOOTPRINT, SECURITY, RemoteSession, alert, event, observed, planned
+from tests.builders import FOOTPRINT, SECURITY, SYSMON, RemoteSession, alert, event, observed, planned
 
 ONE = RemoteSession(tag="one", port=50001, pid=4000, logon=0xA001)
 TWO = RemoteSession(tag="two", port=50002, pid=5000, logon=0xA002)
@@ -141,3 +141,17 @@ def test_a_pid_that_is_given_away_again_at_once_confuses_nothing() -> None:
         for one in session.telemetry():
             assert basis(made.of_event(one)) == (f"{session.tag}/1@ws1", Basis.EXACT), one.id
     assert [made.of_event(one) for one in stranger.telemetry() if one.event_id != 4624] == [None] * 6
+
+
+def test_a_childs_pid_that_goes_to_a_strangers_child_is_not_ours_any_more() -> None:
+    """Our whoami has ended, our session goes on, and another run's program gets its pid in the very same moment."""
+    taken = TWO.child_process()
+    reused = event("reused", SECURITY, 4688, 0.6, {**taken.flat, "NewProcessId": hex(ONE.pid + 4)})
+    shell = event(
+        "shell", SYSMON, 1, 0.6, {"ProcessId": str(ONE.pid + 4), "ProcessGuid": "{g-x}", "ParentProcessGuid": "{g-y}", "LogonId": "0xa009"}
+    )
+    made = host(ONE, strangers=(TWO,))
+    for one in (reused, shell):
+        made.observed(observed(one))
+        found = made.of_event(one)
+        assert found is None or found.basis is Basis.AMBIGUOUS
