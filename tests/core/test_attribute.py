@@ -155,3 +155,17 @@ def test_a_childs_pid_that_goes_to_a_strangers_child_is_not_ours_any_more() -> N
         made.observed(observed(one))
         found = made.of_event(one)
         assert found is None or found.basis is Basis.AMBIGUOUS
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_host_process_born_after_ours_told_its_pid_is_not_ours(order: int) -> None:
+    """Another run's session gets our host's pid before our client has said goodbye; whichever is searchable first."""
+    stranger = RemoteSession(tag="stranger", port=50003, pid=ONE.pid, logon=0xA003, start=0.9, end=2)
+    made = HostAttribution()
+    made.detonated(ONE.detonation(planned("one/1@ws1")))
+    for one in (stranger.telemetry() + ONE.telemetry())[::order]:
+        made.observed(observed(one))
+    for one in ONE.telemetry():
+        assert basis(made.of_event(one)) == ("one/1@ws1", Basis.EXACT), one.id
+    for one in (stranger.host_process(), stranger.child_process(), stranger.engine(), stranger.connection()):
+        assert made.of_event(one) is None, one.id
