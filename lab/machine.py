@@ -133,14 +133,6 @@ class CommandMetadata:
     parameters: tuple[str, ...] = field(default_factory=tuple)
 
 
-class PipelineState(StrEnum):
-    """How a pipeline ended [MS-PSRP 2.2.3.7]."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
 class PipelineIO(Protocol):
     """What a running pipeline may do to its client. Raises `PipelineStopped` at any call once the client asked for a stop."""
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from lab.machine import Account
 
 SYSTEM = Account(domain="NT AUTHORITY", name="SYSTEM", sid="S-1-5-18")
-LOCAL_SERVICE = Account(domain="NT AUTHORITY", name="LOCAL SERVICE", sid="S-1-5-19")
-NETWORK_SERVICE = Account(domain="NT AUTHORITY", name="NETWORK SERVICE", sid="S-1-5-20")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
