@@ -75,7 +75,7 @@ def _book(path: Path) -> Book:
     found: list[Analytic] = []
     tables = list(TABLES)
     for block in _blocks(text.splitlines()):
-        if block.language in ("python", "py", "pyspark"):
+        if block.language in ("python", "py", "pyspark", "code-cell"):  # the last: a notebook in MyST
             queries, names = _from_python(block, str(path))
             tables.extend(names)
         else:
@@ -112,8 +112,8 @@ def _blocks(lines: Sequence[str]) -> Iterator[_Block]:
                 code.append(line)
         elif stripped.startswith(("```", "~~~")):
             fence = stripped[: len(stripped) - len(stripped.lstrip(stripped[0]))]
-            words = stripped[len(fence) :].strip("{} ").split()
-            language, code, start = (words[0].lower() if words else ""), [], number + 1
+            words = stripped[len(fence) :].split()
+            language, code, start = (words[0].strip("{}.").lower() if words else ""), [], number + 1
         elif stripped.startswith("#") and stripped.lstrip("#").startswith(" "):
             heading, prose = stripped.lstrip("#").strip(), []
         else:

@@ -10,12 +10,15 @@ tests, where Spark's own counts are known):
 - every column is text unless all its values are whole numbers; compared with a number it is read as one where it can be, as Spark does;
 - a backslash escapes in Spark's LIKE, and not in DuckDB's;
 - columns that differ in case alone (NXLog's ProcessID beside Sysmon's ProcessId) are told apart by exact spelling;
+- a time is one in UTC without a zone, where Spark's is one of the session's zone;
 - a column that no event has is null here, and named in `Finds.absent`; Spark would refuse the query.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,11 +51,20 @@ _SQL = 100_000
 _COLUMNS = 5_000
 """Columns of the table of events. A recording of all Windows logs has some hundreds."""
 
+_MEMORY = "160MB"
+"""What DuckDB may hold of tables while an analytic runs; beyond it, it writes to a directory of our own. It does not count single texts."""
+
+_ADDRESS_SPACE = 640 << 20
+"""Bytes by which the process may grow while an analytic runs, whatever it is that grows: a text that is repeated a million times, too."""
+
 _TABLE = "events"
+
+# sqlglot says on standard error, in the book's own words, that it takes a statement for an opaque command: it is refused here anyway.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _CONFIG: Mapping[str, str | bool | int | float | list[str]] = {
     "threads": 1,
-    "memory_limit": "384MB",
+    "memory_limit": "512MB",
     "max_temp_directory_size": "2GB",
     "python_enable_replacements": False,  # else a table's name may be that of a Python variable
     "autoinstall_known_extensions": False,
@@ -221,10 +233,12 @@ def _fitted(analytic: Analytic, query: exp.Query, table: _Table) -> _Asked:
             _read_number(node.this, [node.args["low"], node.args["high"]])
         elif isinstance(node, _OF_TEXT) and isinstance(node.this, exp.Column):
             node.this.replace(exp.cast(node.this.copy(), "text"))
+        elif isinstance(node, exp.DataType) and node.is_type("timestamptz", "timestampltz"):
+            node.set("this", exp.DType.TIMESTAMP)
         if isinstance(node, exp.Like | exp.ILike) and not isinstance(node.parent, exp.Escape) and "\\" in node.expression.name:
             node.replace(exp.Escape(this=node.copy(), expression=exp.Literal.string("\\")))
     try:
-        return _Asked(analytic=analytic, sql=query.sql(dialect="duckdb"), absent=absent)
+        return _Asked(analytic=analytic, sql=query.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE), absent=absent)
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
         raise _wrong(analytic, f"cannot be said in DuckDB's SQL: {_first_line(error)}") from error
 
@@ -284,6 +298,7 @@ def _database(table: _Table, rows: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         except duckdb.Error as error:
             raise UsageError(Problem(path="", what=f"the events fit no table: {_first_line(error)}")) from error
         rows.unlink()
+        connection.execute(f"SET memory_limit = '{_MEMORY}'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
@@ -313,16 +328,35 @@ def _bounded(connection: duckdb.DuckDBPyConnection, analytic: Analytic, seconds:
     timer = Timer(seconds, connection.interrupt)
     timer.start()
     try:
-        yield
+        with _growing_little():
+            yield
     except duckdb.InterruptException as error:
         raise _wrong(analytic, f"did not end within {seconds:g} s") from error
-    except duckdb.OutOfMemoryException as error:
-        raise _wrong(analytic, f"needs more than the {_CONFIG['memory_limit']} of memory that an analytic may have") from error
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        raise _wrong(analytic, "needs more memory than an analytic may have") from error
     except duckdb.Error as error:
         raise _wrong(analytic, f"DuckDB cannot run it: {_first_line(error)}") from error
     finally:
         timer.cancel()
         timer.join()
+
+
+@contextmanager
+def _growing_little() -> Iterator[None]:
+    """A ceiling on the process's address space, on Linux, which has one and says how much is used. Elsewhere DuckDB's own must do."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    ceiling = used + _ADDRESS_SPACE
+    resource.setrlimit(resource.RLIMIT_AS, (ceiling if soft == resource.RLIM_INFINITY else min(soft, ceiling), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _fetched(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[tuple[Cell, ...], ...], bool]:
