@@ -49,6 +49,10 @@ _LINES = frozenset({"contextinfo", "data", "message"})
 # Fields that hold several values at once, of which any may satisfy a test: two different ones are no contradiction.
 _LISTS = frozenset({"data", "keywords"})
 
+_CANDIDATES = 200
+"""Values of one field that are tried against the rest of the rule. A longer list is an allow list or a blocklist, where each value was
+somebody's find: that all of them contradict the rest does not happen, and trying them takes time that a hostile rule would use."""
+
 _COMPARABLE = (Op.LESS, Op.LESS_OR_EQUAL, Op.GREATER, Op.GREATER_OR_EQUAL)
 
 
@@ -108,9 +112,9 @@ def _always(node: Node) -> bool:
 
 
 def _clash(parts: Sequence[Node]) -> str | None:
-    held = frozenset(part for part in parts if not isinstance(part, Not))
+    held = frozenset(_bare(part) for part in parts if not isinstance(part, Not))
     for part in parts:
-        if isinstance(part, Not) and _implied(part.item, held):
+        if isinstance(part, Not) and _implied(_bare(part.item), held):
             return f"it asks for what {_called(part.item)} excludes"
     for key, (name, values) in _candidates(parts).items():
         left = [value for value in values if not any(_holds(part, key, value) is False for part in parts)]
@@ -129,20 +133,25 @@ def _called(node: Node) -> str:
 
 
 def _implied(node: Node, held: frozenset[Node]) -> bool:
-    """Whether the node must hold where all these hold, by their form alone."""
-    if node in held or any(_same(node, each) for each in held):
+    """Whether the node must hold where all these hold, by their form alone. All of them without labels."""
+    if node in held:
         return True
     if isinstance(node, And):
         return bool(node.items) and all(_implied(item, held) for item in node.items)
     return isinstance(node, Or) and any(_implied(item, held) for item in node.items)
 
 
-def _same(one: Node, other: Node) -> bool:
-    """Equal but for the names that people gave to groups."""
-    if isinstance(one, Test) or isinstance(other, Test) or type(one) is not type(other):
-        return one == other
-    mine, theirs = _items(one), _items(other)
-    return len(mine) == len(theirs) and all(_same(a, b) for a, b in zip(mine, theirs, strict=True))
+def _bare(node: Node) -> Node:
+    """The node without the names that people gave to groups: two that differ in these alone are the same."""
+    match node:
+        case Test():
+            return node
+        case Not(item=item):
+            return Not(item=_bare(item))
+        case And(items=items):
+            return And(items=tuple(_bare(item) for item in items))
+        case Or(items=items):
+            return Or(items=tuple(_bare(item) for item in items))
 
 
 def _items(node: Node) -> tuple[Node, ...]:
@@ -163,7 +172,7 @@ def _candidates(parts: Sequence[Node]) -> Mapping[str, tuple[str, tuple[str, ...
         wanted = [test for test in tests if isinstance(test, Test) and test.field is not None and test.op is Op.EQUALS]
         names = {key_of(test.field) for test in wanted if test.field is not None}
         values = tuple(text_of(test.value) for test in wanted if isinstance(test.value, str | int | float))
-        if len(names) != 1 or len(values) != len(tests):
+        if len(names) != 1 or len(values) != len(tests) or len(values) > _CANDIDATES:
             continue
         key = names.pop()
         if key not in _LISTS and (key not in found or len(values) < len(found[key][1])):

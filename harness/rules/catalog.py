@@ -61,7 +61,8 @@ def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource]) -> Catalo
 
 
 def find(catalog: Catalog, name: str) -> Rule:
-    """The rule with this id, or an id that begins so and no other does, or this title. Raises `UsageError` with what comes near."""
+    """The rule with this id, or an id that begins so and no other does, or this title. Raises `UsageError` with what comes
+    near, or with why none of the catalog's rules is evaluable."""
     exact = [rule for rule in catalog.rules if name.lower() in (rule.id.lower(), rule.title.lower())]
     begun = [rule for rule in catalog.rules if len(name) >= _SHORTEST_PREFIX and rule.id.lower().startswith(name.lower())]
     found = exact or begun
@@ -70,6 +71,8 @@ def find(catalog: Catalog, name: str) -> Rule:
     if found:
         what = f"{name!r} is the name of several rules"
         raise UsageError(Problem(path=catalog.name, what=what, fix="name one by its id: " + ", ".join(rule.id for rule in found[:5])))
+    if not catalog.rules:
+        raise UsageError(*catalog.refused)
     known = {key: rule for rule in catalog.rules for key in (rule.id, rule.title)}
     raise UsageError(
         Problem(path=catalog.name, what=f"there is no rule {name!r}", fix=nearest(name, known) or "harness rules list names them")

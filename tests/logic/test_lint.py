@@ -76,6 +76,14 @@ def test_what_may_match_is_not(logic: Node) -> None:
     assert faults(logic) == []
 
 
+def test_a_rule_of_many_values_takes_no_time_by_their_square() -> None:
+    """By the square it would be 400 million comparisons: the test would not end in minutes."""
+    many = [is_("A", f"v{number}", Op.CONTAINS) for number in range(20_000)]
+    listed = [is_("A", f"v{number}") for number in range(20_000)]
+    assert faults(both(any_of(*listed), any_of(*listed, label="again"))) == []
+    assert faults(both(*many, Not(item=any_of(*many)))) == [Fault.NEVER]
+
+
 def test_one_impossible_variant_of_two_is_named() -> None:
     good, bad = both(is_("EventID", 1), A, label="Sysmon 1"), both(is_("EventID", 4688), A, Not(item=A), label="Security 4688")
     (finding,) = lint([rule(any_of(good, bad))])

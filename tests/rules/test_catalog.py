@@ -109,6 +109,12 @@ def test_a_rule_is_found_by_id_beginning_or_title(tmp_path: Path) -> None:
             find(catalog, name)
 
 
+def test_where_no_rule_is_evaluable_the_reason_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(text(ONE, product="linux"))
+    with pytest.raises(UsageError, match="only Windows events"):
+        find(load(tmp_path), ONE)
+
+
 @needs_recordings
 def test_all_of_upstreams_windows_rules() -> None:
     catalog = load(DATA / "sigma" / "rules-windows.zip")
