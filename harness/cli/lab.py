@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import config_option, read_settings
+from harness.cli.options import config_option, read_settings, write_text
 
 
 @click.group()
@@ -66,7 +66,7 @@ def status(config: Path | None, json_path: str | None) -> int:
             }
             for host in place.targets
         ]
-        _write(json_path, json.dumps({"pid": place.pid, "siem": place.siem, "hosts": hosts}, indent=2))
+        write_text(json_path, json.dumps({"pid": place.pid, "siem": place.siem, "hosts": hosts}, indent=2))
         return 0
     for host in place.targets:
         click.echo(f"{host.name}: http://{host.host}:{host.port}/wsman as {host.user}, logs as {host.computer} ({host.address})")
@@ -92,10 +92,3 @@ def down(config: Path | None) -> int:
     state.unlink(missing_ok=True)
     click.echo("the lab is stopping")
     return 0
-
-
-def _write(path: str, text: str) -> None:
-    if path == "-":
-        click.echo(text)
-    else:
-        Path(path).write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What several commands share: the settings file's flag, and reading it."""
+"""What several commands share: the settings file's flag and reading it, and where `--json` writes to."""
 
 from __future__ import annotations
 
@@ -21,3 +21,16 @@ def read_settings(config: Path | None, **flags: object) -> Settings:
     from harness.settings import load_settings
 
     return load_settings(config, os.environ, flags)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text and a line's end to a file, or to standard output where the path is "-". Raises `UsageError`."""
+    from harness.errors import Problem, UsageError
+
+    if path == "-":
+        click.echo(text)
+        return
+    try:
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(Problem(path=path, what=f"cannot be written: {error.strerror}")) from error

@@ -20,7 +20,7 @@ def load_rules(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Ru
     rules: list[Rule] = []
     problems: list[Problem] = []
     first: dict[str, Rule] = {}
-    for path, named in _files(paths):
+    for path, named in files_of(paths):
         try:
             source = next((source for source in sources if source.takes(path)), None)
             if source is None:
@@ -42,7 +42,7 @@ def load_rules(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Ru
     return tuple(rules)
 
 
-def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+def files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
     """Every file once, and whether it was named itself. A path that is not there is one: its loader will say so."""
     seen: set[Path] = set()
     named = {path.resolve() for path in paths if not path.is_dir()}

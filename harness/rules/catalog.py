@@ -1,0 +1,134 @@
+"""A catalog: all rules of some files, directories and zip archives, and beside them what could not be read as a rule, with the reason.
+
+Where `load` refuses the whole when one rule is wrong, because a run must not start on half of its rules, a catalog goes on: it is
+for looking at rules. It must never know a language: it asks each source in turn.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from harness.errors import Problem, UsageError
+from harness.fields import nearest
+from harness.model.intent import Rule
+from harness.ports import RuleSource
+from harness.rules.load import files_of
+
+_MEMBERS = 50_000
+"""The most files that an archive of rules may hold: all public rule sets together are a fifth of it."""
+
+_MEMBER_BYTES = 1 << 20
+"""The largest rule in an archive; the largest public one is a twentieth of it. What is larger is refused before it is unpacked."""
+
+_SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """`name` says what was read, for people. `refused` is what is no rule that can be evaluated: `path` is where it stands."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    refused: tuple[Problem, ...]
+
+
+def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource]) -> Catalog:
+    """Every rule under these paths, in order of path; a rule in an archive has the source `<archive>/<member>`.
+
+    In directories and archives a file of no rule language is passed over. Raises `UsageError` where a path that was named is not there,
+    is of no rule language, or is an archive that cannot be read; and where nothing at all was found.
+    """
+    rules: list[Rule] = []
+    refused: list[Problem] = []
+    for path, named in files_of(paths):
+        if named and zipfile.is_zipfile(path):
+            found = _archived(path, sources)
+        else:
+            found = iter([_one(path, str(path), sources)])
+            if named:
+                _must_be_readable(path, sources)
+        for got, problems in found:
+            rules.extend(got)
+            refused.extend(problems)
+    if not rules and not refused:
+        raise UsageError(Problem(path=" ".join(map(str, paths)), what="holds no rule in any language that is read here"))
+    return Catalog(name=", ".join(map(str, paths)), rules=tuple(rules), refused=tuple(refused))
+
+
+def find(catalog: Catalog, name: str) -> Rule:
+    """The rule with this id, or an id that begins so and no other does, or this title. Raises `UsageError` with what comes
+    near, or with why none of the catalog's rules is evaluable."""
+    exact = [rule for rule in catalog.rules if name.lower() in (rule.id.lower(), rule.title.lower())]
+    begun = [rule for rule in catalog.rules if len(name) >= _SHORTEST_PREFIX and rule.id.lower().startswith(name.lower())]
+    found = exact or begun
+    if len({rule.id for rule in found}) == 1:
+        return found[0]
+    if found:
+        what = f"{name!r} is the name of several rules"
+        raise UsageError(Problem(path=catalog.name, what=what, fix="name one by its id: " + ", ".join(rule.id for rule in found[:5])))
+    if not catalog.rules:
+        raise UsageError(*catalog.refused)
+    known = {key: rule for rule in catalog.rules for key in (rule.id, rule.title)}
+    raise UsageError(
+        Problem(path=catalog.name, what=f"there is no rule {name!r}", fix=nearest(name, known) or "harness rules list names them")
+    )
+
+
+_Found = tuple[tuple[Rule, ...], tuple[Problem, ...]]
+
+
+def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
+    """Raises `UsageError` where a file that was named is not there, is no text, or is no rule."""
+    if not any(source.takes(path) for source in sources):
+        what = "is no rule in any language that is read here" if path.exists() else "is not there"
+        raise UsageError(Problem(path=str(path), what=what))
+
+
+def _one(path: Path, shown: str, sources: Sequence[RuleSource]) -> _Found:
+    """The rules of a file whose problems and rules are to say that it stands at `shown`."""
+    try:
+        source = next((source for source in sources if source.takes(path)), None)
+        if source is None:
+            return (), ()
+        if shown == str(path):
+            return tuple(source.load(path)), ()
+        return tuple(source.parse(path.read_text(encoding="utf-8-sig"), shown)), ()
+    except UsageError as error:
+        at = (problem if problem.path != str(path) else _moved(problem, shown) for problem in error.problems)
+        return (), tuple(at)
+
+
+def _moved(problem: Problem, path: str) -> Problem:
+    return Problem(path=path, line=problem.line, column=problem.column, what=problem.what, fix=problem.fix)
+
+
+def _archived(archive: Path, sources: Sequence[RuleSource]) -> Iterator[_Found]:
+    """The rules of a zip. Members are looked at one by one in a directory of our own, whatever path they claim."""
+    try:
+        with zipfile.ZipFile(archive) as opened, tempfile.TemporaryDirectory(prefix="harness-rules-") as directory:
+            members = [info for info in opened.infolist() if not info.is_dir()]
+            if len(members) > _MEMBERS:
+                raise UsageError(Problem(path=str(archive), what=f"holds {len(members)} files, more than the {_MEMBERS} that are read"))
+            for info in sorted(members, key=lambda each: each.filename):
+                shown = f"{archive}/{info.filename}"
+                with opened.open(info) as member:
+                    data = member.read(_MEMBER_BYTES + 1)
+                if len(data) > _MEMBER_BYTES:
+                    yield (), (Problem(path=shown, what=f"is larger than the {_MEMBER_BYTES} bytes that a rule may have"),)
+                    continue
+                unpacked = Path(directory) / f"member{_suffixes(info.filename)}"
+                unpacked.write_bytes(data)
+                yield _one(unpacked, shown, sources)
+    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
+        raise UsageError(Problem(path=str(archive), what=f"cannot be read: {error}")) from error
+
+
+def _suffixes(name: str) -> str:
+    """The end of a member's name by which a source may tell its language, without anything that a file system takes amiss."""
+    suffixes = "".join(PurePosixPath(name).suffixes[-2:])
+    return suffixes if suffixes.replace(".", "").isalnum() and len(suffixes) < 40 else ""
