@@ -38,7 +38,7 @@ class Detector:
         compiled = self._compiled.get((event.channel, event.event_id))
         if compiled is None:
             compiled = self._compiled[event.channel, event.event_id] = self._compile(event.channel, event.event_id)
-        view = View(event.flat)
+        view = View(event.flat, event)
         for rule, predicate in compiled:
             if predicate(view):
                 yield rule
