@@ -137,6 +137,11 @@ def _of_event(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
 _HEAD = frozenset(["channel", "eventid", "provider_name", "computer", "hostname", "message", "execution_process_id", "data"])
 
 
+_OURS = frozenset(["winlog.event_data", "event.category", "event.type"])
+"""What is never taken from a document: values of the flat view, and the class, which must be known from an event's kind alone (rules are
+indexed by it)."""
+
+
 def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
     """The ECS fields that a winlogbeat or Elastic Agent document bears itself; dotted and nested names are the same."""
     if not isinstance(raw.get("winlog"), Mapping):
@@ -145,7 +150,7 @@ def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
     while todo:
         name, value, depth = todo.pop()
         key = name.lower()
-        if key == "winlog.event_data":
+        if key in _OURS:
             continue
         if isinstance(value, Mapping):
             if depth < _DEPTH:
