@@ -231,13 +231,16 @@ def arguments(command_line: str) -> list[str]:
 
 
 def _process(prefix: str, path: str | None, command_line: str | None, pid: int | None, entity: str | None = None) -> Fields:
-    fields: Fields = {f"{prefix}.pid": pid, f"{prefix}.entity_id": entity}
-    if path:
-        fields |= {f"{prefix}.executable": path, f"{prefix}.name": base_name(path)}
-    if command_line:
-        args = arguments(command_line)
-        fields |= {f"{prefix}.command_line": command_line, f"{prefix}.args": args, f"{prefix}.args_count": len(args)}
-    return fields
+    args = arguments(command_line) if command_line else None
+    return {
+        f"{prefix}.pid": pid,
+        f"{prefix}.entity_id": entity,
+        f"{prefix}.executable": path,
+        f"{prefix}.name": base_name(path) if path else None,
+        f"{prefix}.command_line": command_line,
+        f"{prefix}.args": args,
+        f"{prefix}.args_count": len(args) if args is not None else None,
+    }
 
 
 def _user(account: str | None) -> Fields:
@@ -477,3 +480,17 @@ _CHANNEL_READERS: Mapping[str, _Reader] = {
     POWERSHELL: _powershell,
     POWERSHELL_CORE: _powershell,
 }
+
+
+def _fields_of_kind(channel: str, event_id: int) -> frozenset[str]:
+    reader = _READERS.get((channel, event_id)) or _CHANNEL_READERS.get(channel)
+    return frozenset(reader({})) if reader is not None else frozenset()
+
+
+_MADE = frozenset(name for channel, event_id in CLASSES for name in _fields_of_kind(channel, event_id))
+
+
+def can_bear(channel: str, event_id: int, name: str) -> bool:
+    """Whether an event of this kind may have this ECS field, as far as that is known here: a field that is made of other kinds alone it
+    has not (a PowerShell engine's start names no parent process); of one that is made of none, a document may bear it itself."""
+    return name not in _MADE or name in _fields_of_kind(channel.lower(), event_id)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from harness.events.ecs import CLASSES, made
+from harness.events.ecs import CLASSES, can_bear, made
 from harness.logic.match import View, compile_node, fold, key_of, text_of
 from harness.logic.reach import Reach, reach
 from harness.model.facts import FlatValue
@@ -195,11 +195,17 @@ def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool) -> Une
     met = _met(action, driver_is_windows=driver_is_windows)
     if len(met) == len(NEEDS):
         return None
+    # A pattern wants each of its events: the first that the action cannot bring about says what is missing.
+    wanted = (rule.logic,) if rule.pattern is None else tuple(stage.condition for stage in rule.pattern.stages if not stage.missing)
+    return next((found for logic in wanted if (found := _unmet(logic, met)) is not None), None)
+
+
+def _unmet(logic: Node, met: tuple[Need, ...]) -> Unexercisable | None:
     produced = (*_SESSION, *(situation for need in NEEDS if need in met for situation in need.situations))
-    if any(_holds(rule.logic, situation, forgiving=True) is not False for situation in produced):
+    if any(_holds(logic, situation, forgiving=True) is not False for situation in produced):
         return None
     for need in NEEDS:
-        if need not in met and any(_holds(rule.logic, situation, forgiving=False) is not False for situation in need.situations):
+        if need not in met and any(_holds(logic, situation, forgiving=False) is not False for situation in need.situations):
             return Unexercisable(need=need.name, reason=need.reason, remedy=need.remedy)
     return None
 
@@ -256,7 +262,10 @@ def _holds(node: Node, situation: Situation, *, forgiving: bool) -> bool | None:
 def _test_holds(test: Test, known: Mapping[str, FlatValue], *, forgiving: bool) -> bool | None:
     fields = known
     if test.view is ViewName.ECS:
-        fields = made(str(known["channel"]), int(str(known["eventid"])), known)
+        channel, event_id = str(known["channel"]), int(str(known["eventid"]))
+        fields = made(channel, event_id, known)
+        if test.field is not None and not can_bear(channel, event_id, key_of(test.field)):
+            return test.op is Op.IS_NULL
     if test.field is None or key_of(test.field) not in fields or not isinstance(test.value, str | int | float | None):
         return None
     if compile_node(test)(View(known)):

@@ -285,24 +285,19 @@ def mend(text: str) -> str | None:
     pieces: list[str] = []
     depth = 0
     at = 0
-    expects_value = False
     for found in _PARTS.finditer(text):
         between = text[at : found.start()]
-        expects_value = expects_value or "=" in between
         pieces.append(between)
         at = found.end()
         kind = found.lastgroup
-        if kind == "table" and expects_value:
-            # `= [word]` is a list, whatever it looks like; what is no TOML there is left for the parser to say.
-            expects_value = False
-        elif kind in ("table", "key") and depth == 0:
+        # `= [word]` is a list, whatever it looks like; what is no TOML there is left for the parser to say.
+        is_value = between.rstrip().endswith("=")
+        if kind in ("table", "key") and depth == 0 and not is_value:
             pieces.append("\n")
         elif kind == "open":
             depth += 1
         elif kind == "close":
             depth -= 1
-        if kind != "key":
-            expects_value = False
         pieces.append(found.group())
     pieces.append(text[at:])
     return "".join(pieces)

@@ -3,8 +3,8 @@
 What Elasticsearch refuses is refused here, and what is not read here is refused by name, with line and column; nothing is ignored. This
 file must never know an event, a scenario or how the tree is asked.
 
-A field compared with literals is two-valued, as the query that Elasticsearch makes of it: `not process.name : "x"` is true where there is no
-name. A computed value is null where a field that it needs is absent, and neither it nor its negation is then true.
+A field compared with literals is two-valued, as the query that Elasticsearch makes of it: `not process.name : "x"` is true where there is
+no name. A computed value is null where a field that it needs is absent, and neither it nor its negation is then true.
 
 Sources: https://www.elastic.co/docs/reference/query-languages/eql/eql-syntax and eql-function-ref; regular expressions are Lucene's.
 """
@@ -186,7 +186,7 @@ def _unexpected(text: str, line: int, column: int, at: int) -> EqlError:
         fix = 'strings stand in double quotes: "..."'
     elif rest.startswith("="):
         fix = "equality is == or, without regard to case, :"
-    elif rest.startswith(('?"', "?'")):
+    elif rest.startswith('"') and text[at - 1 : at] == "?":
         fix = 'raw strings stand in three double quotes: """..."""'
     return EqlError(line, column, f"'{rest}' cannot stand here", fix)
 
