@@ -125,11 +125,13 @@ class _Document:
     # --- places
 
     def _problem(self, what: str, key: str = "", fix: str = "") -> Problem:
-        line, column = self._place(key) if key else (0, 0)
+        line, column = self._place(key) if key and key in self._values else (0, 0)
         return Problem(path=self._source, line=line, column=column, what=what, fix=fix)
 
     def _place(self, key: str) -> tuple[int, int]:
-        found = re.search(rf"(?:^|\s)({re.escape(key)}) *=", self._text)
+        """Where a key of the rule's own table stands: behind its head, for other tables have a `name` as well."""
+        head = _RULE_TABLE.search(self._text)
+        found = re.compile(rf"(?:^|\s)({re.escape(key)}) *=").search(self._text, head.start() if head else 0)
         return _line_and_column(self._text, found.start(1)) if found else (0, 0)
 
     def _query_place(self, line: int, column: int) -> tuple[int, int]:
