@@ -1,47 +1,99 @@
 """Rules over a stream of events: the engine of the embedded SIEM and of replay.
 
-It keeps nothing of an event once it is answered, and must never know where events come from or what becomes of a match.
+It keeps nothing of an event once it is answered, but for the patterns (sequences, samples) that it may still become a part of. It must
+never know where events come from or what becomes of a match.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from harness.logic.index import FALSE, within_kind
 from harness.logic.match import Predicate, View, compile_node, fold
-from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds, reads
+from harness.logic.sequence import PatternMatcher, Reorder
 from harness.model.facts import Event
 from harness.model.intent import Rule
+from harness.model.tree import Or, Pattern
+
+LATENESS = timedelta(minutes=2)
+"""How long a stream's event waits for earlier ones. Recordings show 43 s between an event and its arrival, differing by host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A rule that was satisfied, and by which events, in order of time."""
+
+    rule: Rule
+    events: tuple[Event, ...]
 
 
 class Detector:
     """Rules, indexed by the kinds of event that each can read, so that an event meets only the rules that are about it.
 
-    For each kind that turns up, the rules are compiled once more without what the kind has answered already.
+    For each kind that turns up, the rules are compiled once more without what the kind has answered already. Rules with a pattern are
+    answered by `feed` and `finish` alone: they need the events in order of time.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        """Raises `harness.logic.match.BadValue` where a rule's tree holds a value that its operation does not take."""
+    def __init__(self, rules: Sequence[Rule], lateness: timedelta = LATENESS) -> None:
+        """`lateness`: an event that is older by more than this than the newest one seen is left out of patterns, and counted in `late`.
+
+        Raises `harness.logic.match.BadValue` where a rule's tree holds a value that its operation does not take.
+        """
         self._rules = tuple(rules)
         self._index: dict[Kind, list[int]] = {}
         self._compiled: dict[tuple[str, int], tuple[tuple[Rule, Predicate], ...]] = {}
+        self._reorder = Reorder(lateness)
+        self._patterns: list[tuple[Rule, frozenset[Kind], PatternMatcher]] = []
         for number, rule in enumerate(self._rules):
+            if rule.pattern is not None:
+                self._patterns.append((rule, _pattern_kinds(rule.pattern), PatternMatcher(rule.pattern)))
+                continue
             compile_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
             for kind in kinds(rule.logic):
                 self._index.setdefault(kind, []).append(number)
 
+    @property
+    def late(self) -> int:
+        """How many events came too late for patterns."""
+        return self._reorder.late
+
     def matches(self, event: Event) -> Iterable[Rule]:
-        """The rules that this event satisfies, in the order in which the rules were given.
+        """The rules without a pattern that this event satisfies, in the order in which the rules were given.
 
         Raises `RuleTooSlow` when it comes to a rule whose regular expression does not end in its time on this event.
         """
         compiled = self._compiled.get((event.channel, event.event_id))
         if compiled is None:
             compiled = self._compiled[event.channel, event.event_id] = self._compile(event.channel, event.event_id)
-        view = View(event.flat)
+        view = View(event.flat, event)
         for rule, predicate in compiled:
             if predicate(view):
                 yield rule
+
+    def feed(self, event: Event) -> Iterator[Hit]:
+        """The hits of this event by itself, and those of patterns that are certain by now. Raises `RuleTooSlow`."""
+        for rule in self.matches(event):
+            yield Hit(rule=rule, events=(event,))
+        if any(reads(wanted, event.channel, event.event_id) for _, wanted, _ in self._patterns):
+            for ordered in self._reorder.push(event):
+                yield from self._in_order(ordered)
+
+    def finish(self) -> Iterator[Hit]:
+        """The hits of patterns that are left at the stream's end. Raises `RuleTooSlow`."""
+        for ordered in self._reorder.finish():
+            yield from self._in_order(ordered)
+        for rule, _, matcher in self._patterns:
+            for events in matcher.finish():
+                yield Hit(rule=rule, events=events)
+
+    def _in_order(self, event: Event) -> Iterator[Hit]:
+        for rule, wanted, matcher in self._patterns:
+            if reads(wanted, event.channel, event.event_id):
+                for events in matcher.push(event):
+                    yield Hit(rule=rule, events=events)
 
     def _compile(self, channel: str, event_id: int) -> tuple[tuple[Rule, Predicate], ...]:
         folded = fold(channel)
@@ -49,3 +101,9 @@ class Detector:
         numbers = sorted({number for kind in every_kind for number in self._index.get(kind, ())})
         left = ((self._rules[number], within_kind(self._rules[number].logic, channel, event_id)) for number in numbers)
         return tuple((rule, compile_node(node)) for rule, node in left if node != FALSE)
+
+
+def _pattern_kinds(pattern: Pattern) -> frozenset[Kind]:
+    """The kinds that any of its stages reads, those that must be missing and those that end it among them."""
+    stages = (*pattern.stages, *([pattern.until] if pattern.until else []))
+    return kinds(Or(items=tuple(stage.condition for stage in stages)))

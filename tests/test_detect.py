@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -11,10 +13,13 @@ from hypothesis import strategies as st
 from harness.detect import Detector
 from harness.events.read import read_events
 from harness.logic.match import matcher
+from harness.model.facts import Event
+from harness.model.intent import Rule
 from harness.model.tree import And, Node, Not, Op, Or
+from harness.rules.eql import parse_eql
 from harness.rules.load import load_rules
 from harness.rules.sigma import SigmaRules
-from tests.logic.tree_builders import event, is_, of_kind, rule
+from tests.logic.tree_builders import SYSMON, event, is_, of_kind, rule
 from tests.needs import DATA, needs_recordings
 from tests.rules.sigma_data import LAB_RULES, regressions, upstream_rules
 
@@ -91,3 +96,39 @@ def test_rules_come_in_the_order_they_were_given() -> None:
 
 def test_without_rules_nothing_matches() -> None:
     assert list(Detector([]).matches(event())) == []
+
+
+def sequence_rule() -> Rule:
+    query = parse_eql("sequence by host.id with maxspan=1m [network where true] [process where true]")
+    return replace(rule(query.logic, "sequence"), pattern=query.pattern)
+
+
+def sysmon(event_id: int, seconds: int, host: str = "ws1") -> Event:
+    seen = event(SYSMON, event_id)
+    return replace(seen, id=f"{host}-{seconds}-{event_id}", host=host, time=seen.time + timedelta(seconds=seconds))
+
+
+def fed(detector: Detector, *events: Event) -> list[tuple[str, ...]]:
+    return [tuple(part.id for part in hit.events) for seen in events for hit in detector.feed(seen)]
+
+
+def test_a_sequence_is_found_in_order_of_time_not_of_arrival() -> None:
+    detector = Detector([sequence_rule()], timedelta(seconds=30))
+    assert fed(detector, sysmon(1, 12), sysmon(3, 10), sysmon(1, 20, "ws2")) == []
+    assert fed(detector, sysmon(1, 50)) == []  # those of one time are answered when a later one has come
+    assert [tuple(part.id for part in hit.events) for hit in detector.finish()] == [("ws1-10-3", "ws1-12-1")]
+    assert detector.late == 0
+
+
+def test_a_live_stream_is_answered_as_soon_as_nothing_earlier_can_come() -> None:
+    detector = Detector([sequence_rule()], timedelta(seconds=30))
+    assert fed(detector, sysmon(3, 10), sysmon(1, 12), sysmon(1, 100), sysmon(1, 140)) == [("ws1-10-3", "ws1-12-1")]
+    assert fed(detector, sysmon(3, 11)) == []
+    assert detector.late == 1
+
+
+def test_a_pattern_is_answered_by_the_stream_alone() -> None:
+    one = rule(of_kind(SYSMON, 1), "one")
+    detector = Detector([sequence_rule(), one])
+    assert list(detector.matches(sysmon(1, 0))) == [one]
+    assert [hit.rule.id for hit in detector.feed(sysmon(1, 0))] == ["one"]

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from harness.errors import RuleTooSlow
 from harness.logic.match import matcher
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, kinds, reads
+from harness.logic.sequence import find_all
 from harness.logic.why import nearest
 from harness.model.facts import Detonation, Event, Execution, Failure, FailureKind, Observed, RuleRun, RuleState
 from harness.model.intent import Expectation, PlannedStep, Rule, Unexercisable
@@ -160,9 +161,13 @@ class _Judgement:
         rule = self._case.rule
         if rule is None or not self._events:
             return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED)
-        matches = matcher(rule.logic)
         try:
-            matching = [observed for observed in self._events if matches(observed.event)]
+            if rule.pattern is None:
+                matches = matcher(rule.logic)
+                matching = [observed for observed in self._events if matches(observed.event)]
+            else:
+                parts = {event.id for found in find_all(rule.pattern, [seen.event for seen in self._events]) for event in found}
+                matching = [observed for observed in self._events if observed.event.id in parts]
             killed = None if matching else nearest(rule.logic, [observed.event for observed in self._events])
         except RuleTooSlow as error:
             return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED, evidence=(str(error),))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from harness.events.kinds import channel_name, provider_of, title_of
 from harness.logic.match import fold, key_of, text_of
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds
+from harness.logic.why import formula_text
 from harness.model.intent import Rule
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Test
+from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
 
 _KIND_FIELDS = frozenset({"channel", "eventid"})
 
@@ -156,7 +157,7 @@ def _variant(node: Node, *, alone: bool) -> Variant:
 def _only_kind(node: Node) -> bool:
     if isinstance(node, Test):
         return _key_field(node) in _KIND_FIELDS
-    return not isinstance(node, Not) and not node.label and bool(node.items) and all(_only_kind(item) for item in node.items)
+    return isinstance(node, And | Or) and not node.label and bool(node.items) and all(_only_kind(item) for item in node.items)
 
 
 def _name(node: Node, *, nested: bool = False) -> str:
@@ -164,6 +165,8 @@ def _name(node: Node, *, nested: bool = False) -> str:
     match node:
         case Test():
             return _sentence(node)
+        case Formula(term=term):
+            return formula_text(term)
         case Not(item=item):
             return f"not {_name(item, nested=True)}"
         case And(items=items) | Or(items=items):
@@ -199,6 +202,8 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
     match node:
         case Test():
             yield pad + _sentence(node)
+        case Formula(term=term):
+            yield pad + formula_text(term)
         case Not(item=item):
             yield f"{pad}not:"
             yield from _lines(item, depth + 1)

@@ -6,7 +6,7 @@ Half of what a rule asks of an event is which log it stands in. This module must
 from __future__ import annotations
 
 from harness.logic.match import fold, key_of, text_of
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Test
+from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test, ViewName
 
 TRUE = And(items=())
 FALSE = Or(items=())
@@ -17,6 +17,8 @@ def within_kind(node: Node, channel: str, event_id: int) -> Node:
     match node:
         case Test():
             return _settled(node, channel, event_id)
+        case Formula():
+            return node
         case Not(item=item, label=label):
             inner = within_kind(item, channel, event_id)
             if inner in (TRUE, FALSE):
@@ -38,6 +40,8 @@ def _group(kind: type[And | Or], items: tuple[Node, ...], label: str, neutral: N
 
 
 def _settled(test: Test, channel: str, event_id: int) -> Node:
+    if test.view is not ViewName.FLAT:
+        return test  # a document may bear ECS fields of its own: the kind alone does not settle them
     if test.op is not Op.EQUALS or test.cased or test.field is None or test.value is None or isinstance(test.value, FieldName):
         return test
     wanted = fold(text_of(test.value))

@@ -17,7 +17,7 @@ from harness.logic.match import View, compile_node, fold, key_of, text_of
 from harness.logic.needs import kinds
 from harness.model.facts import FlatValue
 from harness.model.intent import Rule
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Test
+from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test, ViewName
 
 
 class Fault(StrEnum):
@@ -85,7 +85,7 @@ def _never(rule: Rule) -> Iterator[Finding]:
 def contradiction(node: Node) -> str | None:
     """Why no event at all can satisfy the node; None where one may. Finds what is contradictory by values, not by meaning."""
     match node:
-        case Test():
+        case Test() | Formula():
             return None
         case Not(item=item):
             return "it excludes every event" if _always(item) else None
@@ -101,7 +101,7 @@ def contradiction(node: Node) -> str | None:
 
 def _always(node: Node) -> bool:
     match node:
-        case Test():
+        case Test() | Formula():
             return False
         case Not(item=item):
             return contradiction(item) is not None
@@ -127,8 +127,9 @@ def _called(node: Node) -> str:
     if isinstance(node, Test):
         return f"the exclusion of {node.field or 'a keyword'}"
     if isinstance(node, Or | And):
-        label = next((item.label for item in node.items if not isinstance(item, Test) and item.label and len(node.items) == 1), node.label)
-        return label or "an exclusion"
+        only = node.items[0] if len(node.items) == 1 else node
+        named = only.label if isinstance(only, And | Or | Not) else ""
+        return named or node.label or "an exclusion"
     return "an exclusion"
 
 
@@ -144,7 +145,7 @@ def _implied(node: Node, held: frozenset[Node]) -> bool:
 def _bare(node: Node) -> Node:
     """The node without the names that people gave to groups: two that differ in these alone are the same."""
     match node:
-        case Test():
+        case Test() | Formula():
             return node
         case Not(item=item):
             return Not(item=_bare(item))
@@ -156,7 +157,7 @@ def _bare(node: Node) -> Node:
 
 def _items(node: Node) -> tuple[Node, ...]:
     match node:
-        case Test():
+        case Test() | Formula():
             return ()
         case Not(item=item):
             return (item,)
@@ -189,6 +190,8 @@ def _holds(node: Node, key: str, value: str) -> bool | None:
             known: dict[str, FlatValue] = {key: value}
             # A pattern is not run: a rule written to be slow must not be slow here. Nor is a value's case known, where case matters.
             return None if node.op is Op.REGEX or node.cased else compile_node(node)(View(known))
+        case Formula():
+            return None
         case Not(item=item):
             inner = _holds(item, key, value)
             return None if inner is None else not inner
@@ -248,7 +251,8 @@ def _fields(rule: Rule) -> Iterator[Finding]:
     known = frozenset[str]().union(*(schema for schema in schemas if schema is not None))
     if not schemas or any(schema is None for schema in schemas):
         return
-    unknown = {key_of(test.field): test.field for test in _tests(rule.logic) if test.field is not None and key_of(test.field) not in known}
+    asked = {key_of(test.field): test.field for test in _tests(rule.logic) if test.field is not None and test.view is ViewName.FLAT}
+    unknown = {key: field for key, field in asked.items() if key not in known}
     titles = ", ".join(f"{kind.provider} {kind.event_id}" for kind in event_kinds(rule.logic))
     for name in unknown.values():
         yield Finding(rule=rule, fault=Fault.UNKNOWN_FIELD, what=f"{name} is no field of its kinds of event ({titles})", value=name)

@@ -21,8 +21,10 @@ from re import fullmatch
 import regex
 
 from harness.errors import RuleTooSlow
+from harness.events.ecs import ecs_fields, made
+from harness.logic.formula import compile_term
 from harness.model.facts import Event, FlatValue
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Test, Value
+from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Test, Value, ViewName
 
 REGEX_SECONDS = 1.0
 """What one regular expression may take on one event. An honest one takes microseconds."""
@@ -37,17 +39,33 @@ class BadValue(ValueError):
 class View:
     """One event's fields as tests ask for them; every text is made and folded at most once, however many rules ask.
 
+    The fields given are those of the flat view; `ecs` is the same event's ECS view, made when it is first asked for: of the event, or,
+    where there is none (a situation that is known in part), of what the flat fields alone tell.
+
     Names are compared without blanks, because Windows has fields with blanks (Defender's "Threat Name") and rules write them without.
     """
 
-    __slots__ = ("_everything", "_flat", "_folded", "_names", "_text")
+    __slots__ = ("_ecs", "_event", "_everything", "_flat", "_folded", "_names", "_text")
 
-    def __init__(self, flat: Mapping[str, FlatValue]) -> None:
+    def __init__(self, flat: Mapping[str, FlatValue], event: Event | None = None) -> None:
         self._flat = flat
+        self._event = event
+        self._ecs: View | None = None
         self._text: dict[str, tuple[str, ...]] = {}
         self._folded: dict[str, tuple[str, ...]] = {}
         self._everything: dict[bool, tuple[str, ...]] = {}
         self._names: dict[str, str] | None = None
+
+    @property
+    def ecs(self) -> View:
+        """The ECS view's fields."""
+        if self._ecs is None:
+            if self._event is not None:
+                self._ecs = View(ecs_fields(self._event))
+            else:
+                number = self._flat.get("eventid")
+                self._ecs = View(made(str(self._flat.get("channel")), number if isinstance(number, int) else 0, self._flat))
+        return self._ecs
 
     def values(self, field: str) -> tuple[Scalar, ...]:
         """The field's values; none where the event lacks it."""
@@ -114,14 +132,16 @@ def key_of(field: str) -> str:
 def matcher(node: Node) -> Callable[[Event], bool]:
     """Compile a tree to a function of an event. Raises `BadValue`; the function raises `RuleTooSlow`."""
     predicate = compile_node(node)
-    return lambda event: predicate(View(event.flat))
+    return lambda event: predicate(View(event.flat, event))
 
 
 def compile_node(node: Node) -> Predicate:
     """Compile a tree to a function of a view, for callers that ask many trees about one event. Raises `BadValue`."""
     match node:
         case Test():
-            return _compile_test(node)
+            return _in_view(node.view, _compile_test(node))
+        case Formula():
+            return _in_view(node.view, _compile_formula(node))
         case Not(item=item):
             inner = compile_node(item)
             return lambda view: not inner(view)
@@ -129,6 +149,31 @@ def compile_node(node: Node) -> Predicate:
             return _all_of(tuple(compile_node(item) for item in items))
         case Or(items=items):
             return _any_of(tuple(_compile_alternatives(items)))
+
+
+def _in_view(name: ViewName, predicate: Predicate) -> Predicate:
+    """A predicate of the flat view's fields as one of that view's."""
+    return predicate if name is ViewName.FLAT else lambda view: predicate(view.ecs)
+
+
+def _compile_formula(formula: Formula) -> Predicate:
+    holds = compile_term(formula.term, _text_test)
+    return lambda view: holds(lambda field: view.values(key_of(field)))
+
+
+def _text_test(call: Call) -> Fits:
+    """What a call asks of a text with literal patterns, any of which will do. Raises `BadValue`."""
+    patterns = [text_of(pattern) for pattern in call.arguments[1:] if isinstance(pattern, str)]
+    match call.function:
+        case Function.REGEX:
+            tests = [_regex(pattern, cased=call.cased) for pattern in patterns]
+        case Function.LIKE:
+            tests = [like(pattern if call.cased else fold(pattern)) for pattern in patterns]
+        case _:
+            tests = [_network(pattern) for pattern in patterns]
+    if call.function is Function.LIKE and not call.cased:
+        return lambda text: any(fits(fold(text)) for fits in tests)
+    return lambda text: any(fits(text) for fits in tests)
 
 
 def _all_of(parts: tuple[Predicate, ...]) -> Predicate:
@@ -162,17 +207,17 @@ _GROUPED = (Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH)
 
 def _compile_alternatives(items: tuple[Node, ...]) -> Iterable[Predicate]:
     """Value lists are the bulk of most rules: tests of one field in one manner become one look-up instead of many."""
-    groups: dict[tuple[str | None, Op, bool], list[str]] = {}
+    groups: dict[tuple[str | None, Op, bool, ViewName], list[str]] = {}
     for item in items:
         if isinstance(item, Test) and item.op in _GROUPED and not isinstance(item.value, FieldName | None):
             wanted = text_of(item.value)
             field = item.field and key_of(item.field)
-            groups.setdefault((field, item.op, item.cased), []).append(wanted if item.cased else fold(wanted))
+            groups.setdefault((field, item.op, item.cased, item.view), []).append(wanted if item.cased else fold(wanted))
         else:
             yield compile_node(item)
-    for (field, op, cased), values in groups.items():
+    for (field, op, cased, name), values in groups.items():
         fits = _fits_any(op, tuple(values))
-        yield _on_any_field(cased, fits) if field is None else _on_field(field, cased, fits)
+        yield _in_view(name, _on_any_field(cased, fits) if field is None else _on_field(field, cased, fits))
 
 
 def _fits_any(op: Op, values: tuple[str, ...]) -> Fits:

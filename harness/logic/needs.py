@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
+from harness.events.ecs import CLASSES, can_bear, made
 from harness.logic.match import View, compile_node, fold, key_of, text_of
 from harness.logic.reach import Reach, reach
 from harness.model.facts import FlatValue
 from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Rule, Unexercisable
-from harness.model.tree import And, Node, Not, Op, Or, Test
+from harness.model.tree import And, Formula, Node, Not, Op, Or, Test, ViewName
 
 ANY_CHANNEL = "*"
 """In a kind: the tree does not tie the rule to a channel."""
@@ -36,7 +37,9 @@ def kinds(node: Node) -> frozenset[Kind]:
     Never too few; too many where the tree ties its kinds by anything but equality, or excludes some.
     """
     match node:
-        case Test(field=str(name), op=Op.EQUALS, value=value) if isinstance(value, str | int):
+        case Test(view=ViewName.ECS, field=str(name), op=Op.EQUALS, value=str(value)):
+            return _kinds_of_ecs_test(key_of(name), value)
+        case Test(view=ViewName.FLAT, field=str(name), op=Op.EQUALS, value=value) if isinstance(value, str | int):
             return _kinds_of_test(key_of(name), text_of(value))
         case And(items=items):
             found = _EVERYTHING
@@ -59,6 +62,16 @@ def _kinds_of_test(field_key: str, value: str) -> frozenset[Kind]:
     if field_key == "channel":
         return frozenset([(fold(value), ANY_EVENT_ID)])
     if field_key == "eventid":
+        return frozenset([(ANY_CHANNEL, int(value))]) if value.isdecimal() else frozenset()
+    return _EVERYTHING
+
+
+def _kinds_of_ecs_test(field_key: str, value: str) -> frozenset[Kind]:
+    if field_key == "event.category":
+        return frozenset(kind for kind, found in CLASSES.items() if value.lower() in found.category)
+    if field_key == "event.type":
+        return frozenset(kind for kind, found in CLASSES.items() if value.lower() in found.type)
+    if field_key == "event.code":
         return frozenset([(ANY_CHANNEL, int(value))]) if value.isdecimal() else frozenset()
     return _EVERYTHING
 
@@ -182,11 +195,17 @@ def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool) -> Une
     met = _met(action, driver_is_windows=driver_is_windows)
     if len(met) == len(NEEDS):
         return None
+    # A pattern wants each of its events: the first that the action cannot bring about says what is missing.
+    wanted = (rule.logic,) if rule.pattern is None else tuple(stage.condition for stage in rule.pattern.stages if not stage.missing)
+    return next((found for logic in wanted if (found := _unmet(logic, met)) is not None), None)
+
+
+def _unmet(logic: Node, met: tuple[Need, ...]) -> Unexercisable | None:
     produced = (*_SESSION, *(situation for need in NEEDS if need in met for situation in need.situations))
-    if any(_holds(rule.logic, situation, forgiving=True) is not False for situation in produced):
+    if any(_holds(logic, situation, forgiving=True) is not False for situation in produced):
         return None
     for need in NEEDS:
-        if need not in met and any(_holds(rule.logic, situation, forgiving=False) is not False for situation in need.situations):
+        if need not in met and any(_holds(logic, situation, forgiving=False) is not False for situation in need.situations):
             return Unexercisable(need=need.name, reason=need.reason, remedy=need.remedy)
     return None
 
@@ -227,6 +246,8 @@ def _holds(node: Node, situation: Situation, *, forgiving: bool) -> bool | None:
     match node:
         case Test():
             return _test_holds(node, situation.fields(), forgiving=forgiving)
+        case Formula():
+            return None
         case Not(item=item):
             inner = _holds(item, situation, forgiving=forgiving)
             return None if inner is None else not inner
@@ -239,11 +260,17 @@ def _holds(node: Node, situation: Situation, *, forgiving: bool) -> bool | None:
 
 
 def _test_holds(test: Test, known: Mapping[str, FlatValue], *, forgiving: bool) -> bool | None:
-    if test.field is None or key_of(test.field) not in known or not isinstance(test.value, str | int | float | None):
+    fields = known
+    if test.view is ViewName.ECS:
+        channel, event_id = str(known["channel"]), int(str(known["eventid"]))
+        fields = made(channel, event_id, known)
+        if test.field is not None and not can_bear(channel, event_id, key_of(test.field)):
+            return test.op is Op.IS_NULL
+    if test.field is None or key_of(test.field) not in fields or not isinstance(test.value, str | int | float | None):
         return None
     if compile_node(test)(View(known)):
         return True
-    if forgiving and isinstance(test.value, str) and _nearly(test.value, str(known[key_of(test.field)])):
+    if forgiving and isinstance(test.value, str) and _nearly(test.value, str(fields[key_of(test.field)])):
         return None
     return False
 

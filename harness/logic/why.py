@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness.logic.match import View, compile_node, key_of, text_of
 from harness.logic.needs import kinds, reads
 from harness.model.facts import Event
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Test
+from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Term, Test, ViewName
 
 _LONGEST = 100
 """Characters of an event's value that are shown; a script block or a context can be a hundred times that."""
@@ -42,7 +42,7 @@ def nearest(rule_logic: Node, events: Sequence[Event]) -> Killed | None:
     for event in events:
         if not reads(wanted, event.channel, event.event_id):
             continue
-        clauses = _failing(rule_logic, View(event.flat))
+        clauses = _failing(rule_logic, View(event.flat, event))
         if not clauses:
             return None
         if best is None or len(clauses) < len(best.clauses):
@@ -57,6 +57,8 @@ def _failing(node: Node, view: View) -> tuple[str, ...]:
     match node:
         case Test():
             return (_clause((node,), view),)
+        case Formula(term=term):
+            return (f"{formula_text(term)} does not hold{_fields_of(node, view)}",)
         case Not(item=item):
             return (_exclusion(item, node.label, view),)
         case And(items=items):
@@ -70,7 +72,7 @@ def _failing(node: Node, view: View) -> tuple[str, ...]:
             failing = [(_failing(choice, view), choice) for choice in choices]
             clauses, choice = min(failing, key=lambda pair: len(pair[0]))
             # Which of several selections came nearest is news; with one alone there is nothing to tell apart.
-            name = "" if len(choices) == 1 or isinstance(choice, Test) else choice.label
+            name = "" if len(choices) == 1 or isinstance(choice, Test | Formula) else choice.label
             return tuple(f"{name}: {clause}" if name else clause for clause in clauses)
 
 
@@ -86,7 +88,7 @@ def _same_kind(items: tuple[Node, ...], view: View) -> tuple[Node, ...]:
 def _value_list(items: tuple[Node, ...]) -> tuple[Test, ...]:
     """The tests, where they are nothing but one field's list of values compared in one manner."""
     tests = tuple(item for item in items if isinstance(item, Test))
-    manners = {(test.field and key_of(test.field), test.op, test.cased) for test in tests}
+    manners = {(test.field and key_of(test.field), test.op, test.cased, test.view) for test in tests}
     return tests if len(tests) == len(items) and len(manners) == 1 else ()
 
 
@@ -101,7 +103,7 @@ def _label_of(node: Node, view: View) -> str:
     if isinstance(node, Or):
         inner = next((_label_of(item, view) for item in node.items if compile_node(item)(view)), "")
         return inner or node.label
-    return "" if isinstance(node, Test) else node.label
+    return "" if isinstance(node, Test | Formula) else node.label
 
 
 def _matching(node: Node, view: View) -> tuple[str, ...]:
@@ -111,12 +113,50 @@ def _matching(node: Node, view: View) -> tuple[str, ...]:
             if op is Op.IS_NULL or (op is Op.EXISTS and node.value is False):
                 return (f"it has no {field}",)
             return (_has(node, view),)
+        case Formula(term=term):
+            return (f"{formula_text(term)} holds{_fields_of(node, view)}",)
         case Not(item=item):
             return tuple(f"not ({clause})" for clause in _failing(item, view))
         case And(items=items):
             return tuple(clause for item in items for clause in _matching(item, view)) or ("everything does",)
         case Or(items=items):
             return next(_matching(item, view) for item in items if compile_node(item)(view))
+
+
+def formula_text(term: Term) -> str:
+    """A term for people: functions as they are called, operators between what they compare."""
+    if isinstance(term, FieldName):
+        return term.name
+    if not isinstance(term, Call):
+        return _shown(term) if term is not None else "null"
+    mark = "" if term.cased else "~"
+    arguments = [formula_text(argument) for argument in term.arguments]
+    match term.function:
+        case Function.NOT:
+            return f"not {arguments[0]}"
+        case Function.IS_NULL:
+            return f"{arguments[0]} is null"
+        case Function.IN | Function.LIKE | Function.REGEX:
+            return f"{arguments[0]} {term.function}{mark} ({', '.join(arguments[1:])})"
+        case function if len(arguments) == 2 and not function.isalpha():
+            return f"{arguments[0]} {function} {arguments[1]}"
+        case function:
+            return f"{function}{mark}({', '.join(arguments)})"
+
+
+def _fields_of(formula: Formula, view: View) -> str:
+    """What the event has of the fields that a formula reads."""
+    read = view if formula.view is ViewName.FLAT else view.ecs
+    names: list[str] = []
+    todo: list[Term] = [formula.term]
+    while todo:
+        term = todo.pop()
+        if isinstance(term, FieldName) and term.name not in names:
+            names.append(term.name)
+        elif isinstance(term, Call):
+            todo.extend(reversed(term.arguments))
+    shown = [f"{name} is {', '.join(_shown(value[:_LONGEST]) for value in read.text(key_of(name))) or 'absent'}" for name in names]
+    return f": {', '.join(shown)}" if shown else ""
 
 
 def _clause(tests: tuple[Test, ...], view: View) -> str:
@@ -131,7 +171,7 @@ def _clause(tests: tuple[Test, ...], view: View) -> str:
 def _has(test: Test, view: View) -> str:
     if test.field is None:
         return f"a field contains {_shown(test.value)}"
-    values = view.text(key_of(test.field))
+    values = (view if test.view is ViewName.FLAT else view.ecs).text(key_of(test.field))
     if not values:
         return f"{test.field} is absent"
     return f"{test.field} is {', '.join(_excerpt(value, test) for value in values)}"

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from typing_extensions import TypeAliasType
 
-from harness.model.tree import Node
+from harness.model.tree import Node, Pattern
 
 # A named alias, because a bare recursive union cannot be read at run time: the report's JSON schema is made from these classes.
 Argument = TypeAliasType("Argument", "str | int | float | bool | list[Argument] | dict[str, Argument] | None")
@@ -26,10 +26,31 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ElasticMetadata:
+    """What a rule of Elastic's says besides its query: where it looks, how often, how far back, and what it counts for.
+
+    `kind` is Elastic's rule type ("eql", "threshold"). `repaired` says what was mended before the text could be read; empty where nothing
+    was. `required_fields` are names of ECS fields. `building_block`: its alerts feed other rules and are not shown by themselves.
+    """
+
+    kind: str
+    index: tuple[str, ...]
+    look_back: timedelta
+    interval: timedelta
+    risk_score: int
+    tactics: tuple[str, ...]
+    required_fields: tuple[str, ...]
+    building_block: bool
+    repaired: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """A detection rule in whatever language, with its logic as one predicate tree.
 
     `definition` is the rule's own text as it was loaded; `source` is the path it came from; `techniques` are ATT&CK ids.
+    Where a match takes several events, or results are cut by pipes, `pattern` says how, and `logic` is what any one of them satisfies.
+    `not_evaluated` says why the rule is known by its metadata alone; its `logic` is then empty and matches nothing.
     """
 
     id: str
@@ -40,6 +61,9 @@ class Rule:
     techniques: tuple[str, ...]
     logic: Node
     definition: str
+    pattern: Pattern | None = None
+    not_evaluated: str = ""
+    elastic: ElasticMetadata | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

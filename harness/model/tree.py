@@ -5,18 +5,22 @@ Matching, "which clause killed it", "can this action produce it at all", explana
 
 Rules of the tree:
 
-- `Test.field` is a name of the event's flat view, compared without regard to case; `None` asks every value of the event
-  (a Sigma keyword).
+- `Test.field` is a name of the view that the test reads (flat or ECS), compared without regard to case; `None` asks every value of the
+  event (a Sigma keyword).
 - A test on a field that the event lacks is false, except `IS_NULL`, and `EXISTS` with value False.
 - String comparison folds case unless `cased`. Numbers and strings compare as Windows logs mix them: 5985 and "5985" are equal.
 - A field that holds a list satisfies a test where any of its elements does. A field whose value is null is one that the event lacks.
 - `REGEX` is searched, not anchored; `FieldName` as a value stands for that field's value in the same event.
+- A `Formula` is true where its term is; where the term is null (a value it needs is absent) it is false, and so is its negation: a loader
+  writes the negation of a formula as a formula (`NOT`), never as a `Not` around it.
+- A `Pattern` joins several events: its stages are trees, and what ties them together is said beside them.
 - `label` on a group is the name its author gave it ("selection", "filter_main_localhost"), for people only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -45,6 +49,13 @@ class FieldName:
     name: str
 
 
+class ViewName(StrEnum):
+    """Which view of an event a test or formula reads."""
+
+    FLAT = "flat"  # the event's own field names: what Sigma reads
+    ECS = "ecs"  # Elastic Common Schema: what EQL reads
+
+
 Value = str | int | float | bool | FieldName | None
 
 
@@ -56,6 +67,62 @@ class Test:
     op: Op
     value: Value
     cased: bool = False
+    view: ViewName = ViewName.FLAT
+
+
+class Function(StrEnum):
+    """What a term may compute, under the names of the EQL function reference, and the operators between computed values."""
+
+    ADD = "add"
+    BETWEEN = "between"
+    CIDR_MATCH = "cidrMatch"
+    CONCAT = "concat"
+    DIVIDE = "divide"
+    ENDS_WITH = "endsWith"
+    INDEX_OF = "indexOf"
+    LENGTH = "length"
+    MODULO = "modulo"
+    MULTIPLY = "multiply"
+    NUMBER = "number"
+    STARTS_WITH = "startsWith"
+    STRING = "string"
+    STRING_CONTAINS = "stringContains"
+    SUBSTRING = "substring"
+    SUBTRACT = "subtract"
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+    LESS = "<"
+    LESS_OR_EQUAL = "<="
+    GREATER = ">"
+    GREATER_OR_EQUAL = ">="
+    IS_NULL = "is null"
+    LIKE = "like"
+    REGEX = "regex"
+    IN = "in"
+    NOT = "not"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A value computed from others of the same event. `cased` false: letters are compared without regard to case.
+
+    Null where an argument is (but for `IS_NULL`).
+    """
+
+    function: Function
+    arguments: tuple[Term, ...]
+    cased: bool = True
+
+
+Term = str | int | float | bool | FieldName | Call | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """A clause about computed values, where a test of one field with one literal does not do."""
+
+    term: Term
+    view: ViewName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,4 +149,54 @@ class Or:
     label: str = ""
 
 
-Node = Test | Not | And | Or
+Node = Test | Formula | Not | And | Or
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One event of a pattern: what it must satisfy, and the fields whose values join it to the others.
+
+    `missing`: there must be no such event in that place.
+    """
+
+    condition: Node
+    keys: tuple[FieldName, ...] = ()
+    missing: bool = False
+
+
+class PatternKind(StrEnum):
+    """How a pattern's events lie to each other."""
+
+    SINGLE = "event"  # one stage, one event
+    SEQUENCE = "sequence"  # in order of time
+    SAMPLE = "sample"  # in any order
+
+
+class PipeKind(StrEnum):
+    """Which of a query's results are kept."""
+
+    HEAD = "head"
+    TAIL = "tail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipe:
+    """The first or the last `count` results."""
+
+    kind: PipeKind
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """Several events that together are one match. A stage that must occur several times stands there as often.
+
+    `max_span` is the most that may lie between first and last; `until` ends what is under way for its keys. Every stage has as many
+    keys, compared place by place; a null key joins nothing.
+    """
+
+    kind: PatternKind
+    stages: tuple[Stage, ...]
+    max_span: timedelta | None = None
+    until: Stage | None = None
+    pipes: tuple[Pipe, ...] = ()

@@ -13,7 +13,7 @@ from harness.model.verdicts import CoverageStatus, Outcome
 from harness.scenarios import load_scenarios
 from harness.settings import load_settings
 from tests.cli.commands import UpLab, harness, write_scenario
-from tests.needs import ROOT
+from tests.needs import DATA, ROOT, needs_recordings
 
 README = (ROOT / "README.md").read_text()
 
@@ -43,6 +43,15 @@ def test_the_settings_load(tmp_path: Path) -> None:
     settings = load_settings(path, {}, {})
     assert settings.scope is not None
     assert [entry.target.name for entry in settings.targets] == ["ws6"]
+
+
+@needs_recordings
+def test_the_python_finds_what_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rules").symlink_to(DATA / "elastic")
+    (tmp_path / "events.zip").symlink_to(DATA / "otrf" / "empire_psremoting_stager.zip")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block("python"), "README.md", "exec"), {})
+    assert "Incoming Execution via PowerShell Remoting" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c[0] in ("plan", "run") and "--target" not in c], ids=" ".join)

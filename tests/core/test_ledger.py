@@ -7,6 +7,7 @@ expectation without `within` is given up at 1.5 + 2 intervals + 1 = 4.5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from harness.core.ledger import Ledger
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Observed, RuleState, SiemStatus, StreamKind, StreamRecord
 from harness.model.intent import Connect, Expectation, Plan, PlannedStep, Rule, Severity, Unexercisable
-from harness.model.tree import Op, Test
+from harness.model.tree import Op, Or, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis, GateKind, GateState, Inconclusive, Outcome, Verdict
 from tests.builders import FOOTPRINT, POWERSHELL, SECURITY, T0, RemoteSession, alert, at, facts, observed, planned, rule, run, status
 
@@ -24,7 +25,17 @@ CHILD = rule("child", SECURITY, 4688, Test(field="NewProcessName", op=Op.ENDS_WI
 PORT = rule("port", SECURITY, 5156, Test(field="DestPort", op=Op.EQUALS, value=5985))
 WRONG_PORT = rule("wrong", SECURITY, 5156, Test(field="DestPort", op=Op.EQUALS, value=1234))
 SCRIPT = rule("script", POWERSHELL, 4104, Test(field="ScriptBlockText", op=Op.CONTAINS, value="$"))
-RULES = {r.id: r for r in (CHILD, PORT, WRONG_PORT, SCRIPT)}
+
+
+def in_order(rule_id: str, *parts: Rule) -> Rule:
+    """A rule for a sequence of these rules' events."""
+    stages = tuple(Stage(condition=part.logic) for part in parts)
+    logic = Or(items=tuple(part.logic for part in parts))
+    return replace(CHILD, id=rule_id, logic=logic, pattern=Pattern(kind=PatternKind.SEQUENCE, stages=stages))
+
+
+PORT_THEN_CHILD, CHILD_THEN_PORT = in_order("port-child", PORT, CHILD), in_order("child-port", CHILD, PORT)
+RULES = {r.id: r for r in (CHILD, PORT, WRONG_PORT, SCRIPT, PORT_THEN_CHILD, CHILD_THEN_PORT)}
 
 
 class Story:
@@ -131,6 +142,12 @@ def test_missed_though_our_own_engine_matches_says_so() -> None:
     assert verdict.outcome is Outcome.MISSED
     assert state(verdict) == [PASSED, PASSED, PASSED, FAILED]
     assert "exception" in verdict.cause
+
+
+@pytest.mark.parametrize(("rule_id", "query"), [("port-child", PASSED), ("child-port", FAILED)])
+def test_a_sequences_query_matches_where_all_of_it_does_in_its_order(rule_id: str, query: GateState) -> None:
+    verdict = Story(Expectation(rule=rule_id)).detonated().saw(*telemetry(), run(rule_id, 1.6), now=1.7).only()
+    assert state(verdict) == [PASSED, PASSED, query, FAILED]
 
 
 @pytest.mark.parametrize(

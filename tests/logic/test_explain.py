@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.logic.explain import EventKind, Explanation, Predicate, explain
-from harness.model.tree import FieldName, Node, Not, Op, Or
+from harness.model.tree import FieldName, Formula, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
 from harness.rules.sigma import SigmaRules
 from tests.logic.tree_builders import SYSMON, both, is_, of_kind, rule
@@ -161,6 +161,8 @@ def positive(node: Node, sign: bool = True) -> set[tuple[str | None, object]]:
             return {(field, value)} if sign else set()
         case Not(item=item):
             return positive(item, not sign)
+        case Formula():
+            return set()
         case _:
             return {found for item in node.items for found in positive(item, sign)}
 

@@ -14,7 +14,7 @@ from harness.errors import RuleTooSlow
 from harness.logic import match
 from harness.logic.match import BadValue, like, matcher
 from harness.model.facts import FlatValue
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Value
+from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Value
 from harness.model.tree import Test as Clause
 from tests.logic.tree_builders import event, is_
 
@@ -264,6 +264,8 @@ def reference(node: Node, flat: dict[str, FlatValue]) -> bool:
                 texts, want = [text.lower() for text in texts], want.lower()
             compare = {Op.EQUALS: str.__eq__, Op.CONTAINS: str.__contains__, Op.STARTS_WITH: str.startswith, Op.ENDS_WITH: str.endswith}
             return any(compare[op](text, want) for text in texts)
+        case Formula():
+            raise AssertionError("none is drawn")
 
 
 @given(TREES, EVENTS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.model.tree import And, Node, Not, Op, Or
+from harness.model.tree import And, Formula, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
 from harness.rules.load import load_rules
 from harness.rules.sigma import SigmaRules
@@ -29,6 +29,8 @@ def logic_as_set(node: Node) -> object:
             return (And, label, frozenset(map(logic_as_set, items)))
         case Or(items=items, label=label):
             return (Or, label, frozenset(map(logic_as_set, items)))
+        case Formula():
+            raise AssertionError("Sigma has none")
 
 
 def document(text: str) -> dict[str, Any]:

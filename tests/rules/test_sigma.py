@@ -17,7 +17,7 @@ from harness.logic.match import matcher
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, kinds
 from harness.model.facts import FlatValue
 from harness.model.intent import Rule, Severity
-from harness.model.tree import And, Node, Not, Op, Or
+from harness.model.tree import And, Formula, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
 from harness.rules.sigma import SigmaRules
 from tests.needs import needs_recordings
@@ -53,6 +53,8 @@ def leaves(node: Node) -> list[Clause]:
             return leaves(item)
         case And(items=items) | Or(items=items):
             return [leaf for item in items for leaf in leaves(item)]
+        case Formula():
+            raise AssertionError("Sigma has none")
 
 
 def labels(node: Node) -> list[str]:
@@ -63,6 +65,8 @@ def labels(node: Node) -> list[str]:
             return labels(item)
         case And(items=items, label=label) | Or(items=items, label=label):
             return [label] * bool(label) + [inner for item in items for inner in labels(item)]
+        case Formula():
+            raise AssertionError("Sigma has none")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,496 @@
+"""The ECS view of an event: what Elastic's rules read, made from Windows' own fields.
+
+Own work after the published field documentation (Elastic Common Schema, https://www.elastic.co/docs/reference/ecs; Sysmon's own manual;
+Microsoft's pages of the security audit events). A field that the document bears already (an ingest pipeline filled it) is kept as it is;
+one that the telemetry cannot tell (`network.protocol` of Sysmon 3) is left out, never guessed. This file must not know what a rule asks.
+
+Names are in lower case, as those of the flat view are. Empty values and Windows' "-" are fields that the event lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from harness.model.facts import Event, FlatValue
+
+Fields = dict[str, FlatValue]
+
+SYSMON = "microsoft-windows-sysmon/operational"
+SECURITY = "security"
+POWERSHELL = "microsoft-windows-powershell/operational"
+POWERSHELL_CORE = "powershellcore/operational"
+POWERSHELL_CLASSIC = "windows powershell"
+
+_DEPTH = 16
+"""How deep a document's objects are followed; ECS has no field nearly as deep."""
+
+_ARGUMENTS = 32_768
+"""Characters of a command line that are taken apart: Windows allows no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Class:
+    """What ECS calls an event of one kind: `event.category`, `event.type` and `event.action`."""
+
+    category: tuple[str, ...]
+    type: tuple[str, ...]
+    action: str = ""
+
+
+def _class(category: str, type: str, action: str = "") -> Class:
+    return Class(category=tuple(category.split()), type=tuple(type.split()), action=action)
+
+
+CLASSES: Mapping[tuple[str, int], Class] = {
+    (SYSMON, 1): _class("process", "start", "Process Create (rule: ProcessCreate)"),
+    (SYSMON, 2): _class("file", "change", "File creation time changed (rule: FileCreateTime)"),
+    (SYSMON, 3): _class("network", "start connection protocol", "Network connection detected (rule: NetworkConnect)"),
+    (SYSMON, 5): _class("process", "end", "Process terminated (rule: ProcessTerminate)"),
+    (SYSMON, 6): _class("driver", "start", "Driver loaded (rule: DriverLoad)"),
+    (SYSMON, 7): _class("process", "change", "Image loaded (rule: ImageLoad)"),
+    (SYSMON, 8): _class("process", "change", "CreateRemoteThread detected (rule: CreateRemoteThread)"),
+    (SYSMON, 9): _class("process", "access", "RawAccessRead detected (rule: RawAccessRead)"),
+    (SYSMON, 10): _class("process", "access", "Process accessed (rule: ProcessAccess)"),
+    (SYSMON, 11): _class("file", "creation", "File created (rule: FileCreate)"),
+    (SYSMON, 12): _class("configuration registry", "change", "Registry object added or deleted (rule: RegistryEvent)"),
+    (SYSMON, 13): _class("configuration registry", "change", "Registry value set (rule: RegistryEvent)"),
+    (SYSMON, 14): _class("configuration registry", "change", "Registry object renamed (rule: RegistryEvent)"),
+    (SYSMON, 15): _class("file", "access", "File stream created (rule: FileCreateStreamHash)"),
+    (SYSMON, 17): _class("file", "creation", "Pipe Created (rule: PipeEvent)"),
+    (SYSMON, 18): _class("file", "access", "Pipe Connected (rule: PipeEvent)"),
+    (SYSMON, 22): _class("network", "connection protocol info", "Dns query (rule: DnsQuery)"),
+    (SYSMON, 23): _class("file", "deletion", "File Delete archived (rule: FileDelete)"),
+    (SYSMON, 25): _class("process", "change", "Process Tampering (rule: ProcessTampering)"),
+    (SYSMON, 26): _class("file", "deletion", "File Delete logged (rule: FileDeleteDetected)"),
+    (SECURITY, 4624): _class("authentication", "start", "logged-in"),
+    (SECURITY, 4625): _class("authentication", "start", "logon-failed"),
+    (SECURITY, 4634): _class("authentication", "end", "logged-out"),
+    (SECURITY, 4647): _class("authentication", "end", "logged-out"),
+    (SECURITY, 4648): _class("authentication", "start", "logged-in-explicit"),
+    (SECURITY, 4672): _class("iam", "admin", "logged-in-special"),
+    (SECURITY, 4688): _class("process", "start", "created-process"),
+    (SECURITY, 4689): _class("process", "end", "exited-process"),
+    (SECURITY, 4768): _class("authentication", "start", "kerberos-authentication-ticket-requested"),
+    (SECURITY, 4769): _class("authentication", "start", "kerberos-service-ticket-requested"),
+    (SECURITY, 4770): _class("authentication", "start", "kerberos-service-ticket-renewed"),
+    (SECURITY, 4771): _class("authentication", "start", "kerberos-preauth-failed"),
+    (SECURITY, 4776): _class("authentication", "start", "credential-validated"),
+    **{(POWERSHELL_CLASSIC, number): _class("process", "start") for number in (400,)},
+    **{(POWERSHELL_CLASSIC, number): _class("process", "end") for number in (403,)},
+    **{(POWERSHELL_CLASSIC, number): _class("process", "info") for number in (600, 800)},
+    **{(channel, number): _class("process", "info") for channel in (POWERSHELL, POWERSHELL_CORE) for number in (4103, 4104)},
+    **{(channel, 4105): _class("process", "start") for channel in (POWERSHELL, POWERSHELL_CORE)},
+    **{(channel, 4106): _class("process", "end") for channel in (POWERSHELL, POWERSHELL_CORE)},
+}
+"""By channel in lower case and event id. A kind that is not here (5156 among them) has no category: only `any where` reads it."""
+
+
+def ecs_fields(event: Event) -> Mapping[str, FlatValue]:
+    """The event's fields under their ECS names, beside `winlog.*` with its own values."""
+    flat = {name: value for name, value in event.flat.items() if value not in ("", "-", None)}
+    return made(event.channel, event.event_id, flat) | _of_event(event, flat) | dict(_borne(event.raw))
+
+
+def made(channel: str, event_id: int, flat: Mapping[str, FlatValue]) -> Fields:
+    """What follows from an event's kind and its own fields (flat names, empty ones left out) alone."""
+    folded = channel.lower()
+    fields: Fields = {"host.os.type": "windows", "event.code": str(event_id), "winlog.channel": channel}
+    if (found := CLASSES.get((folded, event_id))) is not None:
+        fields |= {"event.category": list(found.category), "event.type": list(found.type)}
+        if found.action:
+            fields["event.action"] = found.action
+    reader = _READERS.get((folded, event_id)) or _CHANNEL_READERS.get(folded)
+    if reader is not None:
+        fields |= {name: value for name, value in reader(flat).items() if value not in (None, "", [])}
+    return fields
+
+
+def _of_event(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
+    """What the record's own head says. One host logs under two names: both its name and its id are the normalised one."""
+    fields: Fields = {
+        "@timestamp": event.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "host.id": event.host,
+        "host.name": event.host,
+        "winlog.computer_name": str(flat.get("computer", event.host)),
+        "winlog.event_id": str(event.event_id),
+    }
+    if event.provider:
+        fields |= {"event.provider": event.provider, "winlog.provider_name": event.provider}
+    if isinstance(flat.get("message"), str):
+        fields["message"] = flat["message"]
+    account = event.raw.get("UserID")  # NXLog's; winlogbeat's own is winlog.user.identifier
+    winlog = event.raw.get("winlog")
+    if isinstance(winlog, Mapping) and isinstance(user := winlog.get("user"), Mapping):
+        account = user.get("identifier")
+    if isinstance(account, str) and event.channel.lower() == SYSMON:
+        fields["user.id"] = account
+    outcome = {"AUDIT_SUCCESS": "success", "AUDIT_FAILURE": "failure"}.get(str(event.raw.get("EventType")))
+    if outcome is not None:
+        fields["event.outcome"] = outcome
+    fields |= {f"winlog.event_data.{name}": value for name, value in flat.items() if name not in _HEAD}
+    return fields
+
+
+_HEAD = frozenset(["channel", "eventid", "provider_name", "computer", "hostname", "message", "execution_process_id", "data"])
+
+
+_OURS = frozenset(["winlog.event_data", "event.category", "event.type"])
+"""What is never taken from a document: values of the flat view, and the class, which must be known from an event's kind alone (rules are
+indexed by it)."""
+
+
+def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
+    """The ECS fields that a winlogbeat or Elastic Agent document bears itself; dotted and nested names are the same."""
+    if not isinstance(raw.get("winlog"), Mapping):
+        return
+    todo: list[tuple[str, object, int]] = [(name, value, 0) for name, value in raw.items() if name != "@timestamp"]
+    while todo:
+        name, value, depth = todo.pop()
+        key = name.lower()
+        if key in _OURS:
+            continue
+        if isinstance(value, Mapping):
+            if depth < _DEPTH:
+                todo.extend((f"{name}.{inner}", below, depth + 1) for inner, below in value.items())
+        elif isinstance(value, str | int | float):
+            yield key, value
+        elif isinstance(value, list) and value:
+            yield key, [str(item) for item in value if isinstance(item, str | int | float)]
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------
+
+
+def _text(flat: Mapping[str, FlatValue], name: str) -> str | None:
+    value = flat.get(name)
+    return None if value is None or isinstance(value, list) else str(value)
+
+
+def _number(flat: Mapping[str, FlatValue], name: str) -> int | None:
+    """A whole number; the security log writes process ids in hexadecimal, Sysmon in decimal."""
+    text = _text(flat, name) or ""
+    if re.fullmatch(r"[0-9]{1,10}", text):
+        return int(text)
+    return int(text, 16) if re.fullmatch(r"0x[0-9a-fA-F]{1,16}", text) else None
+
+
+def _address(flat: Mapping[str, FlatValue], name: str) -> str | None:
+    """An address in its usual form, one of IPv4 also where a dual-stack socket logged it as IPv6; None where it is none ("LOCAL")."""
+    text = _text(flat, name)
+    try:
+        address = ip_address(text or "")
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return str(mapped or address)
+
+
+def base_name(path: str) -> str:
+    """What stands after a path's last backslash."""
+    return path.rpartition("\\")[2]
+
+
+def arguments(command_line: str) -> list[str]:
+    """A command line taken apart as Windows programs do (CommandLineToArgvW's rules), the program first."""
+    text = command_line[:_ARGUMENTS]
+    found: list[str] = []
+    current: list[str] = []
+    quoted = begun = False
+    at = 0
+    while at < len(text):
+        character = text[at]
+        if character == "\\":
+            end = at
+            while end < len(text) and text[end] == "\\":
+                end += 1
+            slashes, at, begun = end - at, end, True
+            if at < len(text) and text[at] == '"':
+                current.append("\\" * (slashes // 2))
+                if slashes % 2:
+                    current.append('"')
+                    at += 1
+            else:
+                current.append("\\" * slashes)
+            continue
+        if character == '"':
+            quoted, begun = not quoted, True
+        elif character in " \t" and not quoted:
+            if begun:
+                found.append("".join(current))
+                current, begun = [], False
+        else:
+            current.append(character)
+            begun = True
+        at += 1
+    if begun:
+        found.append("".join(current))
+    return found
+
+
+def _process(prefix: str, path: str | None, command_line: str | None, pid: int | None, entity: str | None = None) -> Fields:
+    args = arguments(command_line) if command_line else None
+    return {
+        f"{prefix}.pid": pid,
+        f"{prefix}.entity_id": entity,
+        f"{prefix}.executable": path,
+        f"{prefix}.name": base_name(path) if path else None,
+        f"{prefix}.command_line": command_line,
+        f"{prefix}.args": args,
+        f"{prefix}.args_count": len(args) if args is not None else None,
+    }
+
+
+def _user(account: str | None) -> Fields:
+    domain, separator, name = (account or "").rpartition("\\")
+    return {"user.domain": domain if separator else None, "user.name": name}
+
+
+def _file(path: str | None) -> Fields:
+    if not path:
+        return {}
+    directory, _, name = path.rpartition("\\")
+    _, dot, extension = name.rpartition(".")
+    return {"file.path": path, "file.name": name, "file.directory": directory, "file.extension": extension if dot else None}
+
+
+# --- readers, one a kind of event -----------------------------------------------------------------------------------------
+
+_HASHES = ("md5", "sha1", "sha256", "imphash")
+
+
+def _sysmon(flat: Mapping[str, FlatValue]) -> Fields:
+    """What every Sysmon event says of the process that it is about."""
+    image = _text(flat, "image") or _text(flat, "sourceimage")
+    pid = _number(flat, "processid") or _number(flat, "sourceprocessid")
+    entity = _text(flat, "processguid") or _text(flat, "sourceprocessguid")
+    return _process("process", image, None, pid, entity) | _user(_text(flat, "user"))
+
+
+def _sysmon_process(flat: Mapping[str, FlatValue]) -> Fields:
+    fields = _sysmon(flat) | _process(
+        "process", _text(flat, "image"), _text(flat, "commandline"), _number(flat, "processid"), _text(flat, "processguid")
+    )
+    fields |= _process(
+        "process.parent",
+        _text(flat, "parentimage"),
+        _text(flat, "parentcommandline"),
+        _number(flat, "parentprocessid"),
+        _text(flat, "parentprocessguid"),
+    )
+    fields["process.working_directory"] = _text(flat, "currentdirectory")
+    fields["winlog.logon.id"] = _text(flat, "logonid")
+    return fields | _image_details("process", flat)
+
+
+def _image_details(prefix: str, flat: Mapping[str, FlatValue]) -> Fields:
+    fields: Fields = {
+        f"{prefix}.pe.original_file_name": _text(flat, "originalfilename"),
+        f"{prefix}.pe.company": _text(flat, "company"),
+        f"{prefix}.pe.description": _text(flat, "description"),
+        f"{prefix}.pe.product": _text(flat, "product"),
+        f"{prefix}.pe.file_version": _text(flat, "fileversion"),
+    }
+    for part in (_text(flat, "hashes") or "").split(","):
+        kind, separator, value = part.partition("=")
+        if separator and kind.lower() in _HASHES:
+            place = "pe.imphash" if kind.lower() == "imphash" else f"hash.{kind.lower()}"
+            fields[f"{prefix}.{place}"] = value.lower()
+    return fields
+
+
+def _sysmon_image(flat: Mapping[str, FlatValue]) -> Fields:
+    loaded = _text(flat, "imageloaded")
+    fields = _sysmon(flat) | _file(loaded) | _image_details("file", flat)
+    signed = _text(flat, "signed")
+    if signed is not None:
+        valid = (_text(flat, "signaturestatus") or "").lower() == "valid"
+        fields |= {"file.code_signature.exists": signed.lower() == "true", "file.code_signature.valid": valid}
+        fields |= {
+            "file.code_signature.status": _text(flat, "signaturestatus"),
+            "file.code_signature.subject_name": _text(flat, "signature"),
+        }
+    return fields
+
+
+def _sysmon_network(flat: Mapping[str, FlatValue]) -> Fields:
+    initiated = (_text(flat, "initiated") or "").lower()
+    transport = (_text(flat, "protocol") or "").lower()
+    return _sysmon(flat) | {
+        "network.direction": {"true": "egress", "false": "ingress"}.get(initiated),
+        "network.transport": transport,
+        **_ends(flat, ("sourceip", "sourceport"), ("destinationip", "destinationport")),
+        "source.domain": _text(flat, "sourcehostname"),
+        "destination.domain": _text(flat, "destinationhostname"),
+    }
+
+
+def _ends(flat: Mapping[str, FlatValue], source: tuple[str, str], destination: tuple[str, str]) -> Fields:
+    fields: Fields = {}
+    for end, (ip, port) in (("source", source), ("destination", destination)):
+        fields |= {f"{end}.ip": _address(flat, ip), f"{end}.port": _number(flat, port)}
+    both = fields["destination.ip"] or fields["source.ip"]
+    fields["network.type"] = None if both is None else "ipv6" if ":" in str(both) else "ipv4"
+    return fields
+
+
+def _sysmon_file(flat: Mapping[str, FlatValue]) -> Fields:
+    return _sysmon(flat) | _file(_text(flat, "targetfilename"))
+
+
+def _sysmon_pipe(flat: Mapping[str, FlatValue]) -> Fields:
+    return _sysmon(flat) | {"file.name": _text(flat, "pipename")}
+
+
+def _sysmon_driver(flat: Mapping[str, FlatValue]) -> Fields:
+    return _file(_text(flat, "imageloaded")) | _image_details("file", flat)
+
+
+def _sysmon_dns(flat: Mapping[str, FlatValue]) -> Fields:
+    results = [part.strip() for part in (_text(flat, "queryresults") or "").split(";")]
+    addresses = [str(address) for part in results if (address := _address({"ip": part}, "ip"))]
+    return _sysmon(flat) | {"network.protocol": "dns", "dns.question.name": _text(flat, "queryname"), "dns.resolved_ip": addresses}
+
+
+def _sysmon_registry(flat: Mapping[str, FlatValue]) -> Fields:
+    """`TargetObject` is hive, key and value in one path; `Details` a value with its type before it, where it is a number."""
+    path = _text(flat, "targetobject")
+    fields = _sysmon(flat) | {"registry.path": path}
+    parts = (path or "").split("\\")
+    fields["registry.hive"] = parts[0]
+    if len(parts) > 2:
+        fields |= {"registry.key": "\\".join(parts[1:-1]), "registry.value": parts[-1]}
+    details = _text(flat, "details") or ""
+    if number := re.fullmatch(r"(DWORD|QWORD) \((0x[0-9a-fA-F]{1,8}(?:-0x[0-9a-fA-F]{1,8})?)\)", details):
+        digits = "".join(part.removeprefix("0x") for part in number[2].split("-"))
+        fields |= {"registry.data.type": f"SZ_{number[1]}", "registry.data.strings": [str(int(digits, 16))]}
+    elif details == "Binary Data":
+        fields["registry.data.type"] = "REG_BINARY"
+    elif details:
+        fields |= {"registry.data.type": "SZ", "registry.data.strings": [details]}
+    return fields
+
+
+def _security(flat: Mapping[str, FlatValue]) -> Fields:
+    """The process and the account that a security event names, whichever it names."""
+    fields = _process("process", _text(flat, "processname"), None, _number(flat, "processid"))
+    return fields | _account(flat, "subject")
+
+
+def _account(flat: Mapping[str, FlatValue], whose: str) -> Fields:
+    return {
+        "user.name": _text(flat, f"{whose}username"),
+        "user.domain": _text(flat, f"{whose}domainname"),
+        "user.id": _text(flat, f"{whose}usersid") or _text(flat, f"{whose}sid"),
+        "winlog.logon.id": _text(flat, f"{whose}logonid"),
+    }
+
+
+def _security_process(flat: Mapping[str, FlatValue]) -> Fields:
+    """4688: the creator is `ProcessId` and `ParentProcessName`; the new process runs as the target where one is named."""
+    fields = _process("process", _text(flat, "newprocessname"), _text(flat, "commandline"), _number(flat, "newprocessid"))
+    fields |= _process("process.parent", _text(flat, "parentprocessname"), None, _number(flat, "processid"))
+    return fields | _account(flat, "target" if "targetusername" in flat else "subject")
+
+
+def _security_logon(flat: Mapping[str, FlatValue]) -> Fields:
+    kind = _LOGON_TYPES.get(_number(flat, "logontype") or -1)
+    return (
+        _process("process", _text(flat, "processname"), None, _number(flat, "processid"))
+        | _account(flat, "target")
+        | {"winlog.logon.type": kind, "source.domain": _text(flat, "workstationname"), **_source(flat)}
+    )
+
+
+def _source(flat: Mapping[str, FlatValue]) -> Fields:
+    return {"source.ip": _address(flat, "ipaddress"), "source.port": _number(flat, "ipport")}
+
+
+_LOGON_TYPES = {
+    2: "Interactive",
+    3: "Network",
+    4: "Batch",
+    5: "Service",
+    7: "Unlock",
+    8: "NetworkCleartext",
+    9: "NewCredentials",
+    10: "RemoteInteractive",
+    11: "CachedInteractive",
+}
+
+
+def _security_kerberos(flat: Mapping[str, FlatValue]) -> Fields:
+    return _account(flat, "target") | _source(flat)
+
+
+def _security_connection(flat: Mapping[str, FlatValue]) -> Fields:
+    """5156. `Application` is a path from the device's name; the layer says the same as the direction, so it is not read."""
+    transport = {6: "tcp", 17: "udp"}.get(_number(flat, "protocol") or 0)
+    return _process("process", _text(flat, "application"), None, _number(flat, "processid")) | {
+        "network.direction": {"%%14592": "ingress", "%%14593": "egress"}.get(_text(flat, "direction") or ""),
+        "network.transport": transport,
+        **_ends(flat, ("sourceaddress", "sourceport"), ("destaddress", "destport")),
+    }
+
+
+def _classic_powershell(flat: Mapping[str, FlatValue]) -> Fields:
+    """The engine's life cycle: its details are lines of `Name=value` in the event's unnamed strings."""
+    details = dict(re.findall(r"^\s*(\w+)=(.*?)\r?$", _text(flat, "data") or "", re.MULTILINE))
+    return _process("process", None, details.get("HostApplication"), None, details.get("HostId")) | {
+        "process.title": details.get("HostName"),
+        "powershell.engine.version": details.get("EngineVersion"),
+        "powershell.runspace_id": details.get("RunspaceId"),
+        "powershell.pipeline_id": details.get("PipelineId"),
+    }
+
+
+def _powershell(flat: Mapping[str, FlatValue]) -> Fields:
+    path = _text(flat, "path")
+    return _file(path) | {
+        "powershell.file.script_block_text": _text(flat, "scriptblocktext"),
+        "powershell.file.script_block_id": _text(flat, "scriptblockid"),
+        "powershell.sequence": _number(flat, "messagenumber"),
+        "powershell.total": _number(flat, "messagetotal"),
+    }
+
+
+_Reader = Callable[[Mapping[str, FlatValue]], Fields]
+
+_READERS: Mapping[tuple[str, int], _Reader] = {
+    (SYSMON, 1): _sysmon_process,
+    (SYSMON, 3): _sysmon_network,
+    (SYSMON, 6): _sysmon_driver,
+    (SYSMON, 7): _sysmon_image,
+    (SYSMON, 22): _sysmon_dns,
+    **{(SYSMON, number): _sysmon_file for number in (2, 11, 15, 23, 26)},
+    **{(SYSMON, number): _sysmon_registry for number in (12, 13, 14)},
+    **{(SYSMON, number): _sysmon_pipe for number in (17, 18)},
+    **{(SECURITY, number): _security_logon for number in (4624, 4625, 4648)},
+    **{(SECURITY, number): _security_kerberos for number in (4768, 4769, 4770, 4771)},
+    (SECURITY, 4688): _security_process,
+    (SECURITY, 5156): _security_connection,
+}
+
+_CHANNEL_READERS: Mapping[str, _Reader] = {
+    SYSMON: _sysmon,
+    SECURITY: _security,
+    POWERSHELL_CLASSIC: _classic_powershell,
+    POWERSHELL: _powershell,
+    POWERSHELL_CORE: _powershell,
+}
+
+
+def _fields_of_kind(channel: str, event_id: int) -> frozenset[str]:
+    reader = _READERS.get((channel, event_id)) or _CHANNEL_READERS.get(channel)
+    return frozenset(reader({})) if reader is not None else frozenset()
+
+
+_MADE = frozenset(name for channel, event_id in CLASSES for name in _fields_of_kind(channel, event_id))
+
+
+def can_bear(channel: str, event_id: int, name: str) -> bool:
+    """Whether an event of this kind may have this ECS field, as far as that is known here: a field that is made of other kinds alone it
+    has not (a PowerShell engine's start names no parent process); of one that is made of none, a document may bear it itself."""
+    return name not in _MADE or name in _fields_of_kind(channel.lower(), event_id)

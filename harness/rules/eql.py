@@ -1,0 +1,818 @@
+"""EQL as Elasticsearch understands it, from text to the predicate tree: own grammar, own reading of the published reference.
+
+What Elasticsearch refuses is refused here, and what is not read here is refused by name, with line and column; nothing is ignored. This
+file must never know an event, a scenario or how the tree is asked.
+
+A field compared with literals is two-valued, as the query that Elasticsearch makes of it: `not process.name : "x"` is true where there is
+no name. A computed value is null where a field that it needs is absent, and neither it nor its negation is then true.
+
+Sources: https://www.elastic.co/docs/reference/query-languages/eql/eql-syntax and eql-function-ref; regular expressions are Lucene's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from difflib import get_close_matches
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from harness.logic.match import BadValue, compile_node
+from harness.model.tree import (
+    And,
+    Call,
+    FieldName,
+    Formula,
+    Function,
+    Node,
+    Not,
+    Op,
+    Or,
+    Pattern,
+    PatternKind,
+    Pipe,
+    PipeKind,
+    Stage,
+    Term,
+    Test,
+    ViewName,
+)
+
+if TYPE_CHECKING:
+    from lark import Lark, Token
+
+_DEPTH = 60
+"""How many brackets and negations may stand inside each other: far above any rule, far below Python's own limit."""
+
+_LONGEST = 100_000
+"""Characters of a query: ten times those of Elastic's longest rule, and read in a second or two."""
+
+_STAGES = 100
+"""The most events of a sequence, each run of a stage counted."""
+
+_GRAMMAR = r"""
+start: body pipe*
+?body: event_query | sequence | sample
+event_query: event
+event: category "where" disjunction
+category: NAME | STRING | ANY
+
+sequence: SEQUENCE sequence_by? sequence_with? stage+ until?
+sequence_by: keys
+sequence_with: "with" NAME "=" span
+span: NUMBER NAME?
+sample: SAMPLE sequence_by? stage+
+stage: (OPEN | MISSING) event "]" stage_by? runs?
+stage_by: keys
+runs: "with" NAME "=" NUMBER
+until: "until" stage
+keys: "by" key ("," key)*
+key: field
+
+pipe: "|" NAME [disjunction ("," disjunction)*]
+
+?disjunction: conjunction ("or" conjunction)*
+?conjunction: negation ("and" negation)*
+?negation: NOT negation -> negated
+         | comparison
+?comparison: sum
+           | sum COMPARE sum -> compared
+           | sum NOT? (IN | IN_FOLDED) "(" disjunction ("," disjunction)* ")" -> listed
+           | sum (COLON | WORD_LIKE | WORD_LIKE_FOLDED | WORD_REGEX | WORD_REGEX_FOLDED) patterns -> patterned
+patterns: sum | "(" disjunction "," disjunction ("," disjunction)* ")"
+?sum: product ((PLUS | MINUS) product)*
+?product: unary ((TIMES | DIVIDED | MODULO) unary)*
+?unary: MINUS unary -> minus
+      | atom
+?atom: "(" disjunction ")" -> bracketed
+     | NUMBER -> number
+     | (STRING | RAW) -> string
+     | TRUE -> true
+     | FALSE -> false
+     | NULL -> null
+     | call
+     | field
+call: CALLED [disjunction ("," disjunction)*] ")"
+field: OPTIONAL? (NAME | DOTTED)
+
+ANY: "any"
+SEQUENCE: "sequence"
+SAMPLE: "sample"
+NOT: "not"
+IN: "in"
+IN_FOLDED.3: "in~"
+WORD_LIKE: "like"
+WORD_LIKE_FOLDED.3: "like~"
+WORD_REGEX: "regex"
+WORD_REGEX_FOLDED.3: "regex~"
+TRUE: "true"
+FALSE: "false"
+NULL: "null"
+OPEN: "["
+MISSING.2: "!["
+OPTIONAL: "?"
+COLON: ":"
+COMPARE.2: "==" | "!=" | "<=" | ">=" | "<" | ">"
+PLUS: "+"
+MINUS: "-"
+TIMES: "*"
+DIVIDED: "/"
+MODULO: "%"
+NUMBER: /[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|\.[0-9]+/
+RAW.4: /\"\"\"(?:.|\n)*?\"\"\"\"{0,2}/
+STRING.3: /"(?:[^"\\\n\r]|\\.)*"/
+CALLED.3: /(?!(?:and|any|by|false|in|like|not|null|or|regex|sample|sequence|true|until|where|with)~?\s*\()[A-Za-z_][A-Za-z0-9_]*~?\s*\(/
+DOTTED.2: /(?:[@A-Za-z_][A-Za-z0-9_]*|`[^`\n]+`)(?:\.(?:[@A-Za-z0-9_]+|`[^`\n]+`))+|`[^`\n]+`|@[A-Za-z0-9_]+/
+NAME: /[A-Za-z_][A-Za-z0-9_]*/
+COMMENT.5: /\/\*(?:.|\n)*?\*\/|\/\/[^\n]*/
+%ignore COMMENT
+%ignore /[ \t\r\n]+/
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What an EQL text asks for: the tree of its single event, or a pattern of several.
+
+    `logic` is what any one event of it satisfies. `pattern` is None where that is all.
+    """
+
+    logic: Node
+    pattern: Pattern | None = None
+
+
+class EqlError(ValueError):
+    """A text is no EQL that is read here: where (from 1), what, and how to mend it."""
+
+    def __init__(self, line: int, column: int, what: str, fix: str = "") -> None:
+        self.line = line
+        self.column = column
+        self.what = what
+        self.fix = fix
+        super().__init__(f"{line}:{column}: {what}" + (f" ({fix})" if fix else ""))
+
+
+def parse_eql(text: str) -> Query:
+    """The query of a text. Raises `EqlError` at the first thing that is wrong."""
+    from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
+
+    if len(text) > _LONGEST:
+        raise EqlError(1, 1, f"the query is longer than {_LONGEST} characters")
+    parser = _parser()
+    try:
+        _check_depth(parser.lex(text))
+        tree = parser.parse(text)
+        query: Query = _reader().transform(tree)
+    except UnexpectedCharacters as error:
+        raise _unexpected(text, error.line, error.column, error.pos_in_stream or 0) from error
+    except UnexpectedToken as error:
+        if error.token.type == "$END":
+            line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+            raise EqlError(line, column, "the query ends too early") from error
+        raise _unexpected(text, error.line, error.column, error.token.start_pos or 0) from error
+    except VisitError as error:
+        if isinstance(error.orig_exc, EqlError):
+            raise error.orig_exc from None
+        raise
+    return query
+
+
+def _unexpected(text: str, line: int, column: int, at: int) -> EqlError:
+    rest = text[at : at + 30].split("\n")[0]
+    fix = ""
+    if rest.startswith("'"):
+        fix = 'strings stand in double quotes: "..."'
+    elif rest.startswith("="):
+        fix = "equality is == or, without regard to case, :"
+    elif rest.startswith('"') and text[at - 1 : at] == "?":
+        fix = 'raw strings stand in three double quotes: """..."""'
+    return EqlError(line, column, f"'{rest}' cannot stand here", fix)
+
+
+def _check_depth(tokens: Iterable[Token]) -> None:
+    brackets: list[int] = []
+    pending = 0
+    for token in tokens:
+        if token.type in ("NOT", "MINUS"):
+            pending += 1
+        elif token.type in ("LPAR", "CALLED"):
+            brackets.append(pending + 1)
+            pending = 0
+        else:
+            pending = 0
+            if token.type == "RPAR" and brackets:
+                brackets.pop()
+        if pending > _DEPTH or len(brackets) > _DEPTH or (brackets and pending == 0 and sum(brackets) > _DEPTH):
+            raise EqlError(token.line or 1, token.column or 1, f"is nested more than {_DEPTH} deep")
+
+
+@cache
+def _parser() -> Lark:
+    from lark import Lark
+
+    return Lark(_GRAMMAR, parser="lalr", lexer="basic", propagate_positions=True, maybe_placeholders=False)
+
+
+# --- what an expression is: a condition, or a value ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expression:
+    """A part of a query: a condition where `node` is there, else a value; and its place."""
+
+    line: int
+    column: int
+    term: Term = None
+    node: Node | None = None
+
+    def holding(self, node: Node) -> _Expression:
+        """A condition in this place."""
+        return _Expression(line=self.line, column=self.column, node=node)
+
+    def failure(self, what: str, fix: str = "") -> EqlError:
+        """What is wrong in this place."""
+        return EqlError(self.line, self.column, what, fix)
+
+    def value(self) -> Term:
+        """It as a value."""
+        if self.node is not None:
+            raise self.failure("a condition is no value", "join conditions by and, or, not")
+        return self.term
+
+    def condition(self) -> Node:
+        """It as a condition: a Boolean field, function or literal is one by itself."""
+        if self.node is not None:
+            return self.node
+        match self.term:
+            case bool():
+                return And(items=()) if self.term else Or(items=())
+            case FieldName(name=name):
+                return Test(field=name, op=Op.EQUALS, value=True, view=ViewName.ECS)
+            case Call(function=function) if function in _BOOLEAN:
+                return Formula(term=self.term, view=ViewName.ECS)
+        raise self.failure("this is a value, where a condition is wanted", "compare it with something")
+
+
+_BOOLEAN = frozenset(
+    [
+        *(Function.CIDR_MATCH, Function.ENDS_WITH, Function.STARTS_WITH, Function.STRING_CONTAINS),
+        *(Function.EQUAL, Function.NOT_EQUAL, Function.IN, Function.LIKE, Function.REGEX, Function.IS_NULL, Function.NOT),
+        *(Function.LESS, Function.LESS_OR_EQUAL, Function.GREATER, Function.GREATER_OR_EQUAL),
+    ]
+)
+
+# Function: fewest and most arguments, and whether `~` may stand behind its name.
+_FUNCTIONS: dict[Function, tuple[int, int, bool]] = {
+    Function.ADD: (2, 2, False),
+    Function.BETWEEN: (3, 4, True),
+    Function.CIDR_MATCH: (2, 1000, False),
+    Function.CONCAT: (1, 1000, False),
+    Function.DIVIDE: (2, 2, False),
+    Function.ENDS_WITH: (2, 2, True),
+    Function.INDEX_OF: (2, 3, True),
+    Function.LENGTH: (1, 1, False),
+    Function.MODULO: (2, 2, False),
+    Function.MULTIPLY: (2, 2, False),
+    Function.NUMBER: (1, 2, False),
+    Function.STARTS_WITH: (2, 2, True),
+    Function.STRING: (1, 1, False),
+    Function.STRING_CONTAINS: (2, 2, True),
+    Function.SUBSTRING: (2, 3, False),
+    Function.SUBTRACT: (2, 2, False),
+}
+_BY_NAME = {function.lower(): function for function in _FUNCTIONS}
+
+_ELSEWHERE = {
+    "arraycontains": 'a test of an array field is true where any element is: field : "x"',
+    "arraysearch": 'a test of an array field is true where any element is: field : "x"',
+    "arraycount": "Elasticsearch has no such function",
+    "match": 'field regex "..."',
+    "matchlite": 'field regex "..."',
+    "wildcard": 'field : "..."',
+    "regex": 'field regex "..."',
+}
+"""Functions of other EQL engines that Elasticsearch does not have, and what to write instead."""
+
+_SPANS = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
+_SPANS["d"] = timedelta(days=1)
+
+_COMPARISONS = {
+    "==": Function.EQUAL,
+    "!=": Function.NOT_EQUAL,
+    "<": Function.LESS,
+    "<=": Function.LESS_OR_EQUAL,
+    ">": Function.GREATER,
+    ">=": Function.GREATER_OR_EQUAL,
+}
+_ORDER = {"<": Op.LESS, "<=": Op.LESS_OR_EQUAL, ">": Op.GREATER, ">=": Op.GREATER_OR_EQUAL}
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_SIGNS = {"+": Function.ADD, "-": Function.SUBTRACT, "*": Function.MULTIPLY, "/": Function.DIVIDE, "%": Function.MODULO}
+
+
+def negated(node: Node) -> Node:
+    """The negation, with formulas negated as formulas, so that null stays false (see `harness.model.tree`)."""
+    match node:
+        case Formula(term=Call(function=Function.NOT, arguments=(inner,))):
+            return Formula(term=inner, view=node.view)
+        case Formula():
+            return Formula(term=Call(function=Function.NOT, arguments=(node.term,)), view=node.view)
+        case Not(item=item):
+            return item
+        case And(items=items) if _has_formula(node):
+            return Or(items=tuple(negated(item) for item in items))
+        case Or(items=items) if _has_formula(node):
+            return And(items=tuple(negated(item) for item in items))
+    return Not(item=node)
+
+
+def _has_formula(node: Node) -> bool:
+    match node:
+        case Formula():
+            return True
+        case Not(item=item):
+            return _has_formula(item)
+        case And(items=items) | Or(items=items):
+            return any(_has_formula(item) for item in items)
+    return False
+
+
+def _fields_in(term: Term) -> bool:
+    if isinstance(term, Call):
+        return any(_fields_in(argument) for argument in term.arguments)
+    return isinstance(term, FieldName)
+
+
+def _strings(term: Term) -> bool:
+    return isinstance(term, str)
+
+
+def _field_test(name: str, op: Op, value: str | int | float | bool | None, *, cased: bool) -> Test:
+    """A test of an ECS field. `.caseless` names a sub-field that is compared without regard to case."""
+    plain = name.removesuffix(".caseless")
+    return Test(field=plain, op=op, value=value, cased=cased and plain == name, view=ViewName.ECS)
+
+
+def wildcard_test(name: str, pattern: str, *, cased: bool) -> Test:
+    """A pattern of `*` and `?` as the simplest operation that says the same: it is read by people, too. A backslash is itself."""
+    stars = "*?"
+    core = pattern.strip("*")
+    front, back = pattern[:1] == "*", pattern[-1:] == "*"
+    if pattern.count("*") == front + back - (pattern == "*") and not any(sign in core for sign in stars) and (core or not pattern):
+        op = {(False, False): Op.EQUALS, (False, True): Op.STARTS_WITH, (True, False): Op.ENDS_WITH, (True, True): Op.CONTAINS}
+        return _field_test(name, op[front, back], core, cased=cased)
+    return _field_test(name, Op.LIKE, pattern.replace("\\", "\\\\"), cased=cased)
+
+
+# --- strings and regular expressions ----------------------------------------------------------------------------------------
+
+_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+def _unescaped(token: Token) -> str:
+    inner = token[1:-1]
+
+    def one(found: re.Match[str]) -> str:
+        if found[1] is not None:
+            number = int(found[1], 16)
+            if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
+                raise _at(token, f"there is no character {found[0]}")
+            return chr(number)
+        if found[2] not in _ESCAPES:
+            raise _at(token, f"there is no escape \\{found[2]}", 'write \\\\ for a backslash, or """..."""')
+        return _ESCAPES[found[2]]
+
+    return re.sub(r"\\(?:u\{([0-9a-fA-F]{2,8})\}|(.))", one, inner)
+
+
+def _at(token: Token, what: str, fix: str = "") -> EqlError:
+    return EqlError(token.line or 1, token.column or 1, what, fix)
+
+
+def lucene_regex(pattern: str) -> str:
+    """Lucene's regular expression in Python's words: it fits whole values, has no anchors, and a dot fits every character.
+
+    Raises BadValue where it uses what Python cannot say: complement, intersection, numeric intervals.
+    """
+    made: list[str] = []
+    at = 0
+    after_quantifier = False
+    depth = 0
+    while at < len(pattern):
+        character = pattern[at]
+        quantifier = False
+        if character == "\\":
+            following = pattern[at + 1 : at + 2]
+            if not following:
+                raise BadValue("a regular expression ends in a lone backslash")
+            made.append("\\" + following if following in "dDwWsS" else re.escape(following))
+            at += 1
+        elif character == '"':
+            end = pattern.find('"', at + 1)
+            if end < 0:
+                raise BadValue("a quoted part of the regular expression does not end")
+            made.append(f"(?:{re.escape(pattern[at + 1 : end])})")
+            at = end
+        elif character == "[":
+            end = _class_end(pattern, at)
+            made.append(_class(pattern[at + 1 : end]))
+            at = end
+        elif character in "~&<#":
+            raise BadValue(
+                f"the operator {character} of Lucene's regular expressions is not read here; put a backslash before the character"
+            )
+        elif character == "@":
+            made.append(r"(?:.*)")
+        elif character in "^$":
+            made.append("\\" + character)
+        elif character in "*+?{":
+            quantifier = True
+            end = pattern.find("}", at) if character == "{" else at
+            if end < 0 or (character == "{" and not re.fullmatch(r"\{[0-9]{1,4}(,[0-9]{0,4})?\}", pattern[at : end + 1])):
+                raise BadValue("a repetition is { with one or two numbers }")
+            if after_quantifier and character != "?":
+                raise BadValue(f"a repetition is repeated by {pattern[at : end + 1]}; put brackets around the first")
+            if pattern[at - 1 : at] == "(" or at == 0:
+                raise BadValue(f"nothing stands before {character}")
+            made.append(pattern[at : end + 1])
+            at = end
+        else:
+            depth += (character == "(") - (character == ")")
+            if depth > _DEPTH:
+                raise BadValue(f"a regular expression is nested more than {_DEPTH} deep")
+            made.append(character)
+        after_quantifier = quantifier
+        at += 1
+    return rf"(?s)\A(?:{''.join(made)})\Z"
+
+
+def _class_end(pattern: str, start: int) -> int:
+    at = start + 1 + (pattern[start + 1 : start + 2] == "^")
+    at += pattern[at : at + 1] == "]"
+    while at < len(pattern) and pattern[at] != "]":
+        at += 2 if pattern[at] == "\\" else 1
+    if at >= len(pattern):
+        raise BadValue("a character class [ does not end")
+    return at
+
+
+def _class(inside: str) -> str:
+    escaped = re.sub(r"\\(.)|([\[&|~])", lambda m: f"\\{m[1] or m[2]}" if m[2] or not m[1].isalpha() or m[1] in "dDwWsS" else m[1], inside)
+    return f"[{escaped}]"
+
+
+# --- from lark's tree ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _reader() -> Any:
+    """The transformer; made on first use, because lark is imported with it."""
+    from lark import Token, Transformer, v_args
+
+    def joined(kind: type[And | Or], parts: Sequence[_Expression]) -> _Expression:
+        first = parts[0]
+        return _Expression(line=first.line, column=first.column, node=kind(items=tuple(part.condition() for part in parts)))
+
+    def arithmetic(parts: list[Any]) -> _Expression:
+        result: _Expression = parts[0]
+        for sign, right in zip(parts[1::2], parts[2::2], strict=True):
+            call = Call(function=_SIGNS[str(sign)], arguments=(result.value(), right.value()))
+            result = replace(result, term=call)
+        if len(parts) > 2 * _DEPTH:
+            raise result.failure(f"more than {_DEPTH} operations stand in one row")
+        return result
+
+    class Reader(Transformer[Token, Any]):
+        # values
+
+        @v_args(meta=True)
+        def number(self, meta: Any, parts: list[Token]) -> _Expression:
+            text = str(parts[0])
+            if len(text) > 40:
+                raise _at(parts[0], "the number is too long")
+            value = int(text) if text.isdecimal() else float(text)
+            return _Expression(line=meta.line, column=meta.column, term=value)
+
+        @v_args(meta=True)
+        def string(self, meta: Any, parts: list[Token]) -> _Expression:
+            token = parts[0]
+            text = str(token[3:-3]) if token.type == "RAW" else _unescaped(token)
+            return _Expression(line=meta.line, column=meta.column, term=text)
+
+        @v_args(meta=True)
+        def true(self, meta: Any, parts: list[Token]) -> _Expression:
+            return _Expression(line=meta.line, column=meta.column, term=True)
+
+        @v_args(meta=True)
+        def false(self, meta: Any, parts: list[Token]) -> _Expression:
+            return _Expression(line=meta.line, column=meta.column, term=False)
+
+        @v_args(meta=True)
+        def null(self, meta: Any, parts: list[Token]) -> _Expression:
+            return _Expression(line=meta.line, column=meta.column, term=None)
+
+        @v_args(meta=True)
+        def field(self, meta: Any, parts: list[Token]) -> _Expression:
+            # Without a mapping every field may be absent: `?` says of a field what holds of all of them here.
+            name = str(parts[-1]).replace("`", "")
+            return _Expression(line=meta.line, column=meta.column, term=FieldName(name=name))
+
+        def bracketed(self, parts: list[_Expression]) -> _Expression:
+            return parts[0]
+
+        @v_args(meta=True)
+        def minus(self, meta: Any, parts: list[Any]) -> _Expression:
+            value = parts[1].value()
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return _Expression(line=meta.line, column=meta.column, term=-value)
+            call = Call(function=Function.SUBTRACT, arguments=(0, value))
+            return _Expression(line=meta.line, column=meta.column, term=call)
+
+        def sum(self, parts: list[Any]) -> _Expression:
+            return arithmetic(parts)
+
+        def product(self, parts: list[Any]) -> _Expression:
+            return arithmetic(parts)
+
+        @v_args(meta=True)
+        def call(self, meta: Any, parts: list[Any]) -> _Expression:
+            place = _Expression(line=meta.line, column=meta.column)
+            called = str(parts[0])[:-1].rstrip()
+            name, folded = called.removesuffix("~"), called.endswith("~")
+            function = _BY_NAME.get(name.lower())
+            if function is None:
+                near = get_close_matches(name.lower(), _BY_NAME, 1)
+                other = _ELSEWHERE.get(name.lower(), f"did you mean {_BY_NAME[near[0]]}?" if near else "")
+                raise place.failure(f"there is no function {name}", other)
+            fewest, most, may_fold = _FUNCTIONS[function]
+            if folded and not may_fold:
+                raise place.failure(f"the function {function} has no form {function}~")
+            arguments = tuple(part.value() for part in parts[1:])
+            if not fewest <= len(arguments) <= most:
+                wanted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+                raise place.failure(f"{function} takes {wanted} arguments, not {len(arguments)}")
+            return self._called(place, function, arguments, cased=not folded)
+
+        def _called(self, place: _Expression, function: Function, arguments: tuple[Term, ...], *, cased: bool) -> _Expression:
+            first, *others = arguments
+            literal = all(_strings(other) for other in others)
+            if function is Function.CIDR_MATCH:
+                if not literal:
+                    raise place.failure("the networks of cidrMatch must be literals")
+                if isinstance(first, FieldName):
+                    tests = tuple(_field_test(first.name, Op.CIDR, str(other), cased=True) for other in others)
+                    return replace(place, node=tests[0] if len(tests) == 1 else Or(items=tests))
+            if function is Function.STARTS_WITH and literal and isinstance(first, FieldName):
+                return replace(place, node=_field_test(first.name, Op.STARTS_WITH, str(others[0]), cased=cased))
+            return replace(place, term=Call(function=function, arguments=arguments, cased=cased))
+
+        # conditions
+
+        def disjunction(self, parts: list[_Expression]) -> _Expression:
+            return joined(Or, parts)
+
+        def conjunction(self, parts: list[_Expression]) -> _Expression:
+            return joined(And, parts)
+
+        def negated(self, parts: list[Any]) -> _Expression:
+            inner: _Expression = parts[1]
+            return inner.holding(negated(inner.condition()))
+
+        def compared(self, parts: list[Any]) -> _Expression:
+            first: _Expression = parts[0]
+            left, sign, right = first, str(parts[1]), parts[2]
+            one, other = left.value(), right.value()
+            if one is None or (not _fields_in(one) and _fields_in(other)):
+                left, right, one, other = right, left, other, one
+                sign = _FLIPPED.get(sign, sign)
+            if _fields_in(other):
+                raise left.failure("a field is compared with a field, which Elasticsearch does not do", "compare a field with a literal")
+            if other is None:
+                return first.holding(self._null_check(left, sign, one))
+            if isinstance(one, FieldName) and isinstance(other, str | int | float):
+                if sign in ("==", "!="):
+                    test: Node = _field_test(one.name, Op.EQUALS, other, cased=True)
+                    return first.holding(test if sign == "==" else Not(item=test))
+                if not isinstance(other, str | bool):
+                    return first.holding(_field_test(one.name, _ORDER[sign], other, cased=True))
+            return first.holding(Formula(term=Call(function=_COMPARISONS[sign], arguments=(one, other)), view=ViewName.ECS))
+
+        def _null_check(self, left: _Expression, sign: str, term: Term) -> Node:
+            if sign not in ("==", "!="):
+                raise left.failure("null has no order", "null is compared by == and != alone")
+            if isinstance(term, FieldName):
+                return _field_test(term.name, Op.IS_NULL if sign == "==" else Op.EXISTS, None if sign == "==" else True, cased=True)
+            check = Formula(term=Call(function=Function.IS_NULL, arguments=(term,)), view=ViewName.ECS)
+            return check if sign == "==" else negated(check)
+
+        def listed(self, parts: list[Any]) -> _Expression:
+            left: _Expression = parts[0]
+            denied = parts[1].type == "NOT"
+            word = parts[2] if denied else parts[1]
+            values = [part.value() for part in parts[3 if denied else 2 :]]
+            if any(_fields_in(value) for value in values):
+                raise left.failure("a list of values holds a field", "list literals alone")
+            cased, term = word.type == "IN", left.value()
+            if isinstance(term, FieldName):
+                tests = tuple(
+                    _field_test(term.name, Op.EQUALS, value, cased=cased) for value in values if isinstance(value, str | int | float)
+                )
+                node: Node = tests[0] if len(tests) == 1 else Or(items=tests)
+            else:
+                node = Formula(term=Call(function=Function.IN, arguments=(term, *values), cased=cased), view=ViewName.ECS)
+            return left.holding(negated(node) if denied else node)
+
+        def patterns(self, parts: list[_Expression]) -> list[_Expression]:
+            return parts
+
+        def patterned(self, parts: list[Any]) -> _Expression:
+            left: _Expression = parts[0]
+            word, wanted = parts[1:]
+            term = left.value()
+            kind = word.type.removesuffix("_FOLDED")
+            cased = word.type in ("WORD_LIKE", "WORD_REGEX")
+            texts: list[str] = []
+            for part in wanted:
+                value = part.value()
+                if not isinstance(value, str):
+                    raise part.failure(f"'{word}' compares with strings", f"write == or in for what is no string, not {word}")
+                texts.append(value)
+            if kind == "WORD_REGEX":
+                texts = [self._regex(part, text) for part, text in zip(wanted, texts, strict=True)]
+            if isinstance(term, FieldName):
+                if kind == "WORD_REGEX":
+                    tests = tuple(_field_test(term.name, Op.REGEX, text, cased=cased) for text in texts)
+                else:
+                    tests = tuple(wildcard_test(term.name, text, cased=cased) for text in texts)
+                return left.holding(tests[0] if len(tests) == 1 else Or(items=tests))
+            if kind != "WORD_REGEX":
+                texts = [text.replace("\\", "\\\\") for text in texts]
+            function = Function.REGEX if kind == "WORD_REGEX" else Function.LIKE
+            return left.holding(Formula(term=Call(function=function, arguments=(term, *texts), cased=cased), view=ViewName.ECS))
+
+        def _regex(self, part: _Expression, text: str) -> str:
+            try:
+                return lucene_regex(text)
+            except BadValue as error:
+                raise part.failure(str(error)) from error
+
+        # queries
+
+        def category(self, parts: list[Token]) -> Node | None:
+            token = parts[0]
+            if token.type == "ANY":
+                return None
+            name = _unescaped(token) if token.type == "STRING" else str(token)
+            return Test(field="event.category", op=Op.EQUALS, value=name, cased=True, view=ViewName.ECS)
+
+        @v_args(meta=True)
+        def event(self, meta: Any, parts: list[Any]) -> Node:
+            category, expression = parts
+            condition: Node = expression.condition()
+            node = condition
+            if category is not None:
+                inner = condition.items if isinstance(condition, And) and not condition.label else (condition,)
+                node = And(items=(category, *inner))
+            try:
+                compile_node(node)
+            except BadValue as error:
+                raise EqlError(meta.line, meta.column, str(error)) from error
+            return node
+
+        def event_query(self, parts: list[Node]) -> Query:
+            return Query(logic=parts[0])
+
+        def span(self, parts: list[Token]) -> timedelta:
+            unit = str(parts[1]) if len(parts) > 1 else "s"
+            if unit not in _SPANS or not parts[0].isdecimal():
+                raise _at(parts[0], f"'{parts[0]}{unit}' is no span of time", "a whole number and ms, s, m, h or d")
+            try:
+                length = int(parts[0]) * _SPANS[unit] if len(parts[0]) < 12 else None
+            except OverflowError:
+                length = None
+            if not length:
+                raise _at(parts[0], "maxspan must be longer than nothing and shorter than a lifetime")
+            return length
+
+        def sequence_with(self, parts: list[Any]) -> timedelta:
+            if str(parts[0]) != "maxspan":
+                raise _at(parts[0], f"a sequence has no '{parts[0]}'", "with maxspan=5m")
+            span: timedelta = parts[1]
+            return span
+
+        def key(self, parts: list[_Expression]) -> FieldName:
+            term = parts[0].value()
+            assert isinstance(term, FieldName)
+            return FieldName(name=term.name.removesuffix(".caseless"))
+
+        def keys(self, parts: list[FieldName]) -> tuple[FieldName, ...]:
+            return tuple(parts)
+
+        def sequence_by(self, parts: list[Any]) -> _By:
+            return _By(keys=parts[0])
+
+        stage_by = sequence_by
+
+        def runs(self, parts: list[Token]) -> int:
+            if str(parts[0]) != "runs":
+                raise _at(parts[0], f"an event of a sequence has no '{parts[0]}'", "with runs=3")
+            if not parts[1].isdecimal() or not 0 < int(parts[1][:6]) <= _STAGES:
+                raise _at(parts[1], f"runs is a whole number from 1 to {_STAGES}")
+            return int(parts[1])
+
+        def stage(self, parts: list[Any]) -> _Stage:
+            opening, node, *rest = parts
+            by = next((part.keys for part in rest if isinstance(part, _By)), ())
+            runs = next((part for part in rest if isinstance(part, int)), None)
+            missing = opening.type == "MISSING"
+            if missing and runs is not None:
+                raise _at(opening, "a missing event has no runs")
+            return _Stage(token=opening, stage=Stage(condition=node, keys=by, missing=missing), runs=runs or 1)
+
+        def until(self, parts: list[Any]) -> _Until:
+            return _Until(stage=parts[0])
+
+        def sequence(self, parts: list[Any]) -> Query:
+            return _pattern(PatternKind.SEQUENCE, parts[0], parts[1:])
+
+        def sample(self, parts: list[Any]) -> Query:
+            return _pattern(PatternKind.SAMPLE, parts[0], parts[1:])
+
+        def pipe(self, parts: list[Any]) -> Pipe:
+            name, *counts = parts
+            if str(name) not in ("head", "tail"):
+                raise _at(name, f"the pipe '{name}' is not read here", "there are head and tail")
+            values = [part.value() for part in counts]
+            if len(values) > 1 or any(
+                isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000 for value in values
+            ):
+                raise _at(name, f"{name} takes one whole number, at most 10000")
+            return Pipe(kind=PipeKind(str(name)), count=values[0] if values else 10)
+
+        def start(self, parts: list[Any]) -> Query:
+            query, *pipes = parts
+            if not pipes:
+                return query  # type: ignore[no-any-return]
+            pattern = query.pattern or Pattern(kind=PatternKind.SINGLE, stages=(Stage(condition=query.logic),))
+            return Query(logic=query.logic, pattern=replace(pattern, pipes=tuple(pipes)))
+
+    return Reader()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _By:
+    keys: tuple[FieldName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    token: Token
+    stage: Stage
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Until:
+    stage: _Stage
+
+
+def _pattern(kind: PatternKind, word: Token, parts: list[Any]) -> Query:
+    """A sequence or sample, its keys put together and its runs written out. Raises `EqlError`."""
+    common = next((part.keys for part in parts if isinstance(part, _By)), ())
+    span = next((part for part in parts if isinstance(part, timedelta)), None)
+    found = [part for part in parts if isinstance(part, _Stage)]
+    until = next((part.stage for part in parts if isinstance(part, _Until)), None)
+    every = [*found, *([until] if until else [])]
+    counts = {len(each.stage.keys) for each in every}
+    if len(counts) > 1:
+        odd = next(each for each in every if len(each.stage.keys) != len(found[0].stage.keys))
+        raise _at(odd.token, "every event must name as many join keys as the others")
+    stages = tuple(_staged(found, common))
+    if len(stages) > _STAGES:
+        raise _at(word, f"has more than {_STAGES} events")
+    present = [stage for stage in stages if not stage.missing]
+    if not present:
+        raise _at(word, "every event of it is a missing one")
+    if len(stages) < 2:
+        raise _at(word, f"a {kind.value} has at least two events")
+    if kind is PatternKind.SAMPLE:
+        if not stages[0].keys:
+            raise _at(word, "a sample must name join keys", "sample by host.id [...] [...]")
+        bad = next((each for each in found if each.stage.missing or each.runs > 1), None)
+        if bad is not None:
+            raise _at(bad.token, "a sample has neither missing events nor runs")
+    if span is None and len(present) < len(stages):
+        raise _at(word, "a sequence with missing events needs a maxspan", "with maxspan=1m")
+    if until is not None and (until.stage.missing or until.runs > 1):
+        raise _at(until.token, "until takes one plain event")
+    last = replace(until.stage, keys=common + until.stage.keys) if until else None
+    pattern = Pattern(kind=kind, stages=stages, max_span=span, until=last)
+    distinct = tuple(dict.fromkeys(stage.condition for stage in present))
+    return Query(logic=distinct[0] if len(distinct) == 1 else Or(items=distinct), pattern=pattern)
+
+
+def _staged(found: Iterable[_Stage], common: tuple[FieldName, ...]) -> Iterator[Stage]:
+    for each in found:
+        for _ in range(each.runs):
+            yield replace(each.stage, keys=common + each.stage.keys)
