@@ -59,18 +59,21 @@ def check(report: Report) -> None:
 
 
 def test_two_runs_at_once_on_one_host(lab: UpLab, tmp_path: Path) -> None:
-    """One run starts whoami.exe again and again, where the rule must fire; the other a cmdlet, where the same rule must stay quiet."""
+    """One run starts whoami.exe again and again, where the rule must fire; the other a cmdlet, where the same rule must stay quiet.
+
+    Each takes some four seconds, so that they meet however late one of them starts on a busy machine.
+    """
     noisy = "\n".join(
         f"""
           - name: native {n}
-            invoke_command: {{script: 'whoami.exe /groups'}}
+            invoke_command: {{script: 'Start-Sleep -Milliseconds 600; whoami.exe /groups'}}
             expect: [{{rule: {CHILD}}}, {{rule: {NETWORK}}}, {{rule: {PROCESS}}}, {{rule: {ENGINE}}}]"""
         for n in range(6)
     )
     quiet = "\n".join(
         f"""
           - name: cmdlet {n}
-            enter_pssession: [Get-Service WinRM]
+            enter_pssession: [Start-Sleep -Milliseconds 600, Get-Service WinRM]
             expect: [{{rule: {CHILD}, fires: false}}, {{rule: {NETWORK}}}, {{rule: {PROCESS}}}, {{rule: {ENGINE}}}]"""
         for n in range(6)
     )
