@@ -42,10 +42,10 @@ def wrong(kind: str, what: str, fix: str = "", at: str = "") -> PydanticCustomEr
     return PydanticCustomError(f"harness_{kind}", "{what}", {"what": what, "fix": fix, "at": at})
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word that was probably meant, or ""."""
+def nearest(word: str, known: Iterable[str], likeness: float = 0.7) -> str:
+    """A hint at the known word that was probably meant, or "". `likeness`, from 0 to 1, is how much alike they must be."""
     by_folded = {item.casefold(): item for item in known}
-    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=likeness)
     return f"did you mean {by_folded[found[0]]}?" if found else ""
 
 

@@ -423,7 +423,7 @@ def _stray_variables(environ: Mapping[str, str], value: Mapping[str, Any]) -> li
     for name in sorted(environ):
         if not name.startswith("HARNESS_") or name in _VARIABLES or name == "HARNESS_CONFIG" or f"env:{name}" in referred:
             continue
-        hint = nearest(name, _VARIABLES)
+        hint = nearest(name, _VARIABLES, likeness=0.9)  # other tools' variables begin with HARNESS_ too
         if hint or any(name.startswith(f"HARNESS_{section.upper()}_") for section in _SECTIONS):
             problems.append(Problem(path=name, what="is no setting", fix=hint))
     return problems

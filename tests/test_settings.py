@@ -236,7 +236,10 @@ def test_a_mistyped_variable_is_an_error(load: Load, name: str, said: str) -> No
 
 def test_other_variables_are_nobodys_business(load: Load) -> None:
     text = TARGET.replace("env:P", "env:HARNESS_LAB_PASSWORD")
-    assert load(text, {"HARNESS_LAB_PASSWORD": "x", "HARNESS_HOME": "/x", "PATH": "/bin"}).targets[0].password == "env:HARNESS_LAB_PASSWORD"
+    assert (
+        load(text, {"HARNESS_LAB_PASSWORD": "x", "HARNESS_HOME": "/x", "HARNESS_REQUIRE": "recordings", "PATH": "/bin"}).targets[0].password
+        == "env:HARNESS_LAB_PASSWORD"
+    )
 
 
 @pytest.mark.parametrize("written", ['"hunter2"', '"env:"', '"keyring:x"', '"keyring:/x"', "5", '"Env:P"', '["hunter2"]'])
