@@ -59,13 +59,18 @@ class Run:
 
 
 def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
-    """The plan and the rules behind it, from files alone: no lab is started, no name resolved, no SIEM asked.
+    """The plan and the rules behind it: no lab is started, no name resolved, no target touched; the SIEM is asked which rules it knows.
 
-    Raises `UsageError` and `NothingToDo`. A rule id that is not among the loaded rules is left to the SIEM.
+    Raises `UsageError` and `NothingToDo`.
     """
     rules = _rules(request)
-    scenarios = load_scenarios(scenario_paths(request.scenarios), None)
     settings = request.settings
+    if request.lab:
+        place = find(state_file(settings.lab.state_file))
+        known = _known(rules, EmbeddedClient(Path(place.siem))) if place is not None else frozenset(rules)
+    else:
+        known = _known(rules, EmbeddedClient(settings.siem.path)) if settings.siem is not None else None
+    scenarios = load_scenarios(scenario_paths(request.scenarios), known)
     targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
     return _plan(request, scenarios, targets, rules), rules
 
@@ -114,12 +119,11 @@ def _on_lab(request: Request) -> Iterator[Run]:
     starting = StartingLab(lab_config(settings)) if place is None else None
     try:
         rules = _rules(request)
-        own = frozenset(rules)
         if place is not None:
             siem = EmbeddedClient(Path(place.siem))
-            scenarios = load_scenarios(scenario_paths(request.scenarios), own | _deployed(siem))
+            scenarios = load_scenarios(scenario_paths(request.scenarios), _known(rules, siem))
         else:
-            scenarios = load_scenarios(scenario_paths(request.scenarios), own)
+            scenarios = load_scenarios(scenario_paths(request.scenarios), frozenset(rules))
         offline = targets_of(lab_config(settings)) if place is None else place.targets
         _plan(request, scenarios, _chosen(request, _lab_targets(offline)), rules)  # what is wrong is said before waiting for the lab
         if starting is not None:
@@ -141,7 +145,7 @@ def _on_targets(request: Request) -> Run:
         raise UsageError(Problem(path=str(settings.file or "harness.toml"), what="there is no [siem]", fix="add one, or run with --lab"))
     rules = _rules(request)
     siem = EmbeddedClient(settings.siem.path)
-    scenarios = load_scenarios(scenario_paths(request.scenarios), frozenset(rules) | _deployed(siem))
+    scenarios = load_scenarios(scenario_paths(request.scenarios), _known(rules, siem))
     targets = _real_targets(request)
     made = _plan(request, scenarios, targets, rules)
     addresses = {name: vetted[0] for name, vetted in check_scope(targets, settings.scope, date.today(), _resolve).items() if vetted}  # noqa: DTZ011
@@ -182,12 +186,12 @@ def _rules(request: Request) -> Mapping[str, Rule]:
     return rules | {rule.id: rule for rule in load_rules(asked, sources)} if asked else rules
 
 
-def _deployed(siem: Siem) -> frozenset[str]:
-    """The rules that the SIEM knows; none where it cannot answer: the run itself will say so."""
+def _known(rules: Mapping[str, Rule], siem: Siem) -> frozenset[str] | None:
+    """The ids of the rules that were loaded or that the SIEM has; None where it cannot answer: the run itself will say so."""
     try:
-        return siem.known_rules()
+        return frozenset(rules) | siem.known_rules()
     except SiemError:
-        return frozenset()
+        return None
 
 
 def _plan(request: Request, scenarios: Sequence[Scenario], targets: Sequence[Target], rules: Mapping[str, Rule]) -> Plan:

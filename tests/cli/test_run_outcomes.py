@@ -234,6 +234,15 @@ def test_every_error_of_every_file_is_told_at_once(lab: UpLab, tmp_path: Path) -
     assert "b.scenario.yml:8" in ended.err
 
 
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_rule_that_nobody_knows_is_an_error(lab: UpLab, tmp_path: Path, command: str) -> None:
+    scenario = simple(tmp_path / "s.scenario.yml", NETWORK[:-1] + "9")
+    ended = harness(command, str(scenario), "--lab", cwd=tmp_path, env=lab.env)
+    assert ended.code == 2, ended.said
+    assert "s.scenario.yml:8" in ended.err
+    assert NETWORK in ended.err, "a near miss is hinted at"
+
+
 def test_json_on_standard_output_is_nothing_but_json(lab: UpLab, tmp_path: Path) -> None:
     from harness.reports.json import load_report
 
