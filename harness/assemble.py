@@ -66,8 +66,7 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     rules = _rules(request)
     settings = request.settings
     if request.lab:
-        place = find(state_file(settings.lab.state_file))
-        known = _known(rules, EmbeddedClient(Path(place.siem))) if place is not None else frozenset(rules)
+        known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
     else:
         known = _known(rules, EmbeddedClient(settings.siem.path)) if settings.siem is not None else None
     scenarios = load_scenarios(scenario_paths(request.scenarios), known)
@@ -119,17 +118,13 @@ def _on_lab(request: Request) -> Iterator[Run]:
     starting = StartingLab(lab_config(settings)) if place is None else None
     try:
         rules = _rules(request)
-        if place is not None:
-            siem = EmbeddedClient(Path(place.siem))
-            scenarios = load_scenarios(scenario_paths(request.scenarios), _known(rules, siem))
-        else:
-            scenarios = load_scenarios(scenario_paths(request.scenarios), frozenset(rules))
+        scenarios = load_scenarios(scenario_paths(request.scenarios), _known_on_lab(rules, place))
         offline = targets_of(lab_config(settings)) if place is None else place.targets
         _plan(request, scenarios, _chosen(request, _lab_targets(offline)), rules)  # what is wrong is said before waiting for the lab
         if starting is not None:
             place = starting.ready()
-            siem = EmbeddedClient(Path(place.siem))
         assert place is not None
+        siem = EmbeddedClient(Path(place.siem))
         siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents])
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules)
@@ -192,6 +187,11 @@ def _known(rules: Mapping[str, Rule], siem: Siem) -> frozenset[str] | None:
         return frozenset(rules) | siem.known_rules()
     except SiemError:
         return None
+
+
+def _known_on_lab(rules: Mapping[str, Rule], place: LabPlace | None) -> frozenset[str] | None:
+    """The same for the lab: one that is not up yet will have the rules that were loaded."""
+    return _known(rules, EmbeddedClient(Path(place.siem))) if place is not None else frozenset(rules)
 
 
 def _plan(request: Request, scenarios: Sequence[Scenario], targets: Sequence[Target], rules: Mapping[str, Rule]) -> Plan:

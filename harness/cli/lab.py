@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import config_option, read_settings, write_text
+
+if TYPE_CHECKING:
+    from lab.process import LabTarget
 
 
 @click.group()
@@ -36,7 +40,7 @@ def up(config: Path | None) -> int:
         raise
     starting.leave()
     for host in place.targets:
-        click.echo(f"{host.name}: http://{host.host}:{host.port}/wsman as {host.user}, logs as {host.computer} ({host.address})")
+        click.echo(_where(host))
     click.echo(f"SIEM: {place.siem}")
     click.echo(f"password: in {state}, which only you can read")
     return 0
@@ -69,7 +73,7 @@ def status(config: Path | None, json_path: str | None) -> int:
         write_text(json_path, json.dumps({"pid": place.pid, "siem": place.siem, "hosts": hosts}, indent=2))
         return 0
     for host in place.targets:
-        click.echo(f"{host.name}: http://{host.host}:{host.port}/wsman as {host.user}, logs as {host.computer} ({host.address})")
+        click.echo(_where(host))
         counted = counts[host.name]
         assert isinstance(counted, dict)
         click.echo("  " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counted.items() if isinstance(value, int)))
@@ -92,3 +96,7 @@ def down(config: Path | None) -> int:
     state.unlink(missing_ok=True)
     click.echo("the lab is stopping")
     return 0
+
+
+def _where(host: LabTarget) -> str:
+    return f"{host.name}: http://{host.host}:{host.port}/wsman as {host.user}, logs as {host.computer} ({host.address})"

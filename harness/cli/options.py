@@ -26,11 +26,12 @@ def read_settings(config: Path | None, **flags: object) -> Settings:
 def write_text(path: str, text: str) -> None:
     """Write a text and a line's end to a file, or to standard output where the path is "-". Raises `UsageError`."""
     from harness.errors import Problem, UsageError
+    from harness.files import write_whole
 
     if path == "-":
         click.echo(text)
         return
     try:
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_whole(Path(path), text + "\n")
     except OSError as error:
         raise UsageError(Problem(path=path, what=f"cannot be written: {error.strerror}")) from error

@@ -62,11 +62,11 @@ class HostAttribution:
             keys.add(("logon", str(int(identity.logon_id, 0))))
         self._grant(name, keys)
 
-    def observed(self, observed: Observed) -> bool:
-        """An event is searchable; False where it was known already."""
+    def observed(self, observed: Observed) -> None:
+        """An event is searchable. One that was known already changes nothing."""
         event = observed.event
         if event.id in self._observed:
-            return False
+            return
         self._observed[event.id] = observed
         keys = self._read(event)
         for key in keys.claims:
@@ -74,14 +74,13 @@ class HostAttribution:
         for key in keys.grants:
             if key[0] in ("pid", "guid"):
                 self._births.setdefault(key, event.id)
-        for name in set().union(*(self._owners.get(key, set()) for key in keys.claims)):
+        for name in self._owners_of(keys):
             self._own(name, event)
-        return True
 
     def of_event(self, event: Event) -> Attribution | None:
         """Whose event it is; None where it is nobody's here."""
         keys = self._read(event)
-        candidates = sorted(set().union(*(self._owners.get(key, set()) for key in keys.claims)))
+        candidates = self._owners_of(keys)
         owners = [name for name in candidates if self._bears_lasting(name, event, keys)]
         owners = owners or [name for name in candidates if self._bears_pid(name, event, keys)]
         if len(owners) == 1:
@@ -135,6 +134,10 @@ class HostAttribution:
         """The session's logon id, once telemetry told it, as Windows writes it."""
         logons = sorted(int(value) for what, value in self._owned[detonation] if what == "logon")
         return hex(logons[0]) if logons else None
+
+    def _owners_of(self, keys: Keys) -> list[str]:
+        """The detonations that own a key that the event claims, whenever it happened."""
+        return sorted(set().union(*(self._owners.get(key, set()) for key in keys.claims)))
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from harness.core.attribute import SLACK, HostAttribution
 from harness.core.judge import Case, judge, never_sent, undeployed, unexercisable
 from harness.core.transport import transport_caused
+from harness.events.fields import short_name
 from harness.model.facts import Alert, Detonation, Facts, Observed, RuleRun, SiemStatus, Watch
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule
 from harness.model.verdicts import Basis, Inconclusive, Sighting, Verdict
@@ -250,4 +251,4 @@ class Ledger:
 def host_name(planned: PlannedStep) -> str:
     """The target's short name in lower case, as its events bear it."""
     target = planned.target
-    return (target.computer or target.host).split(".", 1)[0].lower()
+    return short_name(target.computer or target.host)

@@ -6,7 +6,6 @@ Datetimes are ISO 8601 in UTC, lengths of time are seconds. This module must nev
 from __future__ import annotations
 
 import json
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from harness.errors import Problem, UsageError
+from harness.files import write_whole
 from harness.model.report import REPORT_VERSION, Progress, Report, RunFinished
 
 # Text of targets comes here as it is. What would steer a terminal or turn the reading direction is escaped; half a surrogate pair is no
@@ -103,21 +103,6 @@ class JsonReporter:
             self._stdout.flush()
             return
         try:
-            _write_whole(self._path, text)
+            write_whole(self._path, text)
         except OSError as error:
             raise UsageError(Problem(path=str(self._path), what=f"cannot be written: {error.strerror or type(error).__name__}")) from error
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Beside it first and renamed then: on one file system, so that the rename is one act."""
-    if path.exists() and not path.is_file():
-        # A pipe or /dev/stdout: there is nothing to replace, and a rename would take its place.
-        path.write_text(text, encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
