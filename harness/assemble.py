@@ -25,7 +25,7 @@ from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
 from harness.model.intent import Auth, Plan, Rule, Scenario, Target
 from harness.ports import Siem
-from harness.rules.load import load_rules
+from harness.rules.load import Loaded, load_evaluable, load_rules
 from harness.rules.sigma import SigmaRules
 from harness.scenarios import load_scenarios
 from harness.scope import check_scope
@@ -172,6 +172,15 @@ def _run(
         ),
     )
     return Run(plan=made, rules=rules, engine=engine)
+
+
+def replay_rules(paths: Sequence[Path]) -> Loaded:
+    """The rules of a replay: those of these paths, else the lab's pack. Raises `UsageError` where a path that was given is wrong itself."""
+    loaded = load_evaluable(paths or [RULE_PACK], [SigmaRules()])
+    if loaded.named or not loaded.rules:
+        nothing = Problem(path=", ".join(map(str, paths)), what="holds no rule that can be evaluated")
+        raise UsageError(*(loaded.named or (*loaded.found, nothing)))
+    return loaded
 
 
 def _rules(request: Request) -> Mapping[str, Rule]:
