@@ -1,6 +1,7 @@
 """Windows' own event log files (EVTX): their records, and the event that each holds.
 
-The `evtx` wheel parses the binary form and gives each record as JSON, in the shape of the rendered XML. This file must not know where the
+The `evtx` wheel parses the binary form and gives each record as JSON, in the shape of the rendered XML; it does so in a process of its
+own, because damaged files can keep it busy for ever (`evtx_child.py`). This file must not know where the
 file came from or what a rule asks of it.
 
 Form: https://learn.microsoft.com/en-us/windows/win32/wes/eventschema-schema; the JSON is that of the wheel's `records_json`.
@@ -10,7 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 from harness.events.fields import iso_time, joined, short_name, sysmon_time
@@ -21,6 +27,12 @@ MAGIC = b"ElfFile\x00"
 _HEADER, _CHUNK, _CHUNKS_AT = 4096, 65536, 42
 """Bytes of the file header and of a chunk, and where the header says how many chunks there are."""
 
+STALLED = 10.0
+"""Seconds that the parser may take to the next record; an honest one takes less than a millisecond."""
+
+_LONGEST = 16 * 1024 * 1024
+"""Bytes of one record as JSON: its binary form lies within a chunk."""
+
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -29,36 +41,60 @@ def records(file: BinaryIO) -> Iterator[tuple[int, object | ValueError]]:
 
     Raises ValueError where the file as a whole cannot be read, its end being cut off among them, after the records before that.
     """
-    from evtx import PyEvtxParser
-
     size = file.seek(0, 2)
     file.seek(0)
     declared = int.from_bytes(file.read(_HEADER)[_CHUNKS_AT : _CHUNKS_AT + 2], "little")
-    file.seek(0)
     if size < _HEADER:
         raise ValueError("an EVTX file has a header of 4,096 bytes, this one ends before that")
-    try:
-        parser = PyEvtxParser(file, 1)  # one thread: each further one would hold chunks of its own in memory
-        found = parser.records_json()
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"its header cannot be read: {error}") from error
-    number = 0
-    while True:
-        try:
-            record = next(found, None)
-        except (RuntimeError, OSError) as error:
+    file.seek(0)
+    file.flush()
+    command = [sys.executable, "-P", str(Path(__file__).with_name("evtx_child.py"))]
+    with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child, _watched(child) as progress:
+        assert child.stdout is not None
+        number, ended = 0, False
+        while line := child.stdout.readline(_LONGEST):
+            progress()
+            kind, text = line[:1], line[1:]
+            if kind == b"F":
+                raise ValueError(f"its header cannot be read: {text.decode().strip()}")
+            if ended := kind == b".":
+                break
             number += 1
-            yield number, ValueError(str(error).splitlines()[0])
-            continue
-        if record is None:
-            break
-        number += 1
-        try:
-            yield number, json.loads(record["data"])
-        except (ValueError, RecursionError) as error:
-            yield number, ValueError(str(error))
+            try:
+                if kind != b"R":
+                    raise ValueError(text.decode().strip())
+                document = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                yield number, ValueError(str(error))
+                continue
+            yield number, document
+            progress()
+        if not ended:
+            raise ValueError(f"its parser did not come to an end after record {number:,}: the file is damaged")
     if (whole := (size - _HEADER) // _CHUNK) < declared:
         raise ValueError(f"it is cut off: {whole:,} of its {declared:,} chunks are whole")
+
+
+@contextmanager
+def _watched(child: subprocess.Popen[bytes]) -> Iterator[Callable[[], None]]:
+    """Kills the child where, while it is waited for, it shows no progress for `STALLED` seconds; and at the end in any case."""
+    seen, done = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.clear()
+            if not done.wait(STALLED) and not seen.is_set():
+                child.kill()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen.set
+    finally:
+        done.set()
+        child.kill()
+        watcher.join()
 
 
 def read(document: Mapping[str, object], id: str) -> Event:

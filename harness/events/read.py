@@ -27,7 +27,7 @@ from harness.model.facts import Event
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of one line. Windows cuts a message at 31,839 characters: a line of this length is no event."""
 
-_HARMLESS = 64 * 1024 * 1024
+_HARMLESS = 32 * 1024 * 1024
 """Bytes to which anything may unfold."""
 
 _MOST_UNFOLDED = 250
@@ -89,7 +89,7 @@ def _file(folder: Path, name: str, raw: io.BufferedReader, tell: Broken) -> Iter
             yield from _members(folder, name, archive, tell)
     elif head.startswith((_GZIP, _BZIP2)):
         with gzip.open(raw) if head.startswith(_GZIP) else bz2.open(raw) as unpacked:
-            yield from _tar_or_stream(folder, name, _guarded(cast(BinaryIO, unpacked), raw.tell), tell)
+            yield from _tar_or_stream(folder, name, _guarded(unpacked, raw.tell), tell)
     else:
         yield from _tar_or_stream(folder, name, raw, tell)
 
@@ -101,7 +101,7 @@ def _members(folder: Path, name: str, archive: zipfile.ZipFile, tell: Broken) ->
         inner = f"{name}/{member.filename}"
         try:
             with archive.open(member) as stream:
-                yield from _stream(folder, inner, _guarded(cast(BinaryIO, stream), _always(member.compress_size)), tell)
+                yield from _stream(folder, inner, _guarded(cast(io.BufferedIOBase, stream), _always(member.compress_size)), tell)
         except _DAMAGED as error:
             tell(Problem(path=str(folder / inner), what=f"cannot be read: {error or type(error).__name__}"))
 
@@ -181,7 +181,7 @@ def _records(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -
 class _Guard(io.RawIOBase):
     """A stream that ends in an OSError where it has unfolded to far more than event logs do."""
 
-    def __init__(self, inner: BinaryIO, spent: Callable[[], int]) -> None:
+    def __init__(self, inner: io.BufferedIOBase, spent: Callable[[], int]) -> None:
         self._inner = inner
         self._spent = spent
         self._read = 0
@@ -191,7 +191,7 @@ class _Guard(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
-            data = self._inner.read(len(buffer))
+            data = self._inner.read1(len(buffer))  # what is there, not more: an error must not take good bytes with it
         except gzip.BadGzipFile as error:
             if not self._read or not str(error).startswith("Not a gzipped file"):
                 raise
@@ -207,6 +207,6 @@ def _always(size: int) -> Callable[[], int]:
     return lambda: size
 
 
-def _guarded(inner: BinaryIO, spent: Callable[[], int]) -> io.BufferedReader:
+def _guarded(inner: io.BufferedIOBase, spent: Callable[[], int]) -> io.BufferedReader:
     """`spent` tells the compressed bytes behind what was read so far."""
     return io.BufferedReader(_Guard(inner, spent))

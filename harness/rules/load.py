@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -48,7 +48,7 @@ def load_evaluable(paths: Sequence[Path], sources: Sequence[RuleSource]) -> Load
     problems: dict[bool, list[Problem]] = {True: [], False: []}
     first: dict[str, Rule] = {}
     for path, named in _files(paths):
-        for member, is_named in _unpacked(path, named, problems[named]):
+        for member, is_named in _unpacked(path, named, problems):
             try:
                 source = next((source for source in sources if source.takes(member.path)), None)
                 if source is None:
@@ -77,7 +77,7 @@ class _File:
     name: str
 
 
-def _unpacked(path: Path, named: bool, problems: list[Problem]) -> Iterator[tuple[_File, bool]]:
+def _unpacked(path: Path, named: bool, problems: Mapping[bool, list[Problem]]) -> Iterator[tuple[_File, bool]]:
     """The file, or the members of a zip, one at a time in a place of their own: sources read files."""
     try:
         is_zip = path.is_file() and zipfile.is_zipfile(path)
@@ -94,14 +94,14 @@ def _unpacked(path: Path, named: bool, problems: list[Problem]) -> Iterator[tupl
                     continue
                 if member.file_size > _LONGEST_RULE:
                     what = f"has {member.file_size:,} bytes, which no rule has"
-                    problems.append(Problem(path=f"{path}/{member.filename}", what=what))
+                    problems[False].append(Problem(path=f"{path}/{member.filename}", what=what))
                     continue
                 place = Path(folder, name)
                 place.write_bytes(archive.read(member))
                 yield _File(path=place, name=f"{path}/{member.filename}"), False
                 place.unlink()
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        problems.append(Problem(path=str(path), what=f"cannot be read: {error}"))
+        problems[named].append(Problem(path=str(path), what=f"cannot be read: {error}"))
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
-from harness.rules.load import load_rules
+from harness.rules.load import load_evaluable, load_rules
 from harness.rules.sigma import SigmaRules
 
 ONE = "11111111-1111-4111-8111-111111111111"
@@ -59,3 +60,39 @@ def test_every_problem_of_every_file(tmp_path: Path) -> None:
     assert "UTF-8" in told[3]
     assert "cannot be read" in told[5]
     assert "no rule in any language" in told[4]
+
+
+def test_a_zip_of_rules(tmp_path: Path) -> None:
+    write(tmp_path / "a.yml", ONE)
+    write(tmp_path / "b.yml", "none")
+    pack = tmp_path / "rules.bin"
+    with zipfile.ZipFile(pack, "w") as archive:
+        archive.write(tmp_path / "a.yml", "deep/a.yml")
+        archive.write(tmp_path / "b.yml", "../../b.yml")
+        archive.writestr("README.md", "detection:\n")
+        archive.writestr("long.yml", b"detection:\n" * 200_000)
+    loaded = load_evaluable([pack], [SigmaRules()])
+    assert [(rule.id, rule.source) for rule in loaded.rules] == [(ONE, f"{pack}/deep/a.yml")]
+    assert not loaded.named
+    assert [(problem.path, problem.line) for problem in loaded.found] == [(f"{pack}/../../b.yml", 2), (f"{pack}/long.yml", 0)]
+    assert "2,200,000 bytes" in loaded.found[1].what
+
+
+def test_a_damaged_zip_is_named(tmp_path: Path) -> None:
+    pack = tmp_path / "rules.zip"
+    with zipfile.ZipFile(pack, "w") as archive:
+        archive.writestr("a.yml", "detection:\n" * 100)
+    pack.write_bytes(pack.read_bytes().replace(b"detection:", b"xetection:"))
+    (problem,) = load_evaluable([pack], [SigmaRules()]).named
+    assert problem.path == str(pack)
+    assert "cannot be read" in problem.what
+
+
+def test_what_is_not_evaluable_stands_in_nobodys_way(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.yml", ONE)
+    write(tmp_path / "in" / "b.yml", ONE)
+    write(tmp_path / "c.yml", "none")
+    loaded = load_evaluable([tmp_path / "in", tmp_path / "c.yml"], [SigmaRules()])
+    assert [rule.id for rule in loaded.rules] == [ONE]
+    assert [problem.path for problem in loaded.found] == [str(tmp_path / "in" / "b.yml")]
+    assert [problem.path for problem in loaded.named] == [str(tmp_path / "c.yml")]
