@@ -6,11 +6,13 @@ Every method may block and raises only what `harness.errors` draws.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from harness.errors import Problem
 from harness.model.facts import Execution, Facts, Footprint, Identity, SiemStatus, Watch
 from harness.model.intent import Action, Rule, Target
 from harness.model.report import Progress
@@ -102,6 +104,25 @@ class RuleSource(Protocol):
 
     def parse(self, text: str, source: str) -> Iterable[Rule]:
         """The same from a text; `source` is named in errors and in `Rule.source`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """What became of several texts: their rules, and what is wrong, each under the name of its text."""
+
+    rules: tuple[Rule, ...]
+    problems: tuple[Problem, ...]
+
+
+@runtime_checkable
+class LinkingSource(RuleSource, Protocol):
+    """A loader of a language whose rules refer to each other, across files too."""
+
+    def read(self, path: Path) -> str:
+        """The file's text. Raises `UsageError`."""
+
+    def link(self, texts: Sequence[tuple[str, str]]) -> Linked:
+        """The rules of these texts, each with its name before it. What is wrong in one takes nothing else away."""
 
 
 class Reporter(Protocol):

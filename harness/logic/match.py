@@ -23,6 +23,7 @@ import regex
 from harness.errors import RuleTooSlow
 from harness.events.ecs import ecs_fields, made
 from harness.logic.formula import compile_term
+from harness.logic.regex_size import too_large
 from harness.model.facts import Event, FlatValue
 from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Test, Value, ViewName
 
@@ -399,6 +400,8 @@ def _find(piece: _Piece, text: str, start: int, end: int) -> int:
 
 
 def _regex(pattern: str, *, cased: bool) -> Fits:
+    if reason := too_large(pattern):
+        raise BadValue(f"not a regular expression that is compiled: {reason}")
     try:
         compiled = regex.compile(pattern, 0 if cased else regex.IGNORECASE)
     except regex.error as error:

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 
 from harness.errors import RuleTooSlow
+from harness.logic.correlate import Correlator, Nearest
 from harness.logic.match import Predicate, Scalar, View, compile_node, key_of
 from harness.model.facts import Event
 from harness.model.tree import Pattern, PatternKind, Pipe, PipeKind, Stage
@@ -109,6 +110,10 @@ class PatternMatcher:
             found = [*(passed for each in found for passed in pipe.push(each)), *pipe.finish()]
         yield from found
 
+    def nearest(self) -> Nearest | None:
+        """Of a correlation the frame that came nearest so far; None where there is none."""
+        return self._finder.nearest() if isinstance(self._finder, _Correlated) else None
+
     def _answered(self) -> Iterator[Found]:
         together, self._together = sorted(self._together, key=lambda event: event.id), []
         if together:
@@ -122,7 +127,7 @@ class PatternMatcher:
         return passing
 
 
-def _finder(pattern: Pattern) -> _Single | _Machine | _Sample:
+def _finder(pattern: Pattern) -> _Single | _Machine | _Sample | _Correlated:
     match pattern.kind:
         case PatternKind.SINGLE:
             return _Single(pattern)
@@ -130,6 +135,8 @@ def _finder(pattern: Pattern) -> _Single | _Machine | _Sample:
             return _Machine(pattern)
         case PatternKind.SAMPLE:
             return _Sample(pattern)
+        case PatternKind.CORRELATION:
+            return _Correlated(pattern)
 
 
 def find_all(pattern: Pattern, events: Iterable[Event]) -> Iterator[Found]:
@@ -190,6 +197,20 @@ class _Single:
 
     def finish(self) -> Iterator[Found]:
         yield from ()
+
+
+class _Correlated:
+    def __init__(self, pattern: Pattern) -> None:
+        self._correlator = Correlator(pattern)
+
+    def push(self, together: Sequence[Event]) -> Iterator[Found]:
+        return self._correlator.push(milliseconds(together[0]), together)
+
+    def finish(self) -> Iterator[Found]:
+        return self._correlator.finish()
+
+    def nearest(self) -> Nearest | None:
+        return self._correlator.nearest()
 
 
 @dataclass(slots=True)

@@ -170,6 +170,7 @@ class PatternKind(StrEnum):
     SINGLE = "event"  # one stage, one event
     SEQUENCE = "sequence"  # in order of time
     SAMPLE = "sample"  # in any order
+    CORRELATION = "correlation"  # measured over a span
 
 
 class PipeKind(StrEnum):
@@ -187,12 +188,58 @@ class Pipe:
     count: int
 
 
+class Measure(StrEnum):
+    """What is measured of the matches that lie within one span. The text is the name of the field that a condition asks for."""
+
+    EVENTS = "number of events"
+    VALUES = "number of distinct values"
+    SUM = "sum"
+    AVERAGE = "average"
+    MEDIAN = "median"
+    PERCENTILE = "percentile"
+    RULES = "number of rules"  # that match
+    RULES_IN_ORDER = "number of rules in order"  # that match one after the other, in the order of the parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of the rules that a correlation is about: a stage of its pattern, by number, or another correlation, whose matches it counts.
+
+    `keys` and `fields` are what the correlation groups by and measures, each under the names that this part's events may have it by: the
+    first that an event has is taken. Names are of the flat view.
+    """
+
+    name: str
+    of: int | Correlation
+    keys: tuple[tuple[FieldName, ...], ...] = ()
+    fields: tuple[tuple[FieldName, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """Matches of rules, measured over a span, for each group of them by itself.
+
+    `keys` and `fields` are what it groups by and measures, as its author named them. `condition` is asked of the measured values: its tests
+    name the measure, or the parts, which exist where they match; a part after the word "any" is one that matches at all, in whatever
+    order. `percentile` is from 0 to 100, for that measure alone.
+    """
+
+    measure: Measure
+    parts: tuple[Part, ...]
+    span: timedelta
+    condition: Node
+    keys: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    percentile: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
     """Several events that together are one match. A stage that must occur several times stands there as often.
 
     `max_span` is the most that may lie between first and last; `until` ends what is under way for its keys. Every stage has as many
-    keys, compared place by place; a null key joins nothing.
+    keys, compared place by place; a null key joins nothing. The stages of a correlation are what it counts, without an order of theirs;
+    its keys stand in its parts, and its `max_span` is the outermost span.
     """
 
     kind: PatternKind
@@ -200,3 +247,4 @@ class Pattern:
     max_span: timedelta | None = None
     until: Stage | None = None
     pipes: tuple[Pipe, ...] = ()
+    correlation: Correlation | None = None

@@ -16,13 +16,16 @@ from pathlib import Path, PurePosixPath
 from harness.errors import Problem, UsageError
 from harness.fields import nearest
 from harness.model.intent import Rule
-from harness.ports import RuleSource
+from harness.ports import LinkingSource, RuleSource
 
 _MEMBERS = 50_000
 """The most files that an archive of rules may hold: all public rule sets together are a fifth of it."""
 
 _MEMBER_BYTES = 1 << 20
 """The largest rule in an archive; the largest public one is a twentieth of it. What is larger is refused before it is unpacked."""
+
+_ARCHIVE_BYTES = 256 << 20
+"""The most that an archive may unfold to; all public rule sets together are a tenth of it."""
 
 _SHORTEST_PREFIX = 4
 
@@ -73,24 +76,35 @@ def distinct(rules: Sequence[Rule]) -> tuple[tuple[Rule, ...], tuple[Problem, ..
 
 
 def _read(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Catalog, tuple[Problem, ...]]:
-    """What is there, and what is wrong with paths that were named themselves, beyond what their rules say."""
-    rules: list[Rule] = []
-    refused: list[Problem] = []
+    """What is there, and what is wrong with paths that were named themselves, beyond what their rules say.
+
+    A language whose rules refer to each other is given all its texts at once, when all are known.
+    """
+    found: list[_Found] = []
     unreadable: list[Problem] = []
     for path, named in _files_of(paths):
         try:
             if named and zipfile.is_zipfile(path):
-                found = _archived(path, sources)
+                found.extend(_archived(path, sources))
             else:
-                found = iter([_one(path, str(path), sources)])
+                found.append(_one(path, str(path), sources))
                 if named:
                     _must_be_readable(path, sources)
-            for got, problems in found:
-                rules.extend(got)
-                refused.extend(problems)
         except UsageError as error:
             unreadable.extend(error.problems)
+    linked = [_linked(found, source) for source in sources]
+    order = {each.path: place for place, each in enumerate(found)}
+    rules = sorted((rule for each in (*found, *linked) for rule in each.rules), key=lambda rule: order[rule.source])
+    refused = sorted((problem for each in (*found, *linked) for problem in each.problems), key=lambda problem: order[problem.path])
     return Catalog(name=", ".join(map(str, paths)), rules=tuple(rules), refused=tuple(refused)), tuple(unreadable)
+
+
+def _linked(found: Sequence[_Found], source: RuleSource) -> _Found:
+    texts = [(each.path, each.text) for each in found if each.source is source]
+    if not isinstance(source, LinkingSource) or not texts:
+        return _Found()
+    linked = source.link(texts)
+    return _Found(rules=linked.rules, problems=linked.problems)
 
 
 def find(catalog: Catalog, name: str) -> Rule:
@@ -127,7 +141,15 @@ def _files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
                 yield file, place in named
 
 
-_Found = tuple[tuple[Rule, ...], tuple[Problem, ...]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a file holds: rules and problems, or, where `source` is set, a text that this one links with others."""
+
+    path: str = ""
+    rules: tuple[Rule, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    source: LinkingSource | None = None
+    text: str = ""
 
 
 def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
@@ -138,17 +160,19 @@ def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
 
 
 def _one(path: Path, shown: str, sources: Sequence[RuleSource]) -> _Found:
-    """The rules of a file whose problems and rules are to say that it stands at `shown`."""
+    """What is in a file whose problems and rules are to say that it stands at `shown`."""
     try:
         source = next((source for source in sources if source.takes(path)), None)
         if source is None:
-            return (), ()
+            return _Found(path=shown)
+        if isinstance(source, LinkingSource):
+            return _Found(path=shown, source=source, text=source.read(path))
         if shown == str(path):
-            return tuple(source.load(path)), ()
-        return tuple(source.parse(path.read_text(encoding="utf-8-sig"), shown)), ()
+            return _Found(path=shown, rules=tuple(source.load(path)))
+        return _Found(path=shown, rules=tuple(source.parse(path.read_text(encoding="utf-8-sig"), shown)))
     except UsageError as error:
         at = (problem if problem.path != str(path) else _moved(problem, shown) for problem in error.problems)
-        return (), tuple(at)
+        return _Found(path=shown, problems=tuple(at))
 
 
 def _moved(problem: Problem, path: str) -> Problem:
@@ -159,6 +183,7 @@ def _archived(archive: Path, sources: Sequence[RuleSource]) -> Iterator[_Found]:
     """The rules of a zip. Members are looked at one by one in a directory of our own, whatever path they claim."""
     try:
         with zipfile.ZipFile(archive) as opened, tempfile.TemporaryDirectory(prefix="harness-rules-") as directory:
+            total = 0
             members = [info for info in opened.infolist() if not info.is_dir()]
             if len(members) > _MEMBERS:
                 raise UsageError(Problem(path=str(archive), what=f"holds {len(members)} files, more than the {_MEMBERS} that are read"))
@@ -167,8 +192,12 @@ def _archived(archive: Path, sources: Sequence[RuleSource]) -> Iterator[_Found]:
                 with opened.open(info) as member:
                     data = member.read(_MEMBER_BYTES + 1)
                 if len(data) > _MEMBER_BYTES:
-                    yield (), (Problem(path=shown, what=f"is larger than the {_MEMBER_BYTES} bytes that a rule may have"),)
+                    what = f"is larger than the {_MEMBER_BYTES} bytes that a rule may have"
+                    yield _Found(path=shown, problems=(Problem(path=shown, what=what),))
                     continue
+                total += len(data)
+                if total > _ARCHIVE_BYTES:
+                    raise UsageError(Problem(path=str(archive), what=f"unfolds to more than the {_ARCHIVE_BYTES} bytes that are read"))
                 unpacked = Path(directory) / f"member{_suffixes(info.filename)}"
                 unpacked.write_bytes(data)
                 yield _one(unpacked, shown, sources)

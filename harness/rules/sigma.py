@@ -1,32 +1,37 @@
 """Sigma rules: pySigma parses them, its pipelines add channel and event id, and what comes out is the predicate tree.
 
 Every exception of pySigma or PyYAML ends here, as a `Problem` with line and column. What the tree cannot say (a placeholder without
-a value, a time stamp's week, a correlation) is refused and named; it is never matched as something else.
+a value) is refused and named; it is never matched as something else. Documents of several files may refer to each other: filters narrow
+the rules that they name, correlations count their matches (`sigma_correlation`).
 
 pySigma is imported when the first rule is parsed, because it costs more than the rest of a short command together. This file must
 never know an event, a scenario or a SIEM.
 
-Formats: https://sigmahq.io/sigma-specification (Sigma Rules 2.1, Modifiers appendix, Taxonomy appendix).
+Formats: https://sigmahq.io/sigma-specification (Sigma Rules 2.1, Correlation Rules 2.0, Filters 2.0, Modifiers appendix, Taxonomy
+appendix). What pySigma reads beside them: the actions `global`, `reset` and `repeat` of several documents in one file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import yaml
 
+from harness.documents import MAX_DEPTH, MAX_NODES
 from harness.errors import Problem, UsageError
 from harness.logic.match import BadValue, compile_node
 from harness.model.intent import Rule, Severity
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Test, Value
+from harness.model.tree import And, FieldName, Node, Not, Op, Or, Pattern, Test, Value
+from harness.ports import Linked
+from harness.rules.sigma_correlation import correlation_of, referred_by
 
 if TYPE_CHECKING:
     from sigma.processing.pipeline import ProcessingPipeline
@@ -36,12 +41,30 @@ if TYPE_CHECKING:
 
 LANGUAGE = "sigma"
 
-_NODES = 100_000
-"""The most YAML nodes a rule may have, aliases written out: far above any rule, far below what a nest of aliases unfolds to."""
+_CHARACTERS = 16 << 20
+"""The largest text that is read: twice all of SigmaHQ's rules in one."""
+
+_SIMPLE = 20_000
+"""Characters of a text that libyaml's composer can be given as it is. It recurses on nested input, and a larger one could end its stack."""
+
+_DASHES = 5
+"""The most dashes that `windash` may vary in one value: each of them takes five forms."""
+
+_LEVELS = 50
+"""The most brackets, or negations, that a condition may nest."""
+
+_DASH = re.compile(r"\B[-/]\b")
+"""What pySigma's `windash` varies."""
+
+_REFERRING = re.compile(r"^(correlation|filter):", re.MULTILINE)
+"""A text with a document that is about other rules. Only such a text has to be read before the others."""
 
 _FILTER = "_filt_"
 _FILTERED = re.compile(f"^{_FILTER}[a-z]+_")
 """What pySigma puts before the names of a filter's selections, so that they are not taken for the rule's own."""
+
+_UNNAMED = UUID("0e7e22a4-77fd-4f5a-8a53-9d5d4a1c2f60")
+"""The name space of the ids of correlations that have neither id nor name: one is made of the title."""
 
 _DEFAULT_SEVERITY = Severity.MEDIUM
 """For a rule that states no level, which Sigma leaves to the reader."""
@@ -61,40 +84,138 @@ class SigmaRules:
         """The file's rules. Raises `UsageError` with every problem that was found."""
         return self.parse(_read(path), str(path))
 
+    def read(self, path: Path) -> str:
+        """The file's text. Raises `UsageError`."""
+        return _read(path)
+
     def parse(self, text: str, source: str) -> Iterable[Rule]:
-        """The rules of a text, a document each; its Sigma filters are applied to those of its rules that they name.
+        """The rules of a text by itself: what they refer to must stand in it, too.
 
         Raises `UsageError` with every problem that was found.
         """
-        roots = _compose(text, source)
-        documents = [
-            _Document(root, text if len(roots) == 1 else part, source) for root, part in zip(roots, _parts(text, roots), strict=True)
-        ]
-        filters = [document for document in documents if document.is_filter]
-        rules = [document for document in documents if not document.is_filter]
-        problems: list[Problem] = []
-        if not rules:
-            raise filters[0].error("a Sigma filter is evaluable only in one file with its rules", "put both in one file, --- between them")
-        found: list[Rule] = []
-        for document in rules:
-            try:
-                document.check_shape()
-                document.check_selections()
-                found.append(document.rule(filters))
-            except UsageError as error:
-                problems.extend(error.problems)
-        if problems:
-            raise UsageError(*problems)
-        return tuple(found)
+        linked = self.link([(source, text)])
+        if linked.problems:
+            raise UsageError(*linked.problems)
+        return linked.rules
+
+    def link(self, texts: Sequence[tuple[str, str]]) -> Linked:
+        """The rules of these texts, each with its name before it, narrowed by their filters and counted by their correlations.
+
+        A rule that a correlation counts, which does not `generate`, has no alerts of its own: it is there, and not evaluated.
+        """
+        linking = _Linking()
+        opened = {place: linking.open(*text) for place, text in enumerate(texts) if _REFERRING.search(text[1])}
+        for place, text in enumerate(texts):
+            for document in opened.get(place) or linking.open(*text):
+                linking.take(document)
+        return linking.linked()
+
+
+class _Linking:
+    """Documents of several texts on their way to rules. Of those that nothing refers to only the rule is kept."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._filters: list[_Document] = []
+        self._wanted: set[str] = set()
+        self._named: dict[str, list[_Document]] = {}
+        self._made: list[_Document | Rule] = []
+        self._rules: dict[_Document, Rule] = {}
+
+    def open(self, source: str, text: str) -> list[_Document]:
+        """The text's documents; what is wrong with one of them is noted, and it is left out."""
+        documents = []
+        try:
+            roots = _compose(text, source)
+            parts = [text] if len(roots) == 1 else list(_parts(text, roots))
+            for root, part in _acted(list(zip(roots, parts, strict=True)), source):
+                try:
+                    document = _Document(root, part, source)
+                    self._wanted.update(document.references())
+                    documents.append(document)
+                    if document.is_filter:
+                        document.check_filter()
+                        self._filters.append(document)
+                except UsageError as error:
+                    self._problems.extend(error.problems)
+        except UsageError as error:
+            self._problems.extend(error.problems)
+        return documents
+
+    def take(self, document: _Document) -> None:
+        """Make the document's rule, where it is one that stands by itself; what others refer to is kept."""
+        if document.is_filter:
+            return
+        for name in document.names & self._wanted:
+            self._named.setdefault(name, []).append(document)
+        if document.is_correlation:
+            self._made.append(document)
+            return
+        try:
+            document.check_shape()
+            document.check_selections()
+            rule = document.rule(self._filters)
+        except UsageError as error:
+            self._problems.extend(error.problems)
+            return
+        if document.names & self._wanted:
+            self._rules[document] = rule
+            self._made.append(document)
+        else:
+            self._made.append(rule)
+
+    def linked(self) -> Linked:
+        """Everything that was taken, the correlations among it, in its order."""
+        if self._filters and not self._made and not self._problems:
+            fix = "put it beside its rules: in one file with them, --- between them, or in one directory"
+            self._problems.append(self._filters[0].problem("a Sigma filter is evaluable only together with its rules", fix))
+        silent: dict[_Document, Rule] = {}
+        for document in self._made:
+            if isinstance(document, _Document) and document.is_correlation:
+                try:
+                    self._correlate(document, silent)
+                except UsageError as error:
+                    self._problems.extend(error.problems)
+        rules = []
+        for made in self._made:
+            if isinstance(made, Rule):
+                rules.append(made)
+            elif made in silent:
+                rules.append(_silenced(self._rules[made], silent[made]))
+            elif made in self._rules:
+                rules.append(self._rules[made])
+        return Linked(rules=tuple(rules), problems=tuple(self._problems))
+
+    def _correlate(self, document: _Document, silent: dict[_Document, Rule]) -> None:
+        document.check_head()
+        read = correlation_of(document, self._named, self._rules)
+        rule = self._rules[document] = document.correlated(read.pattern, [*read.below, *self._fitting(read.below)])
+        if not read.generate:
+            silent.update(dict.fromkeys(read.referred, rule))
+
+    def _fitting(self, below: Sequence[_Document]) -> list[_Document]:
+        """The filters that narrow any of these."""
+        return [each for each in self._filters if any(rule in self._rules and rule.narrowed_by(each) for rule in below)]
+
+
+def _silenced(rule: Rule, correlation: Rule) -> Rule:
+    """A rule whose matches are counted and do not alert. Its definition is the correlation's, so that it is silent wherever it is read."""
+    why = f"its matches are counted by the correlation {correlation.title!r}, which does not generate alerts of its own for them"
+    return replace(rule, logic=Or(items=()), pattern=None, not_evaluated=why, definition=correlation.definition)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(_CHARACTERS + 1)
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
     except UnicodeDecodeError as error:
         raise UsageError(Problem(path=str(path), what="is not UTF-8 text", fix="save it as UTF-8")) from error
+    if len(data) > _CHARACTERS:
+        raise UsageError(Problem(path=str(path), what=f"is longer than the {_CHARACTERS} bytes that are read"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class _NotEvaluable(Exception):
@@ -107,9 +228,13 @@ def _compose(text: str, source: str) -> list[yaml.MappingNode]:
     def wrong(what: str, place: tuple[int, int] = (0, 0), fix: str = "") -> UsageError:
         return UsageError(Problem(path=source, line=place[0], column=place[1], what=what, fix=fix))
 
+    if len(text) > _CHARACTERS:
+        raise wrong(f"is longer than the {_CHARACTERS} characters that are read")
     loader = yaml.CSafeLoader(text)
     documents: list[yaml.MappingNode] = []
     try:
+        if len(text) > _SIMPLE:
+            _check_events(text, wrong)
         while loader.check_node():
             node = loader.get_node()
             if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
@@ -130,6 +255,64 @@ def _compose(text: str, source: str) -> list[yaml.MappingNode]:
     if not documents:
         raise wrong("is empty")
     return documents
+
+
+def _check_events(text: str, wrong: Callable[[str, tuple[int, int]], UsageError]) -> None:
+    """Raise where a document is too deep or too large to be composed."""
+    loader = yaml.CSafeLoader(text)
+    depth = count = 0
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            assert event is not None
+            count = 0 if isinstance(event, yaml.DocumentStartEvent) else count + isinstance(event, yaml.NodeEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise wrong(f"is nested deeper than {MAX_DEPTH} levels", _at(event.start_mark))
+            if count > MAX_NODES:
+                raise wrong(f"holds more than {MAX_NODES} values", _at(event.start_mark))
+    finally:
+        loader.dispose()
+
+
+def _acted(documents: Sequence[tuple[yaml.MappingNode, str]], source: str) -> Iterator[tuple[yaml.MappingNode, str]]:
+    """The documents with their actions done, as pySigma's collections do them: rules alone, each with a text that says the same.
+
+    What a `global` document holds goes into every rule after it, over what the rule says itself, until a `reset`; a `repeat` is the rule
+    before it with what it says itself over that. Filters and correlations are left as they are.
+    """
+    everywhere: yaml.MappingNode | None = None
+    before: yaml.MappingNode | None = None
+    for root, text in documents:
+        pair = _pair(root, "action")
+        action = pair[1].value if pair is not None else None
+        own = yaml.MappingNode(root.tag, [each for each in root.value if each[0].value != "action"], root.start_mark, root.end_mark)
+        if action is None and (everywhere is None or _pair(root, "correlation") or _pair(root, "filter")):
+            before = before if _pair(root, "correlation") or _pair(root, "filter") else root
+            yield root, text
+        elif action is None or (action == "repeat" and before is not None):
+            before = _over(root, everywhere) if action is None and everywhere is not None else _over(before or root, own)
+            yield before, yaml.serialize(before, Dumper=yaml.CSafeDumper, allow_unicode=True)
+        elif action == "global":
+            everywhere = before = own
+        elif action == "reset":
+            everywhere = None
+        else:
+            what = "there is no rule before it that it could repeat" if action == "repeat" else f"the action {action!r} is unknown"
+            place = _mark(pair[0] if pair else root)
+            raise UsageError(Problem(path=source, line=place[0], column=place[1], what=what, fix="there are global, reset and repeat"))
+
+
+def _over(below: yaml.MappingNode, above: yaml.MappingNode, depth: int = 0) -> yaml.MappingNode:
+    """Both mappings in one: what stands above counts, mappings in both are joined."""
+    pairs = {key.value: (key, value) for key, value in below.value if isinstance(key, yaml.ScalarNode)}
+    for key, value in above.value:
+        known = pairs.get(key.value) if isinstance(key, yaml.ScalarNode) else None
+        if known and isinstance(value, yaml.MappingNode) and isinstance(known[1], yaml.MappingNode) and depth < MAX_DEPTH:
+            value = _over(known[1], value, depth + 1)
+        if isinstance(key, yaml.ScalarNode):
+            pairs[key.value] = (known[0] if known else key, value)
+    return yaml.MappingNode(below.tag, list(pairs.values()), below.start_mark, below.end_mark)
 
 
 def _parts(text: str, roots: list[yaml.MappingNode]) -> Iterator[str]:
@@ -159,22 +342,37 @@ class _Document:
         while todo:
             node, above = todo.pop()
             visited += 1
-            if visited > _NODES or id(node) in above:
+            if id(node) in above:
                 raise self._error("unfolds without end: its aliases contain each other", _mark(node))
+            if visited > MAX_NODES:
+                raise self._error(f"holds more than {MAX_NODES} values", _mark(node), "aliases count as what they stand for")
+            if len(above) > MAX_DEPTH:
+                raise self._error(f"is nested deeper than {MAX_DEPTH} levels", _mark(node))
             if isinstance(node, yaml.MappingNode):
                 keys: set[str] = set()
-                for key, _ in node.value:
+                for key, value in node.value:
                     if not isinstance(key, yaml.ScalarNode):
                         problems.append(self._problem("a key is not a plain text", _mark(key)))
                     elif key.value in keys:
                         problems.append(self._problem(f"the key '{key.value}' stands twice", _mark(key)))
                     else:
                         keys.add(key.value)
+                        problems.extend(self._check_key(key, value))
                 todo.extend((value, above | {id(node)}) for _, value in node.value)
             elif isinstance(node, yaml.SequenceNode):
                 todo.extend((value, above | {id(node)}) for value in node.value)
         if problems:
             raise UsageError(*problems)
+
+    def _check_key(self, key: yaml.ScalarNode, value: yaml.Node) -> Iterator[Problem]:
+        """What would unfold a value beyond measure, or would not be a name."""
+        values = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        if "windash" in key.value.split("|")[1:]:
+            for each in values:
+                if isinstance(each, yaml.ScalarNode) and len(_DASH.findall(each.value)) > _DASHES:
+                    yield self._problem(f"'windash' varies at most {_DASHES} dashes of a value", _mark(each))
+        if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge") and key.style is None and key.value:
+            yield self._problem(f"the key {key.value} is not a text", _mark(key), f"write it as '{key.value}'")
 
     def _construct(self) -> dict[str, Any]:
         loader = yaml.CSafeLoader("")
@@ -194,7 +392,41 @@ class _Document:
         """Whether it is a Sigma filter, which narrows other rules and is none itself."""
         return "filter" in self._values
 
+    @property
+    def is_correlation(self) -> bool:
+        """Whether it counts the matches of other rules."""
+        return "correlation" in self._values
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What it says, as YAML reads it."""
+        return self._values
+
+    @property
+    def source(self) -> str:
+        """The name of the text that it stands in."""
+        return self._source
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return str(self._values.get("title") or self._values.get("name") or self._values.get("id"))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """By what others refer to it: its name as it stands, its id in lower case."""
+        name, rule_id = self._values.get("name"), self._values.get("id")
+        return frozenset([*([name] if isinstance(name, str) else []), *([rule_id.lower()] if isinstance(rule_id, str) else [])])
+
+    def references(self) -> frozenset[str]:
+        """The names of the rules that it counts, as `names` has them."""
+        return frozenset(referred_by(self._values)) if self.is_correlation else frozenset()
+
     # --- places
+
+    def problem(self, what: str, fix: str = "") -> Problem:
+        """A problem of the document as a whole."""
+        return self._problem(what, _mark(self._root), fix)
 
     def _problem(self, what: str, place: tuple[int, int] = (0, 0), fix: str = "") -> Problem:
         line, column = place
@@ -203,9 +435,9 @@ class _Document:
     def _error(self, what: str, place: tuple[int, int] = (0, 0), fix: str = "") -> UsageError:
         return UsageError(self._problem(what, place, fix))
 
-    def error(self, what: str, fix: str) -> UsageError:
-        """The error that says this of the document as a whole."""
-        return self._error(what, _mark(self._root), fix)
+    def error(self, what: str, *keys: str, fix: str = "") -> UsageError:
+        """The error that says this of what stands at these nested keys."""
+        return self._error(what, self._place(*keys), fix)
 
     def _place(self, *keys: str) -> tuple[int, int]:
         """Where the innermost of these nested keys stands; where it does not, the one around it."""
@@ -224,13 +456,7 @@ class _Document:
         """The parts that a rule must have, each of its kind. Raises `UsageError` with all that is wrong."""
         values = self._values
         problems: list[Problem] = []
-        if "correlation" in values:
-            raise self._error("a Sigma correlation is not evaluable here", self._place("correlation"), "only event rules are")
-        rule_id = values.get("id")
-        if not isinstance(rule_id, str) or not rule_id:
-            problems.append(self._problem("has no id", self._place("id"), "give it a random UUID"))
-        elif not _is_uuid(rule_id):
-            problems.append(self._problem(f"the id '{rule_id}' is no UUID", self._place("id"), "give it a random UUID"))
+        problems.extend(self._check_id())
         if not isinstance(values.get("title"), str) or not values["title"]:
             problems.append(self._problem("has no title", self._place("title")))
         if not isinstance(values.get("logsource"), dict):
@@ -238,6 +464,23 @@ class _Document:
         problems.extend(self._check_detection(values.get("detection")))
         if problems:
             raise UsageError(*problems)
+
+    def check_head(self) -> None:
+        """That it has a title, and an id that is one where it has any. Raises `UsageError`."""
+        problems = list(self._check_id() if "id" in self._values else ())
+        if not isinstance(self._values.get("title"), str) or not self._values["title"]:
+            problems.append(self._problem("has no title", self._place("title")))
+        if problems:
+            raise UsageError(*problems)
+
+    def _check_id(self) -> Iterator[Problem]:
+        rule_id = self._values.get("id")
+        if rule_id is None and isinstance(self._values.get("name"), str) and self._values["name"]:
+            return  # what others refer to it by is its id then
+        if not isinstance(rule_id, str) or not rule_id:
+            yield self._problem("has no id", self._place("id"), "give it a random UUID")
+        elif not _is_uuid(rule_id):
+            yield self._problem(f"the id '{rule_id}' is no UUID", self._place("id"), "give it a random UUID")
 
     def _check_detection(self, detection: object) -> Iterator[Problem]:
         if not isinstance(detection, dict) or not detection:
@@ -248,6 +491,8 @@ class _Document:
         conditions = condition if isinstance(condition, list) else [condition]
         if not conditions or not all(isinstance(each, str) and each for each in conditions):
             yield self._problem("has no condition", place, "condition: a text, such as selection")
+        elif any(_too_deep(str(each)) for each in conditions):
+            yield self._problem(f"its condition is nested deeper than {_LEVELS} levels", place)
         if len(detection) < 2:
             yield self._problem("has no selection", self._place("detection"))
 
@@ -256,9 +501,9 @@ class _Document:
         problems: list[Problem] = []
         for name, definition in self._values["detection"].items():
             if name != "condition":
-                pair = _pair(_pair(self._root, "detection")[1], name)  # type: ignore[index]
-                assert pair is not None
-                problems.extend(self._check_selection(str(name), definition, pair[1]))
+                detection = _pair(self._root, "detection")
+                pair = _pair(detection[1], name) if detection else None  # none: it came by a merge key, and has the place of that
+                problems.extend(self._check_selection(str(name), definition, (pair or detection or (self._root,))[-1]))
         if problems:
             raise UsageError(*problems)
 
@@ -286,6 +531,8 @@ class _Document:
             compile_node(_item_node(SigmaDetectionItem.from_mapping(key, value)))
         except (SigmaError, BadValue, _NotEvaluable) as error:
             yield self._problem(f"'{key or name}' is not evaluable: {error}", place)
+        except (RecursionError, OverflowError) as error:
+            yield self._problem(f"'{key or name}' is not evaluable: {error or 'nested too deeply'}", place)
         except (IndexError, TypeError, AttributeError) as error:
             # pySigma takes some values apart before it looks whether they are of the kind that a modifier takes (an empty regex).
             yield self._problem(f"'{key or name}' has a value that its modifiers do not take: {error}", place)
@@ -296,28 +543,64 @@ class _Document:
         """The rule, narrowed by these filters. Raises `UsageError` with what pySigma or the conversion finds wrong."""
         try:
             parsed = self._parse()
-            fitting = [document for document in filters if document.narrows(self._parse())]
+            fitting = [document for document in filters if self.narrowed_by(document)]
             logic = self._logic(fitting)
         except RecursionError as error:
             raise self._error("its condition is nested too deeply", self._place("detection", "condition")) from error
+        head = {"title": parsed.title, "level": parsed.level, "tags": parsed.tags}
+        return self._head(parsed.id or parsed.name, head, logic, None, (self, *fitting))
+
+    def correlated(self, pattern: Pattern, others: Sequence[_Document]) -> Rule:
+        """The correlation's rule; the others are all that it refers to, so that its definition says it whole. Raises `UsageError`."""
+        from sigma.rule import SigmaRuleBase
+
+        try:
+            head, errors = SigmaRuleBase.from_dict_common_params(deepcopy(self._values), collect_errors=True)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise self._error(f"is not a Sigma correlation: {error}") from error
+        if errors:
+            raise UsageError(*(self._problem(str(error), self._place(_key_of(error))) for error in errors))
+        logic = Or(items=tuple(stage.condition for stage in pattern.stages))
+        return self._head(head["id"] or head["name"] or uuid5(_UNNAMED, head["title"]), head, logic, pattern, (self, *others))
+
+    def _head(self, rule_id: object, head: Mapping[str, Any], logic: Node, pattern: Pattern | None, documents: Sequence[_Document]) -> Rule:
+        level = head["level"]
         return Rule(
-            id=str(parsed.id),
-            title=parsed.title,
+            id=str(rule_id),
+            title=head["title"],
             source=self._source,
             language=LANGUAGE,
-            severity=Severity(parsed.level.name.lower()) if parsed.level else _DEFAULT_SEVERITY,
-            techniques=tuple(tag.name.upper() for tag in parsed.tags if tag.namespace == "attack" and _is_technique(tag.name)),
+            severity=Severity(level.name.lower()) if level else _DEFAULT_SEVERITY,
+            techniques=tuple(tag.name.upper() for tag in head["tags"] or () if tag.namespace == "attack" and _is_technique(tag.name)),
             logic=logic,
-            definition="---\n".join(document._text for document in (self, *fitting)),
+            definition="---\n".join(document._text for document in documents),
+            pattern=pattern,
         )
 
-    def _parse(self) -> SigmaRule:
-        """A fresh pySigma rule: pipelines change the one that they are given."""
+    def fields(self, names: Sequence[str]) -> dict[str, tuple[FieldName, ...]]:
+        """Under which names the events of each of its variants have these fields, the first variant's first."""
+        from sigma.exceptions import SigmaError
+
+        found: dict[str, dict[str, None]] = {name: {} for name in names}
+        for name in names:
+            asked = self._values | {"detection": {"selection": {f"{name}|exists": True}, "condition": "selection"}}
+            for _, pipeline in self._pipelines():
+                rule = self._parse(asked)
+                try:
+                    pipeline.apply(rule)
+                except SigmaError:  # this variant has no such field
+                    continue
+                items = _items_of([rule.detection.detections["selection"]])
+                found[name].update(dict.fromkeys(item.field for item in items if item.field))
+        return {name: tuple(FieldName(name=field) for field in fields) or (FieldName(name=name),) for name, fields in found.items()}
+
+    def _parse(self, values: dict[str, Any] | None = None) -> SigmaRule:
+        """A fresh pySigma rule of these values, or its own: pipelines change the one that they are given."""
         from sigma.exceptions import SigmaError
         from sigma.rule import SigmaRule
 
         try:
-            parsed = SigmaRule.from_dict(deepcopy(self._values), collect_errors=True)
+            parsed = SigmaRule.from_dict(deepcopy(values or self._values), collect_errors=True)
         except (SigmaError, TypeError, AttributeError, KeyError) as error:
             # With values of unexpected kinds in places that it does not check, pySigma fails in whatever way Python does.
             raise self._error(f"is not a Sigma rule: {error}") from error
@@ -325,19 +608,39 @@ class _Document:
             raise UsageError(*(self._problem(str(error), self._place(_key_of(error))) for error in parsed.errors))
         return parsed
 
-    def narrows(self, rule: SigmaRule) -> bool:
-        """Apply this filter to a freshly parsed rule, and say whether it is about that rule. Raises `UsageError`."""
+    def check_filter(self) -> None:
+        """That this filter is one, and each of its parts evaluable. Raises `UsageError`."""
+        from sigma.conditions import SigmaCondition
         from sigma.exceptions import SigmaError
         from sigma.filters import SigmaFilter
 
         try:
-            made = SigmaFilter.from_dict(deepcopy(self._values))
-            for item in _items_of(made.filter.detections.values()):
+            made = SigmaFilter.from_dict(deepcopy(self._values)).filter
+            for item in _items_of(made.detections.values()):
                 compile_node(_item_node(item))
-            made.apply_on_rule(rule)
-        except (SigmaError, BadValue, _NotEvaluable, TypeError, AttributeError, KeyError, IndexError) as error:
+            if _too_deep(made.condition[0]):
+                raise self._error(f"its condition is nested deeper than {_LEVELS} levels", self._place("filter", "condition"))
+            _condition_node(SigmaCondition(made.condition[0], made).parse(postprocess=False), made)
+        except _UnknownSelection as error:
+            what = f"the condition names '{error.name}', which no selection bears"
+            raise self._error(what, self._place("filter", "condition")) from error
+        except (SigmaError, BadValue, _NotEvaluable, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
             # As with rules: values of unexpected kinds fail in whatever way Python does.
             raise self._error(f"is not a Sigma filter: {error}", self._place("filter")) from error
+
+    def narrowed_by(self, filtering: _Document) -> bool:
+        """Whether this filter, which was checked, is about this rule."""
+        rules = filtering._values["filter"]["rules"]
+        named = [rules] if isinstance(rules, str) else rules
+        if named and rules != "any" and not self.names & {str(name) if not _is_uuid(str(name)) else str(name).lower() for name in named}:
+            return False
+        return filtering.narrows(self._parse())
+
+    def narrows(self, rule: SigmaRule) -> bool:
+        """Apply this filter to a freshly parsed rule, and say whether it is about that rule."""
+        from sigma.filters import SigmaFilter
+
+        SigmaFilter.from_dict(deepcopy(self._values)).apply_on_rule(rule)
         return any(name.startswith(_FILTER) for name in rule.detection.detections)
 
     def _logic(self, filters: Sequence[_Document]) -> Node:
@@ -381,6 +684,8 @@ class _Document:
         from sigma.exceptions import SigmaError
 
         place = self._place("detection", "condition")
+        if _too_deep(text):
+            raise self._error(f"its condition, with those of its filters, is nested deeper than {_LEVELS} levels", place)
         try:
             # Not post-processed: that would resolve the selections' names, which are the labels by which people know the groups.
             parsed = SigmaCondition(text, detections).parse(postprocess=False)
@@ -407,6 +712,17 @@ def _pair(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
     if not isinstance(node, yaml.MappingNode):
         return None
     return next(((name, value) for name, value in node.value if name.value == key), None)
+
+
+def _too_deep(condition: str) -> bool:
+    """Whether brackets or negations nest deeper than anybody writes: the tree's readings call themselves for each level."""
+    depth = negations = 0
+    for word in re.findall(r"[()]|\bnot\b|[^()\s]+", condition, re.IGNORECASE):
+        negations = negations + 1 if word.lower() == "not" else negations if word == "(" else 0
+        depth += (word == "(") - (word == ")")
+        if depth > _LEVELS or negations > _LEVELS:
+            return True
+    return False
 
 
 def _is_uuid(text: str) -> bool:
