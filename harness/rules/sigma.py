@@ -31,7 +31,7 @@ from harness.logic.match import BadValue, compile_node
 from harness.model.intent import Rule, Severity
 from harness.model.tree import And, FieldName, Node, Not, Op, Or, Pattern, Test, Value
 from harness.ports import Linked
-from harness.rules.sigma_correlation import correlation_of, referred_by
+from harness.rules.sigma_correlation import correlation_of, mentioned_by
 
 if TYPE_CHECKING:
     from sigma.processing.pipeline import ProcessingPipeline
@@ -419,8 +419,8 @@ class _Document:
         return frozenset([*([name] if isinstance(name, str) else []), *([rule_id.lower()] if isinstance(rule_id, str) else [])])
 
     def references(self) -> frozenset[str]:
-        """The names of the rules that it counts, as `names` has them."""
-        return frozenset(referred_by(self._values)) if self.is_correlation else frozenset()
+        """The names of the rules that it speaks of, as `names` has them."""
+        return mentioned_by(self._values)
 
     # --- places
 

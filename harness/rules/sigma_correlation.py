@@ -115,6 +115,15 @@ def referred_by(values: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
+def mentioned_by(values: Mapping[str, Any]) -> frozenset[str]:
+    """The names of all rules that a correlation speaks of, those in its aliases among them."""
+    correlation = values.get("correlation")
+    aliases = correlation.get("aliases") if isinstance(correlation, Mapping) else None
+    fields = aliases.values() if isinstance(aliases, Mapping) else ()
+    aliased = (reference for each in fields if isinstance(each, Mapping) for reference in each if isinstance(reference, str))
+    return frozenset((*referred_by(values), *map(_folded, aliased)))
+
+
 def _folded(reference: str) -> str:
     """A name as it stands, an id in lower case."""
     return reference.lower() if _ID.fullmatch(reference) else reference
