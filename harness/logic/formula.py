@@ -2,14 +2,16 @@
 
 A field that holds several values gives the function each of them: the formula is true where it is for any. Where an argument is null the
 result is, and nothing compares with null but `IS_NULL`. What cannot be computed (a number of a text that is none, a division by zero) is
-null too. This module must never know a rule language's spelling or a view's fields.
+null too. `timePart` is not EQL's but Sigma's (Modifiers appendix, Time Modifiers). This module must never know a rule language's spelling or a view's fields.
 
 Source: https://www.elastic.co/docs/reference/query-languages/eql/eql-function-ref
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from itertools import product
 from math import fmod, isfinite
 
@@ -213,6 +215,24 @@ def _concat(values: list[Scalar], cased: bool) -> Scalar | None:
     return text if len(text) <= _LONGEST else None
 
 
+_TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]([0-9]{2}):([0-9]{2})(?![0-9]).*)?", re.DOTALL)
+_TIME_PARTS = ("year", "month", "day", "hour", "minute")
+
+
+def _time_part(values: list[Scalar], cased: bool) -> Scalar | None:
+    """A part of an ISO 8601 time as Windows renders it (with a blank or a T), in the zone that it is written in; the week is ISO 8601's."""
+    found = _TIME.fullmatch(values[0].strip()) if isinstance(values[0], str) else None
+    if found is None:
+        return None
+    if values[1] != "week":
+        part = found[_TIME_PARTS.index(str(values[1])) + 1]
+        return None if part is None else int(part)
+    try:
+        return date(int(found[1]), int(found[2]), int(found[3])).isocalendar().week
+    except ValueError:
+        return None
+
+
 _FUNCTIONS: dict[Function, _Function] = {
     Function.ADD: _arithmetic(lambda a, b: a + b, lambda a, b: a + b),
     Function.SUBTRACT: _arithmetic(lambda a, b: a - b, lambda a, b: a - b),
@@ -229,6 +249,7 @@ _FUNCTIONS: dict[Function, _Function] = {
     Function.STRING: lambda values, cased: text_of(values[0]),
     Function.STRING_CONTAINS: _on_texts(lambda text, part: part in text),
     Function.SUBSTRING: _substring,
+    Function.TIME_PART: _time_part,
     Function.EQUAL: _equal,
     Function.NOT_EQUAL: lambda values, cased: not _equal(values, cased),
     Function.LESS: _ordered(lambda order: order < 0),

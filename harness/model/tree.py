@@ -11,8 +11,8 @@ Rules of the tree:
 - String comparison folds case unless `cased`. Numbers and strings compare as Windows logs mix them: 5985 and "5985" are equal.
 - A field that holds a list satisfies a test where any of its elements does. A field whose value is null is one that the event lacks.
 - `REGEX` is searched, not anchored; `FieldName` as a value stands for that field's value in the same event.
-- A `Formula` is true where its term is; where the term is null (a value it needs is absent) it is false, and so is its negation: a loader
-  writes the negation of a formula as a formula (`NOT`), never as a `Not` around it.
+- A `Formula` is true where its term is; where the term is null (a value it needs is absent) it is false. A loader of a language in which
+  its negation is false then, too, writes that as a formula (`NOT`), never as a `Not` around it.
 - A `Pattern` joins several events: its stages are trees, and what ties them together is said beside them.
 - `label` on a group is the name its author gave it ("selection", "filter_main_localhost"), for people only.
 """
@@ -71,7 +71,10 @@ class Test:
 
 
 class Function(StrEnum):
-    """What a term may compute, under the names of the EQL function reference, and the operators between computed values."""
+    """What a term may compute, under the names of the EQL function reference, and the operators between computed values.
+
+    `TIME_PART` is Sigma's: a part (year, month, week, day, hour, minute) of a time in text, as it is written there.
+    """
 
     ADD = "add"
     BETWEEN = "between"
@@ -89,6 +92,7 @@ class Function(StrEnum):
     STRING_CONTAINS = "stringContains"
     SUBSTRING = "substring"
     SUBTRACT = "subtract"
+    TIME_PART = "timePart"
     EQUAL = "=="
     NOT_EQUAL = "!="
     LESS = "<"

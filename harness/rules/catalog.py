@@ -87,9 +87,9 @@ def _read(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Catalog
             if named and zipfile.is_zipfile(path):
                 found.extend(_archived(path, sources))
             else:
-                found.append(_one(path, str(path), sources))
                 if named:
                     _must_be_readable(path, sources)
+                found.append(_one(path, str(path), sources))
         except UsageError as error:
             unreadable.extend(error.problems)
     linked = [_linked(found, source) for source in sources]

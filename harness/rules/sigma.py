@@ -29,7 +29,7 @@ from harness.documents import MAX_DEPTH, MAX_NODES
 from harness.errors import Problem, UsageError
 from harness.logic.match import BadValue, compile_node
 from harness.model.intent import Rule, Severity
-from harness.model.tree import And, FieldName, Node, Not, Op, Or, Pattern, Test, Value
+from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Pattern, Test, Value, ViewName
 from harness.ports import Linked
 from harness.rules.sigma_correlation import correlation_of, mentioned_by
 
@@ -371,7 +371,7 @@ class _Document:
             for each in values:
                 if isinstance(each, yaml.ScalarNode) and len(_DASH.findall(each.value)) > _DASHES:
                     yield self._problem(f"'windash' varies at most {_DASHES} dashes of a value", _mark(each))
-        if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge") and key.style is None and key.value:
+        if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge") and key.tag != "tag:yaml.org,2002:value":
             yield self._problem(f"the key {key.value} is not a text", _mark(key), f"write it as '{key.value}'")
 
     def _construct(self) -> dict[str, Any]:
@@ -532,7 +532,9 @@ class _Document:
         except (SigmaError, BadValue, _NotEvaluable) as error:
             yield self._problem(f"'{key or name}' is not evaluable: {error}", place)
         except (RecursionError, OverflowError) as error:
-            yield self._problem(f"'{key or name}' is not evaluable: {error or 'nested too deeply'}", place)
+            yield self._problem(
+                f"'{key or name}' is not evaluable: {'nested too deeply' if isinstance(error, RecursionError) else error}", place
+            )
         except (IndexError, TypeError, AttributeError) as error:
             # pySigma takes some values apart before it looks whether they are of the kind that a modifier takes (an empty regex).
             yield self._problem(f"'{key or name}' has a value that its modifiers do not take: {error}", place)
@@ -624,7 +626,17 @@ class _Document:
         except _UnknownSelection as error:
             what = f"the condition names '{error.name}', which no selection bears"
             raise self._error(what, self._place("filter", "condition")) from error
-        except (SigmaError, BadValue, _NotEvaluable, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
+        except (
+            SigmaError,
+            BadValue,
+            _NotEvaluable,
+            TypeError,
+            AttributeError,
+            KeyError,
+            IndexError,
+            RecursionError,
+            OverflowError,
+        ) as error:
             # As with rules: values of unexpected kinds fail in whatever way Python does.
             raise self._error(f"is not a Sigma filter: {error}", self._place("filter")) from error
 
@@ -644,7 +656,16 @@ class _Document:
         return any(name.startswith(_FILTER) for name in rule.detection.detections)
 
     def _logic(self, filters: Sequence[_Document]) -> Node:
-        variants = [self._variant(name, pipeline, filters) for name, pipeline in self._pipelines()]
+        from sigma.exceptions import SigmaTransformationError
+
+        variants = []
+        for name, pipeline in self._pipelines():
+            try:
+                variants.append(self._variant(name, pipeline, filters))
+            except SigmaTransformationError as error:
+                if not variants:
+                    raise self._error(f"is not evaluable on {name}: {error}", self._place("logsource")) from error
+                # This log has no such field: the rule is about the other alone.
         if len(variants) == 1:
             return variants[0]
         return Or(items=tuple(variants))
@@ -655,20 +676,24 @@ class _Document:
             what = f"the log source's product is {logsource.get('product')!r}: only Windows events are evaluable here"
             raise self._error(what, self._place("logsource", "product"))
         category, service = logsource.get("category"), logsource.get("service")
-        if category == "process_creation":
-            yield "Sysmon 1", _sysmon()
-            yield "Security 4688", _audit()
+        if category in _AUDITED:
+            sysmon, audit = _AUDITED[category]
+            yield sysmon, _sysmon()
+            yield audit, _audit()
         else:
             yield str(category or service or "windows"), _sysmon()
 
     def _variant(self, label: str, pipeline: ProcessingPipeline, filters: Sequence[_Document]) -> Node:
-        from sigma.exceptions import SigmaError
+        """One of the ways in which the rule's log source is logged. Raises `SigmaTransformationError` where that log lacks a field."""
+        from sigma.exceptions import SigmaError, SigmaTransformationError
 
         rule = self._parse()
         for each in filters:
             each.narrows(rule)
         try:
             pipeline.apply(rule)
+        except SigmaTransformationError:
+            raise
         except SigmaError as error:
             raise self._error(f"is not evaluable on {label}: {error}", self._place("logsource")) from error
         added = [name for name in rule.detection.detections if name.startswith("_cond_")]
@@ -755,21 +780,45 @@ def _sysmon() -> ProcessingPipeline:
     return stacked
 
 
+_AUDITED = {
+    "process_creation": ("Sysmon 1", "Security 4688"),
+    "registry_event": ("Sysmon 12 to 14", "Security 4657"),
+    "registry_set": ("Sysmon 13", "Security 4657"),
+    "registry_add": ("Sysmon 12", "Security 4657"),
+}
+"""The categories that Security has events of, too, by pySigma's pipeline for that log, and what the two variants of a rule are called."""
+
+
 @cache
 def _audit() -> ProcessingPipeline:
-    """Process creation as Security 4688 has it. Sysmon fields that 4688 lacks stay as they are and match nothing there.
+    """A category as Security has it: process creation is 4688, a registry value that was added or set is 4657.
 
-    pySigma's pipeline leaves the account and the integrity level out. 4688 names the creator's account and, where the process runs
-    under another, that one as well; its mandatory label is a SID, which is why rules list S-1-16-* beside the level's name.
+    Sysmon fields that the event lacks stay as they are and match nothing there; where pySigma says of a field that 4657 has nothing like
+    it, the rule has no such variant. 4657 names a key by its object name (\\REGISTRY\\MACHINE\\...) and the value's name beside it, where
+    Sysmon's TargetObject has both in one (HKLM\\...): a rule that asks for their whole, or for their end, does not match it there.
+
+    What pySigma's pipeline leaves out: the account and the integrity level of 4688, which names the creator's account and, where the
+    process runs under another, that one as well, and whose mandatory label is a SID, which is why rules list S-1-16-* beside the level's
+    name; and that 4657's operation is logged as the number of a message, which only its rendering has in words.
     """
     from sigma.pipelines.common import logsource_windows
     from sigma.pipelines.windows.windows import windows_audit_pipeline, windows_logsource_pipeline
+    from sigma.processing.conditions import IncludeFieldCondition
     from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline
-    from sigma.processing.transformations import FieldMappingTransformation
+    from sigma.processing.transformations import FieldMappingTransformation, MapStringTransformation
 
     accounts = FieldMappingTransformation({"User": ["SubjectUserName", "TargetUserName"], "IntegrityLevel": "MandatoryLabel"})
-    mapping = ProcessingPipeline(items=[ProcessingItem(accounts, rule_conditions=[logsource_windows("security")])])
-    return windows_audit_pipeline() + windows_logsource_pipeline() + mapping
+    operations = {"New registry value created": "%%1904", "Existing registry value modified": "%%1905"}
+    numbered = MapStringTransformation({words: [words, number] for words, number in operations.items()})
+    items = [
+        ProcessingItem(accounts, rule_conditions=[logsource_windows("security")]),
+        ProcessingItem(
+            numbered,
+            rule_conditions=[logsource_windows("security")],
+            field_name_conditions=[IncludeFieldCondition(fields=["OperationType"])],
+        ),
+    ]
+    return windows_audit_pipeline() + windows_logsource_pipeline() + ProcessingPipeline(items=items)
 
 
 def _more_channels() -> ProcessingPipeline:
@@ -902,10 +951,10 @@ def _value_node(field: str | None, value: SigmaType) -> Node:
         case SigmaString():
             return _string_test(field, value, cased=isinstance(value, SigmaCasedString))
         case SigmaTimestampPart(timestamp_part=part, number=number):
-            pattern = _TIME_PARTS.get(part.name)
-            if pattern is None:
-                raise _NotEvaluable(f"the {part.name.lower()} of a time stamp is not in its text")
-            return Test(field=field, op=Op.REGEX, value=pattern.format(int(number)), cased=True)
+            if field is None:
+                raise _NotEvaluable(f"the {part.name.lower()} of a time stamp is that of a field, and none is named")
+            asked = Call(function=Function.TIME_PART, arguments=(FieldName(name=field), part.name.lower()))
+            return Formula(term=Call(function=Function.EQUAL, arguments=(asked, int(number))), view=ViewName.FLAT)
         case SigmaNumber(number=number):
             return Test(field=field, op=Op.CONTAINS if field is None else Op.EQUALS, value=number)
         case SigmaBool(boolean=boolean):
@@ -925,16 +974,6 @@ def _value_node(field: str | None, value: SigmaType) -> Node:
             op = {(False, False): Op.EQUALS, (True, False): Op.STARTS_WITH, (False, True): Op.ENDS_WITH, (True, True): Op.CONTAINS}
             return Test(field=field, op=op[starts, ends], value=FieldName(name=other))
     raise _NotEvaluable(f"a value of the kind {type(value).__name__}")
-
-
-# A part of a time stamp, in the text of an ISO 8601 time as Windows renders it (with a blank or a T) and in the zone that it is written in.
-_TIME_PARTS = {
-    "YEAR": r"^{:04d}-",
-    "MONTH": r"^\d{{4}}-{:02d}-",
-    "DAY": r"^\d{{4}}-\d\d-{:02d}[T ]",
-    "HOUR": r"^\d{{4}}-\d\d-\d\d[T ]{:02d}:",
-    "MINUTE": r"^\d{{4}}-\d\d-\d\d[T ]\d\d:{:02d}\b",
-}
 
 
 def _regex_test(field: str | None, value: Any) -> Test:

@@ -41,6 +41,12 @@ def regressions() -> dict[str, tuple[int, list[Event]]]:
     return found
 
 
+def regression_entries() -> frozenset[str]:
+    """The recordings of every entry, whatever their form: their paths without the ending, which is the form."""
+    with zipfile.ZipFile(DATA / "sigma" / "regression.zip") as archive:
+        return frozenset(name.rpartition(".")[0] for name in archive.namelist() if not name.endswith(("/", "info.yml")))
+
+
 def _recorded(text: str) -> list[Event]:
     """The events of an evtx dump: JSON documents, one after the other."""
     decoder, at = json.JSONDecoder(), 0

@@ -6,7 +6,7 @@ import base64
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -22,7 +22,7 @@ from harness.model.tree import And, Formula, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
 from harness.rules.sigma import SigmaRules
 from tests.needs import needs_recordings
-from tests.rules.sigma_data import event, regressions, upstream_rules
+from tests.rules.sigma_data import event, regression_entries, regressions, upstream_rules
 
 HEAD = """title: A rule
 id: 6f0f1d1c-6a1e-4e6a-8d0c-000000000001
@@ -214,7 +214,10 @@ POWERSHELL = ("microsoft-windows-powershell/operational", "powershellcore/operat
         ("service: security", {("security", ANY_EVENT_ID)}),
         ("category: process_creation", {("microsoft-windows-sysmon/operational", 1), ("security", 4688)}),
         ("category: network_connection", {("microsoft-windows-sysmon/operational", 3)}),
-        ("category: registry_event", {("microsoft-windows-sysmon/operational", number) for number in (12, 13, 14)}),
+        ("category: registry_event", {("security", 4657)} | {("microsoft-windows-sysmon/operational", number) for number in (12, 13, 14)}),
+        ("category: registry_set", {("microsoft-windows-sysmon/operational", 13), ("security", 4657)}),
+        ("category: registry_add", {("microsoft-windows-sysmon/operational", 12), ("security", 4657)}),
+        ("category: registry_delete", {("microsoft-windows-sysmon/operational", 12)}),
         ("category: ps_classic_start", {("windows powershell", 400)}),
         ("category: ps_module", {(channel, 4103) for channel in POWERSHELL}),
         ("category: ps_script", {(channel, 4104) for channel in POWERSHELL}),
@@ -310,7 +313,7 @@ def detection(body: str) -> str:
         (f"{HEAD}{SOURCE}{DETECTION}tags: [nothing]\n", ":5:1", "namespace"),
         (f"{HEAD}{SOURCE}{DETECTION}date: 2020-13-45\n", "", "cannot read"),
         (f"{HEAD}{SOURCE}{DETECTION}x: &a [*a]\n", ":5:", "aliases"),
-        (f"{HEAD}{SOURCE}filter: {{rules: any}}\n", ":1:1", "together with its rules"),
+        (f"{HEAD}{SOURCE}filter: {{rules: any, a: {{B: 1}}, condition: not a}}\n", ":1:1", "together with its rules"),
         (f"{HEAD}{SOURCE}{DETECTION}---\n{HEAD}{SOURCE}filter: {{rules: any}}\n", ":9:1", "is not a Sigma filter"),
         (detection("  selection:\n    A: 1\n    B|nonsense: 2\n  condition: selection\n"), ":7:5", "'B|nonsense' is not evaluable"),
         (detection("  selection:\n    A|re: '('\n  condition: selection\n"), ":6:5", "'A|re' is not evaluable"),
@@ -319,13 +322,13 @@ def detection(body: str) -> str:
         (detection("  selection:\n    A|re|contains: ''\n  condition: selection\n"), ":6:5", "do not take"),
         (detection("  selection:\n    A|expand: '%admins%'\n  condition: selection\n"), ":6:5", "a placeholder"),
         (detection("  selection:\n    A|re|expand: '%admins%'\n  condition: selection\n"), ":6:5", "a placeholder"),
-        (detection("  selection:\n    A|week: 3\n  condition: selection\n"), ":6:5", "week of a time stamp"),
+        (detection("  selection:\n    '|week': 3\n  condition: selection\n"), ":6:5", "week of a time stamp"),
         (detection("  selection:\n    A: {B: 1}\n  condition: selection\n"), ":6:5", "'A' is not evaluable"),
         (detection("  selection:\n    A: 1\n  condition: selektion\n"), ":7:3", "did you mean selection?"),
         (detection("  selection:\n    A: 1\n  condition: selection and 1 of filter_*\n"), ":7:3", "names 'filter_*'"),
         (detection("  selection:\n    A: 1\n  condition: selection and\n"), ":7:3", "cannot be read"),
         (detection("  selection:\n    A: 1\n  condition: selection | count() > 5\n"), ":7:3", "cannot be read"),
-        (detection("  selection:\n    A: 1\n  condition: " + "not " * 3000 + "selection\n"), ":7:3", "nested too deeply"),
+        (detection("  selection:\n    A: 1\n  condition: " + "not " * 3000 + "selection\n"), ":7:3", "nested deeper"),
         ("a: " + "[" * 5000 + "\n", "", "a.yml"),
     ],
 )
@@ -347,7 +350,7 @@ def test_every_fault_of_a_file_is_told() -> None:
 
 
 def test_a_nest_of_aliases_is_refused() -> None:
-    nest = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+    nest = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 20))
     with pytest.raises(UsageError, match="aliases"):
         parse(HEAD + nest + SOURCE + DETECTION)
 
@@ -441,15 +444,23 @@ def test_pysigma_is_imported_only_when_a_rule_is_parsed() -> None:
 
 @needs_recordings
 def test_upstream_regression_recordings() -> None:
-    """SigmaHQ's criterion: at least as many matches as its entry says."""
+    """SigmaHQ's criterion: at least as many matches as its entry says. The same on the EVTX form is asked in tests/events/test_evtx.py.
+
+    Of its 101 entries 96 are of rules in the folder of Windows rules. Four are of rules that the folder lacks, because upstream has them
+    in rules-emerging-threats, and one is a raw line of a Cisco switch, without events of Windows.
+    """
     texts = {line.removeprefix("id: "): text for text in upstream_rules().values() for line in text.splitlines() if line.startswith("id: ")}
-    checked = 0
-    for rule_id, (least, events) in regressions().items():
-        if rule_id in texts:
-            matches = matcher(parse(texts[rule_id]).logic)
-            assert sum(map(matches, events)) >= least, rule_id
-            checked += 1
-    assert checked == 96
+    recorded = regressions()
+    for rule_id in recorded.keys() & texts.keys():
+        least, events = recorded[rule_id]
+        matches = matcher(parse(texts[rule_id]).logic)
+        assert sum(map(matches, events)) >= least, rule_id
+    assert len(recorded.keys() & texts.keys()) == 96
+    elsewhere = regression_entries() - {entry for entry in regression_entries() if PurePosixPath(entry).name in texts}
+    assert len(regression_entries()) == 96 + len(elsewhere) == 101
+    assert sorted(str(PurePosixPath(entry).relative_to("regression_data").parents[-3]) for entry in elsewhere) == (
+        ["rules-emerging-threats/2025"] * 2 + ["rules-emerging-threats/2026"] * 2 + ["rules/cisco"]
+    )
 
 
 # --- several documents, filters, parts of a time stamp, file access ------------------------------------------------------------
@@ -511,8 +522,8 @@ def test_a_filter_is_mapped_like_its_rule() -> None:
 @pytest.mark.parametrize(
     ("part", "number", "fits"),
     [
-        *[("year", 2020, True), ("month", 9, True), ("day", 4, True), ("hour", 21, True), ("minute", 5, True)],
-        *[("year", 2021, False), ("month", 4, False), ("day", 9, False), ("hour", 5, False), ("minute", 21, False)],
+        *[("year", 2020, True), ("month", 9, True), ("week", 36, True), ("day", 4, True), ("hour", 21, True), ("minute", 5, True)],
+        *[("year", 2021, False), ("month", 4, False), ("week", 35, False), ("day", 9, False), ("hour", 5, False), ("minute", 21, False)],
     ],
 )
 @pytest.mark.parametrize("time", ["2020-09-04 21:05:58.123", "2020-09-04T21:05:58Z"])
