@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from harness.logic.match import View, compile_node, key_of, text_of
 from harness.logic.needs import kinds, reads
@@ -121,6 +122,13 @@ def _matching(node: Node, view: View) -> tuple[str, ...]:
             return tuple(clause for item in items for clause in _matching(item, view)) or ("everything does",)
         case Or(items=items):
             return next(_matching(item, view) for item in items if compile_node(item)(view))
+
+
+def span_text(span: timedelta) -> str:
+    """A span for people, in the largest unit that says it exactly: "30s", "5m", "1500ms"."""
+    milliseconds = span // timedelta(milliseconds=1)
+    units = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+    return next((f"{milliseconds // size}{unit}" for unit, size in units if milliseconds and milliseconds % size == 0), "0s")
 
 
 def formula_text(term: Term) -> str:

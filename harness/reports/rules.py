@@ -137,11 +137,6 @@ def _rule_json(rule: Rule) -> dict[str, object]:
     }
 
 
-def _short(kind: EventKind) -> str:
-    number = "every event" if kind.event_id is None else str(kind.event_id)
-    return f"{kind.provider or 'any log'} {number}"
-
-
 def _body(rule: Rule, console: Console) -> None:
     """Every line whole and unbroken, so that it can be taken out of the page."""
     for line in rule.definition.rstrip().splitlines():
