@@ -69,7 +69,7 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
         known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
     else:
         known = _known(rules, EmbeddedClient(settings.siem.path)) if settings.siem is not None else None
-    scenarios = load_scenarios(scenario_paths(request.scenarios), known)
+    scenarios = _scenarios(request, known, rules)
     targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
     return _plan(request, scenarios, targets, rules), rules
 
@@ -118,7 +118,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
     starting = StartingLab(lab_config(settings)) if place is None else None
     try:
         rules = _rules(request)
-        scenarios = load_scenarios(scenario_paths(request.scenarios), _known_on_lab(rules, place))
+        scenarios = _scenarios(request, _known_on_lab(rules, place), rules)
         offline = targets_of(lab_config(settings)) if place is None else place.targets
         _plan(request, scenarios, _chosen(request, _lab_targets(offline)), rules)  # what is wrong is said before waiting for the lab
         if starting is not None:
@@ -140,7 +140,7 @@ def _on_targets(request: Request) -> Run:
         raise UsageError(Problem(path=str(settings.file or "harness.toml"), what="there is no [siem]", fix="add one, or run with --lab"))
     rules = _rules(request)
     siem = EmbeddedClient(settings.siem.path)
-    scenarios = load_scenarios(scenario_paths(request.scenarios), _known(rules, siem))
+    scenarios = _scenarios(request, _known(rules, siem), rules)
     targets = _real_targets(request)
     made = _plan(request, scenarios, targets, rules)
     addresses = {name: vetted[0] for name, vetted in check_scope(targets, settings.scope, date.today(), _resolve).items() if vetted}  # noqa: DTZ011
@@ -196,6 +196,11 @@ def _rules(request: Request) -> Mapping[str, Rule]:
     sources = rule_sources()
     rules = {rule.id: rule for rule in load_rules([RULE_PACK], sources)} if request.lab or not asked else {}
     return rules | {rule.id: rule for rule in load_rules(asked, sources)} if asked else rules
+
+
+def _scenarios(request: Request, known: frozenset[str] | None, rules: Mapping[str, Rule]) -> Sequence[Scenario]:
+    reasons = {rule.id: rule.not_evaluated for rule in rules.values() if rule.not_evaluated}
+    return load_scenarios(scenario_paths(request.scenarios), known, reasons)
 
 
 def _known(rules: Mapping[str, Rule], siem: Siem) -> frozenset[str] | None:

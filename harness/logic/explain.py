@@ -13,8 +13,8 @@ from itertools import groupby
 
 from harness.events.kinds import channel_name, provider_of, title_of
 from harness.logic.match import fold, key_of, text_of
-from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, able_kinds, kinds
-from harness.logic.why import formula_text, span_text
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind
+from harness.logic.why import formula_text, near_kinds, span_text
 from harness.model.intent import Rule
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Pattern, PatternKind, Test, ViewName
 from harness.model.tree import Stage as PatternStage
@@ -137,7 +137,7 @@ def event_kinds(logic: Node) -> tuple[EventKind, ...]:
     Kinds without a field that the tree cannot do without are left out, unless no kind has them all.
     """
     written = {fold(_text(test)): _text(test) for test in tests_of(logic) if test.op is Op.EQUALS and _key_field(test) == "channel"}
-    return tuple(_event_kind(kind, written) for kind in sorted(able_kinds(logic) or kinds(logic)))
+    return tuple(_event_kind(kind, written) for kind in sorted(near_kinds(logic)))
 
 
 def kind_name(kind: EventKind) -> str:
@@ -213,7 +213,13 @@ def _of_pattern(pattern: Pattern) -> Variant:
     for stage, count in _runs(pattern.stages):
         number += 0 if stage.missing else count
         which = f"event {number}" if count == 1 else f"events {number - count + 1} to {number}"
-        name = f"no event between them after event {number}" if stage.missing and number else "no event before them" if stage.missing else which
+        name = (
+            f"no event between them after event {number}"
+            if stage.missing and number
+            else "no event before them"
+            if stage.missing
+            else which
+        )
         named.append(Stage(name=name, lines=tuple(_lines(stage.condition, 0)) or ("any event",)))
     if pattern.until is not None:
         named.append(Stage(name="until", lines=tuple(_lines(pattern.until.condition, 0)) or ("any event",)))

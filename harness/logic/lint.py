@@ -50,17 +50,14 @@ class Finding:
 # said of it.
 _LINES = frozenset({"contextinfo", "data", "message"})
 
-# Fields that hold several values at once, of which any may satisfy a test: two different ones are no contradiction. Those of the ECS view are
-# the ones that its reference lists as arrays.
-_LISTS = {
-    ViewName.FLAT: frozenset({"data", "keywords"}),
-    ViewName.ECS: frozenset(
-        "event.category event.type process.args process.parent.args process.env_vars process.supplemental_groups.name host.ip host.mac"
-        " dns.answers dns.header_flags dns.resolved_ip file.attributes registry.data.strings related.hash related.hosts related.ip"
-        " related.user tags user.roles threat.technique.id threat.tactic.id winlog.keywords winlog.event_data.keywords"
-        " file.elf.exports dll.pe.sections process.attested_groups.name".split()
-    ),
-}
+# Fields that hold several values at once, of which any may satisfy a test: two different ones are no contradiction. Those of the ECS view
+# are the ones that its reference lists as arrays.
+_ECS_ARRAYS = """
+    dll.pe.sections dns.answers dns.header_flags dns.resolved_ip event.category event.type file.attributes host.ip host.mac
+    process.args process.env_vars process.parent.args registry.data.strings related.hash related.hosts related.ip related.user tags
+    threat.tactic.id threat.technique.id user.roles winlog.event_data.keywords winlog.keywords
+"""
+_LISTS = {ViewName.FLAT: frozenset({"data", "keywords"}), ViewName.ECS: frozenset(_ECS_ARRAYS.split())}
 
 _Place = tuple[ViewName, str]
 """A field: the view it is of, and its key there."""

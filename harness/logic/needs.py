@@ -260,11 +260,11 @@ def _unmet(logic: Node, met: tuple[Need, ...]) -> Need | None:
 
 
 def able_kinds(logic: Node) -> frozenset[Kind]:
-    """Of the kinds that the tree reads, those whose events have the fields that it cannot do without, as far as that is known; may be none."""
+    """Of the kinds that the tree reads, those whose events have the fields that it cannot do without, as far as is known. May be none."""
     return frozenset(
         (channel, event_id)
         for channel, event_id in kinds(logic)
-        if ANY_CHANNEL == channel
+        if channel == ANY_CHANNEL
         or event_id == ANY_EVENT_ID
         or _holds(logic, Situation(channel=channel, event_id=event_id), forgiving=False) is not False
     )

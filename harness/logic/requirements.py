@@ -59,7 +59,7 @@ _SENSORS = {"network.protocol": "Elastic Defend, or a network sensor that reads 
 
 
 def untold(node: Node) -> tuple[Test, ...]:
-    """The fewest tests of the ECS view that must hold for the node to hold and that the kind of event which comes nearest fails by itself."""
+    """The tests of the ECS view that must hold for the node to hold and that every event of the kind which comes nearest fails."""
     needed = [test for test in _needed(node) if test.field is not None and test.view is ViewName.ECS]
     fields = {key_of(test.field or "") for test in needed}
     nearest: tuple[Test, ...] = ()

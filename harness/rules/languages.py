@@ -1,6 +1,7 @@
 """Which rule languages there are: the one place that names their loaders.
 
-Whoever loads rules asks here, so that a language is known everywhere as soon as it is known at all. It must never know what any of them says.
+Whoever loads rules asks here, so that a language is known everywhere as soon as it is known at all. It must never know what any of them
+says.
 """
 
 from __future__ import annotations
