@@ -27,12 +27,18 @@ _SHOWN = 5
 _NOT_RUN = ("CommandNotFoundException", "NotEmulated", "ParseException", "ParserError")
 
 
+_DISTURBED = (
+    "no alert: the rule matches this session's events by themselves, but not among those of the other sessions on its host, one of which"
+    " took the place of ours; run it alone to know"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """All that is known of one expectation at one moment. Times are the SIEM's clock unless said otherwise.
 
     `rule` is None for a rule that only the SIEM knows: then its kinds and its query are not known. `telemetry` are the
-    detonation's own events; `host_events` counts the events of the host in its time, whosever they are. `settled_at`: from then on
+    detonation's own events; `host_events` are the events of the host in its time, whosever they are. `settled_at`: from then on
     no more telemetry is expected; `deadline`: from then on nothing is waited for. `to_ours` is added to a time of the SIEM's clock to
     make it ours.
     """
@@ -42,7 +48,7 @@ class Case:
     rule: Rule | None
     detonation: Detonation
     telemetry: Sequence[Observed]
-    host_events: int
+    host_events: Sequence[Event]
     sightings: Sequence[Sighting]
     runs: Sequence[RuleRun]
     state: RuleState | None
@@ -126,6 +132,8 @@ class _Judgement:
         if self._proof is not None and not self._wanted.fires and case.telemetry:
             return self._verdict(Outcome.QUIET, f"quiet, proven by {self._run_text(self._proof)}", proof=self._proof)
         if self._proof is not None and self._wanted.fires and self._unseen is None:
+            if self._is_disturbed():
+                return self._inconclusive(Inconclusive.AMBIGUOUS, _DISTURBED)
             return self._gap(Outcome.MISSED, self._missed_cause(self._proof), proof=self._proof)
         if interrupted:
             return self._inconclusive(Inconclusive.INTERRUPTED, "interrupted before it was known")
@@ -237,6 +245,18 @@ class _Judgement:
             return self._verdict(Outcome.GAP_CLOSED, f"detected {after}: take the known_gap line out ({wanted.known_gap})")
         return self._verdict(Outcome.DETECTED, f"detected {after}")
 
+    def _is_disturbed(self) -> bool:
+        """Whether the rule's pattern is in the detonation's own events, but not among all those of its host: an event of another session
+        took the place of one of them."""
+        pattern = self._case.rule.pattern if self._case.rule is not None else None
+        if pattern is None or self._gates[2].state is not GateState.PASSED:
+            return False
+        own = {observed.event.id for observed in self._events}
+        try:
+            return not any(found[-1].id in own for found in find_all(pattern, self._case.host_events))
+        except RuleTooSlow:
+            return False
+
     def _missed_cause(self, proof: RuleRun) -> str:
         query = self._gates[2]
         if query.state is GateState.PASSED:
@@ -274,7 +294,7 @@ class _Judgement:
             seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(others.items()))
             return f"{wanted}, though others of this detonation did ({seen}): a sensor or an audit setting is missing"
         if case.host_events:
-            others_text = f"the host sent {case.host_events} events meanwhile, none with this session's keys"
+            others_text = f"the host sent {len(case.host_events)} events meanwhile, none with this session's keys"
             return f"{wanted}; {others_text}: is the target's seen_from right?"
         return f"{wanted}, nor any other of the host: its agent or the pipeline stands still"
 
