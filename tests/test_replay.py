@@ -52,7 +52,7 @@ def test_hits_with_their_evidence() -> None:
     low = found.hits[1]
     assert (low.count, low.hosts) == (4, {"ws1": 3, "ws2": 1})
     assert (low.first, low.last) == (START + timedelta(seconds=2), START + timedelta(seconds=9))
-    assert [sample.id for sample in low.samples] == ["f:5", "f:2", "f:9"]
+    assert [[sample.id for sample in hit] for hit in low.evidence] == [["f:5"], ["f:2"], ["f:9"]]
     assert [name.id for name in found.quiet] == ["quiet"]
 
 
@@ -100,7 +100,7 @@ EMP, CMD = "empire_psremoting_stager.zip", "covenant_psremoting_command.zip"
 QUIET = ["cmd_bitsadmin_download_psh_script.zip", "covenant_persistwmi.tar.gz", "msf_record_mic.zip", "psh_powershell_httplistener.zip"]
 QUIET += ["covenant_sharpwmi_create_dcerpc_wmi.zip", "empire_launcher_vbs.zip", "schtask_create.zip"]
 COUNTS = {
-    EMP: {"13acf386": 3, "c539afac": 3, "734f8d9b": 4, "60167e5c": 1, "5cc2cda8": 2},
+    EMP: {"13acf386": 3, "c539afac": 3, "734f8d9b": 4, "60167e5c": 1, "5cc2cda8": 2, "2772264c": 1},
     CMD: {"13acf386": 3, "c539afac": 3, "734f8d9b": 2, "60167e5c": 1},
     **{name: {} for name in QUIET},
 }

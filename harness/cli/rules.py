@@ -76,11 +76,12 @@ def show(rule: str, paths: tuple[Path, ...], json_path: str | None, config: Path
 @click.argument("rule")
 @_looking
 def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
-    """Say what RULE reads, asks for and excludes, and how many other rules look for the same.
+    """Say what RULE reads, needs, asks for and excludes, and how many other rules look for the same.
 
     The other rules are those of --rules: name the catalog that they shall be counted in.
     """
     from harness.logic import explain as reading
+    from harness.logic.requirements import requirements
     from harness.reports.rules import explain_json, print_page
     from harness.rules.catalog import find
     from harness.rules.header import header
@@ -89,9 +90,9 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
     found = find(catalog, rule)
     page = reading.explain(found, catalog.rules, catalog.name)
     if json_path is not None:
-        _write(json_path, explain_json(page, header(found)))
+        _write(json_path, explain_json(page, requirements(found), header(found)))
     else:
-        print_page(page, header(found), _console())
+        print_page(page, requirements(found), header(found), _console())
     return 0
 
 
@@ -108,7 +109,9 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
     from harness.rules.watcher import holds_watches, lint_watches
 
     asked = (*files, *paths)
-    watches = [path for path in asked if path.suffix.lower() not in (".yml", ".yaml", ".zip") and path.is_file() and holds_watches(path)]
+    watches = [
+        path for path in asked if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".zip") and path.is_file() and holds_watches(path)
+    ]
     rule_paths = tuple(path for path in asked if path not in watches)
     problems = [problem for path in watches for problem in lint_watches(path)]
     findings: list[reading.Finding] = []
@@ -125,11 +128,11 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
 
 def _catalog(paths: Sequence[Path], config: Path | None) -> Catalog:
     from harness.rules.catalog import load_catalog
-    from harness.rules.sigma import SigmaRules
+    from harness.rules.languages import rule_sources
     from lab.process import RULE_PACK
 
     asked = tuple(paths) or tuple(read_settings(config).rules)
-    return load_catalog(asked or (RULE_PACK,), [SigmaRules()])
+    return load_catalog(asked or (RULE_PACK,), rule_sources())
 
 
 def _console() -> Console:

@@ -252,3 +252,8 @@ class Pattern:
     until: Stage | None = None
     pipes: tuple[Pipe, ...] = ()
     correlation: Correlation | None = None
+
+    @property
+    def asked(self) -> tuple[Stage, ...]:
+        """Everything that an event is asked: the stages, missing ones among them, and what ends it."""
+        return self.stages if self.until is None else (*self.stages, self.until)

@@ -25,7 +25,7 @@ def write(path: Path, body: str = "A: 1") -> Path:
 def test_list(tmp_path: Path) -> None:
     ended = harness("rules", "list", cwd=tmp_path)
     assert ended.code == 0
-    assert "7 rules, 0 not evaluable" in ended.out
+    assert "10 rules, 0 not evaluable" in ended.out
     assert SESSION_COMMAND in ended.out
     write(tmp_path / "good.yml")
     (tmp_path / "bad.yml").write_text("title: x\ndetection: {}\n")
@@ -47,7 +47,7 @@ def test_show_and_explain(tmp_path: Path) -> None:
     assert (ended.code, ended.out) == (0, "")
     page = json.loads((tmp_path / "page.json").read_text())
     assert page["header"]["log source"] == "product windows, category ps_module"
-    assert page["catalog"]["rules"] == 7
+    assert page["catalog"]["rules"] == 10
     assert [each["value"] for each in page["indicators"]] == [" = ServerRemoteHost ", "wsmprovhost.exe"]
     ended = harness("rules", "explain", "96b9f61", cwd=tmp_path)
     assert ended.code == 0

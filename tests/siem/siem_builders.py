@@ -11,6 +11,7 @@ from threading import Lock
 
 from harness.detect import Detector
 from harness.model.intent import Rule
+from harness.rules.languages import parse_rules
 from harness.rules.sigma import SigmaRules
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import JITTER, EmbeddedSiem
@@ -64,12 +65,11 @@ def sigma(rule_id: str, image: str, level: str = "high") -> Rule:
 
 
 def embedded(path: Path, clock: FakeClock, *, schedule_running: bool = True) -> EmbeddedSiem:
-    source = SigmaRules()
     return EmbeddedSiem(
         path,
         clock=clock,
         detector_of=Detector,
-        parse=source.parse,
+        parse=parse_rules,
         ingest_delay=INGEST_DELAY,
         rule_interval=INTERVAL,
         look_back=LOOK_BACK,
