@@ -224,7 +224,9 @@ class _PatternSearch:
         if stopped is None:
             note = "it is too slow to be explained" if self._search is None else "it matched"
             return Nearest(rule=name, event=None, clauses=(), note=note)
-        if not stopped.missing:
+        if stopped.lacking:
+            note = "none of its frames has what it takes"
+        elif not stopped.missing:
             note = "all its events are there"
         elif stopped.event is None:
             note = f"no event is of a kind that could be its event {stopped.missing}"

@@ -361,7 +361,8 @@ def _stopped_text(why: Stopped) -> tuple[str, ...]:
     """How far a pattern came, an event a line, and in the last line what stopped it."""
     reached = (f"event {number}: {_event_text(event)}" for number, event in enumerate(why.reached, 1))
     nearest_event = (f"nearest event: {_event_text(why.event)}",) if why.event is not None else ()
-    place = f"event {why.missing} is not there" if why.missing else "all its events are there"
+    there = "the nearest events are too few, or not those that it counts" if why.lacking else "all its events are there"
+    place = f"event {why.missing} is not there" if why.missing else there
     clauses = "; ".join(why.clauses) or "no event is of a kind that could be it"
     return (*reached, *nearest_event, f"{place}: {clauses}")
 

@@ -233,7 +233,7 @@ class _Counter:
         self._correlation = correlation
         self._budget = budget
         self._holds = compile_node(correlation.condition)
-        self._at_once = correlation.measure not in _SETTLED_LATE and rising(correlation.condition)
+        self._at_once = at_once(correlation)
         self._span = correlation.span // _MILLISECOND
         self._groups: dict[Texts, _Group] = {}
         self._ends: list[tuple[int, Texts]] = []
@@ -349,6 +349,16 @@ def rising(node: Node) -> bool:
             return all(rising(item) for item in items)
         case _:
             return False
+
+
+def at_once(correlation: Correlation) -> bool:
+    """Whether it holds as soon as a frame has what it takes, by itself: else once nothing more can join the frame."""
+    return correlation.measure not in _SETTLED_LATE and rising(correlation.condition)
+
+
+def settles_late(correlation: Correlation) -> bool:
+    """Whether it, or one that it counts, has to wait for the end of a frame."""
+    return not at_once(correlation) or any(settles_late(part.of) for part in correlation.parts if isinstance(part.of, Correlation))
 
 
 # --- what is measured -----------------------------------------------------------------------------------------------------

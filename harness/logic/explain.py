@@ -16,7 +16,7 @@ from harness.logic.match import fold, key_of, text_of
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind
 from harness.logic.why import formula_text, near_kinds, span_text
 from harness.model.intent import Rule
-from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Pattern, PatternKind, Test, ViewName
+from harness.model.tree import And, Correlation, FieldName, Formula, Measure, Node, Not, Op, Or, Pattern, PatternKind, Test, ViewName
 from harness.model.tree import Stage as PatternStage
 
 _KIND_FIELDS = {ViewName.FLAT: {"channel", "eventid"}, ViewName.ECS: {"event.category", "event.type", "event.code", "host.os.type"}}
@@ -154,12 +154,43 @@ def pattern_text(pattern: Pattern) -> str:
     """How a pattern's events lie to each other, in one line."""
     if pattern.kind is PatternKind.SINGLE:
         return "one event"
+    if pattern.correlation is not None:
+        return correlation_text(pattern.correlation)
     count = sum(not stage.missing for stage in pattern.stages)
     same = [_joined(stages) for stages in zip(*(stage.keys for stage in pattern.stages), strict=True)]
     keys = f" of the same {' and '.join(same)}" if same else ""
     order = ", one after the other" if pattern.kind is PatternKind.SEQUENCE else ", in any order"
     span = f", within {span_text(pattern.max_span)}" if pattern.max_span else ""
     return f"{count} events{keys}{order}{span}"
+
+
+def correlation_text(correlation: Correlation) -> str:
+    """What a correlation counts, of what, and within which span, in one line; those that it counts in brackets."""
+    parts = [f"{part.name} ({correlation_text(part.of)})" if isinstance(part.of, Correlation) else part.name for part in correlation.parts]
+    joined = (", then " if correlation.measure is Measure.RULES_IN_ORDER else ", ").join(parts)
+    measured = f" of {', '.join(correlation.fields)}" if correlation.fields else ""
+    rank = f" (the {correlation.percentile}th)" if correlation.measure is Measure.PERCENTILE else ""
+    keys = f", of the same {' and '.join(correlation.keys)}" if correlation.keys else ""
+    span = span_text(correlation.span)
+    return f"{condition_text(correlation.condition)}{rank}{measured} among events of {joined}{keys}, within {span}"
+
+
+def condition_text(condition: Node) -> str:
+    """What a correlation asks of what it measured: numbers compared, or an expression of rules."""
+    match condition:
+        case Test(op=Op.EXISTS, field=str(name)):
+            return name
+        case Not(item=Test(op=Op.EQUALS) as test):
+            return f"{_field(test)} is not {_text(test)}"
+        case Not(item=item):
+            return f"no {condition_text(item)}"
+        case Test():
+            return f"{_field(condition)} {'is' if condition.op is Op.EQUALS else condition.op} {_text(condition)}"
+        case And(items=items) | Or(items=items):
+            word = " and " if isinstance(condition, And) else " or "
+            return "(" + word.join(condition_text(item) for item in items) + ")"
+        case Formula(term=term):
+            return formula_text(term)
 
 
 def _joined(keys: Sequence[FieldName]) -> str:
@@ -209,6 +240,9 @@ def _variant(node: Node, *, alone: bool) -> Variant:
 def _of_pattern(pattern: Pattern) -> Variant:
     """A pattern's events, in their order, and what ends it. Several events in a row that are asked the same are one stage."""
     named: list[Stage] = []
+    if pattern.correlation is not None:
+        named = [Stage(name=f"an event of {_name(stage.condition)}", lines=tuple(_lines(stage.condition, 0))) for stage in pattern.stages]
+        return Variant(label="", condition=pattern_text(pattern), stages=tuple(named))
     number = 0
     for stage, count in _runs(pattern.stages):
         number += 0 if stage.missing else count

@@ -18,7 +18,7 @@ from harness.logic.match import View, compile_node, fold, key_of, text_of
 from harness.logic.reach import Reach, reach
 from harness.model.facts import FlatValue
 from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Rule, Unexercisable
-from harness.model.tree import And, Formula, Node, Not, Op, Or, Test, ViewName
+from harness.model.tree import And, Correlation, Formula, Measure, Node, Not, Op, Or, Pattern, Test, ViewName
 
 ANY_CHANNEL = "*"
 """In a kind: the tree does not tie the rule to a channel."""
@@ -229,10 +229,40 @@ def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool, over_l
 
 
 def wanted_by(rule: Rule) -> tuple[Node, ...]:
-    """What each event must satisfy that the rule needs before it can fire: one of them, or each present stage of its pattern."""
+    """What each event must satisfy that the rule needs before it can fire: one of them, or each present stage of its pattern.
+
+    A correlation needs an event of each rule that must be there, or else one of any rule that it counts.
+    """
     if rule.pattern is None:
         return (rule.logic,)
+    if rule.pattern.correlation is not None:
+        return _counted(rule.pattern.correlation, rule.pattern)
     return tuple(stage.condition for stage in rule.pattern.stages if not stage.missing)
+
+
+def _counted(correlation: Correlation, pattern: Pattern) -> tuple[Node, ...]:
+    parts = {
+        key_of(part.name): _counted(part.of, pattern) if isinstance(part.of, Correlation) else (pattern.stages[part.of].condition,)
+        for part in correlation.parts
+    }
+    needed = _needed_parts(correlation.condition, parts, len(correlation.parts))
+    return needed or (Or(items=tuple(And(items=each) for each in parts.values())),)
+
+
+def _needed_parts(condition: Node, parts: Mapping[str, tuple[Node, ...]], count: int) -> tuple[Node, ...]:
+    """What events must be there for a condition to hold, where it asks for rules; nothing where it counts."""
+    match condition:
+        case Test(op=Op.EXISTS, field=str(name)):
+            return parts.get(key_of(name), ())
+        case Test(field=Measure.RULES | Measure.RULES_IN_ORDER, op=Op.GREATER_OR_EQUAL | Op.EQUALS, value=int(wanted)) if wanted >= count:
+            return tuple(node for each in parts.values() for node in each)
+        case And(items=items):
+            return tuple(node for item in items for node in _needed_parts(item, parts, count))
+        case Or(items=items):
+            choices = [_needed_parts(item, parts, count) for item in items]
+            return (Or(items=tuple(And(items=each) for each in choices)),) if all(choices) else ()
+        case _:
+            return ()
 
 
 def session_needs(rule: Rule) -> Iterator[Need]:

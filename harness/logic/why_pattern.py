@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from harness.logic.explain import condition_text
 from harness.logic.match import View, compile_node, key_of
 from harness.logic.needs import kinds, reads
 from harness.logic.sequence import Found, PatternMatcher, Reorder, milliseconds
 from harness.logic.why import LONGEST, failing, near_kinds, shown, span_text
 from harness.model.facts import Event
-from harness.model.tree import Pattern, PatternKind, Stage
+from harness.model.tree import Correlation, Pattern, PatternKind, Stage
 
 _RECENT = 256
 """How many beginnings of a pattern, and how many events of each of its stages, are compared with what comes."""
@@ -29,12 +30,16 @@ class Stopped:
 
     `event` came nearest to being that one, and `clauses` say what kept it; where none is missing it is the one that should not have been
     there. None where no event is of a kind that could be it.
+
+    Of a correlation `lacking` says that there are frames, and what the nearest of them lacks; `reached` are the first and last of its
+    events. Else `event` came nearest to being counted.
     """
 
     reached: tuple[Event, ...]
     missing: int
     event: Event | None
     clauses: tuple[str, ...]
+    lacking: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,8 @@ class PatternSearch:
         self._matched |= any(True for _ in self._matcher.finish())
         if self._matched:
             return None
+        if self._pattern.correlation is not None:
+            return self._short_of(self._pattern.correlation)
         reached = self._furthest
         if len(reached) == len(self._stages):
             ended = next(((event, why) for events, event, why in self._ended if events == reached), None)
@@ -93,6 +100,24 @@ class PatternSearch:
         if near is None:
             return Stopped(reached=reached, missing=len(reached) + 1, event=None, clauses=())
         return Stopped(reached=near.reached, missing=len(reached) + 1, event=near.event, clauses=near.clauses)
+
+    def _short_of(self, correlation: Correlation) -> Stopped:
+        frame = self._matcher.nearest()
+        if frame is None:
+            near = min((near for near in self._near if near is not None), key=_rank, default=None)
+            event, clauses = (near.event, near.clauses) if near is not None else (None, ())
+            return Stopped(reached=(), missing=1, event=event, clauses=clauses)
+        measured = ", ".join(
+            name if value is True else f"{correlation.measure} is {value}"
+            for name, value in frame.measured.items()
+            if not (name.startswith("any") and name.removeprefix("any") in frame.measured)
+        )
+        group = "".join(f", of {name} {shown(value)}" for name, value in zip(correlation.keys, frame.group, strict=True))
+        wants = f"the rule wants {condition_text(correlation.condition)} within {span_text(correlation.span)}"
+        reached = tuple({event.id: event for event in (frame.first, frame.last)}.values())
+        return Stopped(
+            reached=reached, missing=0, event=frame.last, clauses=(f"{measured or 'nothing measured'}{group}: {wants}",), lacking=True
+        )
 
     # --- what the pattern's machine tells
 
@@ -130,6 +155,9 @@ class PatternSearch:
             if not clauses:
                 self._fitting[number].append(event)
             elif not reads(self._near_kinds[number], event.channel, event.event_id):
+                continue
+            if self._pattern.correlation is not None:
+                self._consider(number, event, (), clauses or _ungrouped(self._pattern.correlation, number, view))
                 continue
             if number == 0:
                 self._consider(0, event, (), (*clauses, *_keyless(stage, view)))
@@ -184,6 +212,14 @@ class PatternSearch:
 
 def _keyless(stage: Stage, view: View) -> tuple[str, ...]:
     return tuple(f"{key.name} is absent, and so joins nothing" for key in stage.keys if not view.ecs.values(key_of(key.name)))
+
+
+def _ungrouped(correlation: Correlation, number: int, view: View) -> tuple[str, ...]:
+    """The fields by which a correlation groups, or which it measures, that an event of this stage has under none of their names."""
+    own = [part for part in correlation.parts if part.of == number]
+    wanted = dict.fromkeys(names for part in own for names in (*part.keys, *part.fields))
+    absent = (names for names in wanted if not any(view.values(key_of(name.name)) for name in names))
+    return tuple(f"{' and '.join(name.name for name in names)} is absent, so that it is not counted" for names in absent)
 
 
 def _place(event: Event, events: Found) -> str:

@@ -106,7 +106,7 @@ class SigmaRules:
         linking = _Linking()
         opened = {place: linking.open(*text) for place, text in enumerate(texts) if _REFERRING.search(text[1])}
         for place, text in enumerate(texts):
-            for document in opened.get(place) or linking.open(*text):
+            for document in opened[place] if place in opened else linking.open(*text):
                 linking.take(document)
         return linking.linked()
 

@@ -11,9 +11,13 @@ import pytest
 
 from harness.detect import Detector
 from harness.errors import UsageError
-from harness.logic.needs import kinds
+from harness.logic.explain import explain
+from harness.logic.needs import kinds, unexercisable
+from harness.logic.requirements import requirements
 from harness.model.facts import Event, FlatValue
-from harness.model.intent import Severity
+from harness.model.intent import EnterPSSession, Rule, Severity
+from harness.model.replay import Nearest
+from harness.replay import Broken, replay
 from harness.rules.catalog import load_catalog, load_rules
 from harness.rules.sigma import SigmaRules
 from tests.rules.sigma_data import event
@@ -375,3 +379,92 @@ def test_what_counts_itself_in_a_ring_or_without_end_is_refused() -> None:
     )
     with pytest.raises(UsageError, match="more than 500 rules"):
         SigmaRules().parse(doubling + base("r15", 1), "a.yml")
+
+
+# --- what others read off it ----------------------------------------------------------------------------------------------
+
+
+def whole(text: str) -> Rule:
+    return next(iter(SigmaRules().parse(text, "a.yml")))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (correlation(COUNT, A), "number of events >= 3 among events of a, of the same U, within 10s"),
+        (correlation(TEMPORAL, A, B, C), "number of rules >= 3 among events of a, b, c, of the same U, within 10s"),
+        (
+            BRUTE + base("failure", 1) + "---\n" + base("success", 2),
+            "number of rules in order >= 2 among events of many (number of events >= 3 among events of failure, of the same U and W, "
+            "within 10m), then success, of the same U, within 10m",
+        ),
+        (
+            correlation("type: value_percentile\nrules: a\ntimespan: 1d\ncondition: {field: V, percentile: 95, neq: 5}", A),
+            "percentile is not 5 (the 95th) of V among events of a, within 1d",
+        ),
+        (
+            correlation("type: temporal\ntimespan: 1m\ncondition: a and (b or not c)", A, B, C),
+            "(a and (b or no c)) among events of a, b, c, within 1m",
+        ),
+    ],
+)
+def test_it_is_told_in_one_line(text: str, told: str) -> None:
+    rule = whole(text)
+    assert [each.what for each in requirements(rule) if each.need == "several events"] == [told]
+    assert explain(rule, [rule], "here").variants[0].condition == told
+
+
+def why(text: str, *events: Event) -> Nearest:
+    rule = whole(text)
+    (found,) = replay(iter(events), [rule], recordings=["f"], broken=Broken(), why=[rule]).why
+    return found
+
+
+def test_why_names_the_frame_that_came_nearest() -> None:
+    found = why(correlation(COUNT, A), at(1, 0, u="x"), at(1, 20, u="y"), at(1, 25, u="y"), at(1, 50, u="x"))
+    assert found.clauses == ("number of events is 2, of U y: the rule wants number of events >= 3 within 10s",)
+    assert ([event.id for event in found.reached], found.note) == (["1@20y", "1@25y"], "none of its frames has what it takes")
+    found = why(correlation(TEMPORAL, A, B, C), at(1, 0, u="x"), at(2, 1, u="x"))
+    assert found.clauses == ("number of rules is 2, a, b, of U x: the rule wants number of rules >= 3 within 10s",)
+    assert why(correlation(COUNT, A), *(at(1, second, u="x") for second in range(3))).note == "it matched"
+
+
+def test_why_names_what_an_event_lacks_to_be_counted() -> None:
+    found = why(correlation(COUNT, A), at(2, 0, u="x"), at(1, 1))
+    assert found.event is not None
+    assert (found.event.id, found.clauses) == ("1@1", ("U is absent, so that it is not counted",))
+    assert why(correlation(COUNT, A)).event is None
+
+
+CHILD = "title: C\nname: child\nlogsource: {product: windows, category: process_creation}\n"
+CHILD += "detection: {selection: {ParentImage|endswith: wsmprovhost.exe}, condition: selection}\n"
+LOGON = base("logon", 4624)
+
+
+@pytest.mark.parametrize(
+    ("body", "need"),
+    [
+        ("type: event_count\nrules: [child]\ntimespan: 1m\ncondition: {gte: 2}", "child process"),
+        ("type: event_count\nrules: [child, logon]\ntimespan: 1m\ncondition: {gte: 2}", None),
+        ("type: temporal\nrules: [child, logon]\ntimespan: 1m", "child process"),
+        ("type: temporal\nrules: [child, logon]\ntimespan: 1m\ncondition: {gte: 1}", None),
+        ("type: temporal\ntimespan: 1m\ncondition: child and logon", "child process"),
+        ("type: temporal\ntimespan: 1m\ncondition: child or logon", None),
+        ("type: temporal\ntimespan: 1m\ncondition: logon and not child", None),
+    ],
+)
+def test_what_it_needs_is_what_the_rules_that_must_be_there_need(body: str, need: str | None) -> None:
+    rule = whole(correlation(body, CHILD, LOGON))
+    found = unexercisable(rule, EnterPSSession(lines=("Get-Service",)), driver_is_windows=False)
+    assert (found and found.need) == need
+    assert unexercisable(rule, EnterPSSession(lines=("whoami.exe",)), driver_is_windows=False) is None
+
+
+def test_a_rule_that_is_too_slow_is_named_and_the_others_go_on() -> None:
+    slow = base("a", 1).replace("EventID: 1", "'X|re': '(a+)+$'")
+    other = "title: O\nid: 0e95725d-7320-415d-80f7-004da920fc19\n" + SOURCE + "detection: {s: {EventID: 1}, condition: s}\n"
+    rules = SigmaRules().link([("a.yml", correlation(COUNT, slow)), ("b.yml", other)]).rules
+    hostile = at(1, 1, x="a" * 65_536 + "!")
+    found = replay(iter([hostile]), [rule for rule in rules if not rule.not_evaluated], recordings=["f"], broken=Broken())
+    assert [hit.rule.title for hit in found.hits] == ["O"]
+    assert [each.path for each in found.not_evaluated] == ["a.yml"]

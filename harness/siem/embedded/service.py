@@ -31,9 +31,11 @@ from harness.detect import GivenUp, Hit
 from harness.errors import HarnessError, LabError
 from harness.events import winlogbeat
 from harness.events.windows import WindowsEvent
+from harness.logic.correlate import settles_late
 from harness.logic.needs import reads, rule_kinds
 from harness.model.facts import Event
 from harness.model.intent import Rule
+from harness.model.tree import Pattern
 from harness.ports import Clock
 from harness.siem.embedded import store
 from harness.siem.embedded.store import DeployedRule, StoredAlert, StoredEvent, Writer
@@ -379,18 +381,27 @@ def _hits_in_order(detector: Detector, events: Iterable[Event]) -> Iterator[Hit]
 
 
 def _is_settled(rule: Rule, events: Sequence[Event], start: datetime, end: datetime) -> bool:
-    """Whether the window shows all that the hit depends on: its missing events at either end lie within the span, and the span in it."""
+    """Whether the window shows all that the hit depends on: its missing events at either end lie within the span, and the span in it.
+
+    So does a correlation that has to wait for the end of its frame: a larger frame, with what is not in the window, would be another.
+    """
     pattern = rule.pattern
     if pattern is None or pattern.max_span is None:
         return True
-    began = not pattern.stages[0].missing or events[-1].time - pattern.max_span >= start
+    began = not (pattern.stages[0].missing or _late(pattern)) or events[-1].time - pattern.max_span >= start
     return began and not _waits(rule, events, end)
 
 
 def _waits(rule: Rule, events: Sequence[Event], end: datetime) -> bool:
     """Whether an event that must not follow may still follow."""
     pattern = rule.pattern
-    return pattern is not None and pattern.max_span is not None and pattern.stages[-1].missing and events[0].time + pattern.max_span >= end
+    if pattern is None or pattern.max_span is None:
+        return False
+    return (pattern.stages[-1].missing or _late(pattern)) and events[0].time + pattern.max_span >= end
+
+
+def _late(pattern: Pattern) -> bool:
+    return pattern.correlation is not None and settles_late(pattern.correlation)
 
 
 def _read(stored: StoredEvent) -> Event:
