@@ -2,7 +2,8 @@
 
 A field that holds several values gives the function each of them: the formula is true where it is for any. Where an argument is null the
 result is, and nothing compares with null but `IS_NULL`. What cannot be computed (a number of a text that is none, a division by zero) is
-null too. `timePart` is not EQL's but Sigma's (Modifiers appendix, Time Modifiers). This module must never know a rule language's spelling or a view's fields.
+null too. `timePart` is not EQL's but Sigma's (Modifiers appendix, Time Modifiers). This module must never know a rule language's
+spelling or a view's fields.
 
 Source: https://www.elastic.co/docs/reference/query-languages/eql/eql-function-ref
 """

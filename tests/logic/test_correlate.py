@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from itertools import combinations, count
+from itertools import combinations, count, pairwise
 
 import pytest
 from hypothesis import given
@@ -59,7 +59,7 @@ def time_of(seen: Event) -> int:
 
 
 def oracle(events: Sequence[Event], span: int, holds: Callable[[Sequence[Event]], bool], *, at_once: bool) -> list[set[str]]:
-    """Frame after frame over whole lists: at once, the first event with which a frame has what it takes; else the first full frame that has.
+    """Frame after frame over whole lists: at once, the first event with which a frame has what it takes; else the first full frame.
 
     What is found is gone, with everything before it.
     """
@@ -101,8 +101,7 @@ def value_of(measure: Measure, frame: Sequence[Event], percentile: int) -> float
 
 
 def in_order(chain: Sequence[Event]) -> bool:
-    pairs = list(zip(chain, chain[1:], strict=False))
-    return all(time_of(one) < time_of(next_) and str(one.flat["kind"]) < str(next_.flat["kind"]) for one, next_ in pairs)
+    return all(time_of(one) < time_of(after) and str(one.flat["kind"]) < str(after.flat["kind"]) for one, after in pairwise(chain))
 
 
 COMPARE: dict[Op, Callable[[float, float], bool]] = {

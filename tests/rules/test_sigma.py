@@ -647,7 +647,7 @@ def test_a_reset_ends_what_is_global() -> None:
     text = GLOBAL + FIRST + "action: reset\n---\n" + SECOND
     with pytest.raises(UsageError) as caught:
         SigmaRules().parse(text, "a.yml")
-    assert [(problem.line, problem.what) for problem in caught.value.problems][0] == (11, "has no title")
+    assert (caught.value.problems[0].line, caught.value.problems[0].what) == (11, "has no title")
 
 
 @pytest.mark.parametrize(

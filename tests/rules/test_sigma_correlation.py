@@ -1,4 +1,4 @@
-"""Sigma correlations: from documents, of one file or of several, to matches with their evidence; and every way in which one can be wrong."""
+"""Sigma correlations: from documents, of one file or several, to matches with their evidence; and all ways in which one can be wrong."""
 
 from __future__ import annotations
 

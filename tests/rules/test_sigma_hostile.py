@@ -103,7 +103,7 @@ def test_all_of_it_together_stays_below_a_gigabyte() -> None:
         check=False,
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),  # noqa: PLW1509 - no thread of ours runs
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     assert (ended.returncode, ended.stderr) == (0, "")
 
