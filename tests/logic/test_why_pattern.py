@@ -162,8 +162,8 @@ def test_what_is_kept_is_bounded_and_the_nearest_is_still_told() -> None:
 
 EVENTS = st.lists(
     st.builds(
-        lambda made, seconds, host: made(seconds, host),
-        st.sampled_from([network, process]),
+        lambda connects, seconds, host: network(seconds, host) if connects else process(seconds, host),
+        st.booleans(),
         st.integers(min_value=0, max_value=60).map(float),
         st.sampled_from("ab"),
     ),
