@@ -137,9 +137,8 @@ def _of_event(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
 _HEAD = frozenset(["channel", "eventid", "provider_name", "computer", "hostname", "message", "execution_process_id", "data"])
 
 
-_OURS = frozenset(["winlog.event_data", "event.category", "event.type"])
-"""What is never taken from a document: values of the flat view, and the class, which must be known from an event's kind alone (rules are
-indexed by it)."""
+_OURS = frozenset(["event.category", "event.type"])
+"""What is never taken from a document: the class, which must be known from an event's kind alone (rules are indexed by it)."""
 
 
 def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
@@ -150,7 +149,7 @@ def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
     while todo:
         name, value, depth = todo.pop()
         key = name.lower()
-        if key in _OURS:
+        if key in _OURS or key == "winlog.event_data":  # these are the flat view's
             continue
         if isinstance(value, Mapping):
             if depth < _DEPTH:
@@ -494,4 +493,6 @@ _MADE = frozenset(name for channel, event_id in CLASSES for name in fields_made(
 def can_bear(channel: str, event_id: int, name: str) -> bool:
     """Whether an event of this kind may have this ECS field, as far as that is known here: a field that is made of other kinds alone it
     has not (a PowerShell engine's start names no parent process); of one that is made of none, a document may bear it itself."""
+    if name in _OURS:
+        return (channel.lower(), event_id) in CLASSES
     return name not in _MADE or name in fields_made(channel, event_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,11 +64,13 @@ def sigma(rule_id: str, image: str, level: str = "high") -> Rule:
     return rule
 
 
-def embedded(path: Path, clock: FakeClock, *, schedule_running: bool = True) -> EmbeddedSiem:
+def embedded(
+    path: Path, clock: FakeClock, *, schedule_running: bool = True, detector_of: Callable[[Sequence[Rule]], Detector] = Detector
+) -> EmbeddedSiem:
     return EmbeddedSiem(
         path,
         clock=clock,
-        detector_of=Detector,
+        detector_of=detector_of,
         parse=parse_rules,
         ingest_delay=INGEST_DELAY,
         rule_interval=INTERVAL,
