@@ -180,11 +180,13 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
     """
     catalog = load_catalog(paths or [RULE_PACK], rule_sources())
     rules, repeated = distinct(catalog.rules)
-    unread = tuple(Problem(path=rule.source, what=f"{rule.title}: {rule.not_evaluated}") for rule in rules if rule.not_evaluated)
-    refused = (*catalog.refused, *unread)
+    unread = {rule: Problem(path=rule.source, what=f"{rule.title}: {rule.not_evaluated}") for rule in rules if rule.not_evaluated}
+    refused = (*catalog.refused, *unread.values())
     evaluated = tuple(rule for rule in rules if not rule.not_evaluated)
     named = set(map(str, paths))
-    wrong = [problem for problem in refused if problem.path in named]
+    # What a correlation counts is asked, though not for itself.
+    unasked = (*catalog.refused, *(problem for rule, problem in unread.items() if not rule.counted_by))
+    wrong = [problem for problem in unasked if problem.path in named]
     if wrong or not evaluated:
         raise UsageError(*(wrong or refused))
     return replace(catalog, rules=evaluated, refused=(*refused, *repeated))

@@ -51,6 +51,7 @@ class Rule:
     `definition` is the rule's own text as it was loaded; `source` is the path it came from; `techniques` are ATT&CK ids.
     Where a match takes several events, or results are cut by pipes, `pattern` says how, and `logic` is what any one of them satisfies.
     `not_evaluated` says why the rule is known by its metadata alone; its `logic` is then empty and matches nothing.
+    `counted_by` names the correlation that asks it, where it is not evaluated because its matches are counted there and alert no one.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Rule:
     definition: str
     pattern: Pattern | None = None
     not_evaluated: str = ""
+    counted_by: str = ""
     elastic: ElasticMetadata | None = None
 
     @property

@@ -201,7 +201,9 @@ class _Linking:
 def _silenced(rule: Rule, correlation: Rule) -> Rule:
     """A rule whose matches are counted and do not alert. Its definition is the correlation's, so that it is silent wherever it is read."""
     why = f"its matches are counted by the correlation {correlation.title!r}, which does not generate alerts of its own for them"
-    return replace(rule, logic=Or(items=()), pattern=None, not_evaluated=why, definition=correlation.definition)
+    return replace(
+        rule, logic=Or(items=()), pattern=None, not_evaluated=why, counted_by=correlation.title, definition=correlation.definition
+    )
 
 
 def _read(path: Path) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import jsonschema
@@ -85,3 +87,22 @@ def test_what_is_wrong_is_a_usage_error(arguments: list[str], told: str, place: 
     assert ended.code == 2, ended.said
     assert told in ended.err
     assert "Traceback" not in ended.said
+
+
+def test_a_correlation_in_a_file_that_was_named(place: Path) -> None:
+    """Its evidence is told; what it counts is named, and is no error although its file was named, too."""
+    (place / "count.yml").write_text(
+        "title: Many\nid: 22222222-2222-4222-8222-222222222222\n"
+        "correlation: {type: event_count, rules: [created], group-by: [Computer], timespan: 1m, condition: {gte: 2}}\n"
+    )
+    (place / "base.yml").write_text(RULE.format(1, "\\").replace("title:", "name: created\ntitle:"))
+    created = process_created()
+    events = [json.dumps(winlogbeat.render(replace(created, created=created.created + timedelta(seconds=each)))) for each in (0, 50, 200)]
+    (place / "three.json").write_text("\n".join(events))
+    ended = harness("replay", "three.json", "--rules", "count.yml", "--rules", "base.yml", "--json", "-", cwd=place)
+    assert ended.code == 0, ended.said
+    report = json.loads(ended.out)
+    assert [(hit["rule"]["title"], hit["count"]) for hit in report["hits"]] == [("Many", 1)]
+    assert [(left["path"], "counted by the correlation 'Many'" in left["what"]) for left in report["not_evaluated"]] == [("base.yml", True)]
+    ended = harness("rules", "explain", "Many", "--rules", "count.yml", "--rules", "base.yml", cwd=place)
+    assert "number of events >= 2 among events of created, of the same Computer, within 1m" in ended.out

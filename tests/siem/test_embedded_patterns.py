@@ -223,3 +223,38 @@ def test_a_pattern_that_is_too_slow_has_failed_runs(on: EmbeddedBench) -> None:
     facts = cycle(on)
     assert raised(facts) == [(SEQUENCE, [3, 1])]
     assert {run.rule: run.ok for run in facts.runs} == {OTHER: False, SEQUENCE: True}
+
+
+COUNTED = f"""title: Many programs
+id: {SEQUENCE}
+correlation: {{type: event_count, rules: [program], group-by: [Computer], timespan: 10s, condition: {{CONDITION}}}}
+---
+title: A program
+name: program
+logsource: {{product: windows, category: process_creation}}
+detection: {{selection: {{Image|endswith: whoami.exe}}, condition: selection}}
+"""
+
+
+def counting(condition: str) -> Rule:
+    return next(iter(parse_rules("sigma", COUNTED.replace("CONDITION", condition), "bench")))
+
+
+def test_a_correlation_alerts_with_all_that_it_counted(on: EmbeddedBench) -> None:
+    on.siem.deploy([counting("gte: 3")])
+    for number in (1, 2):
+        program(number, on, age=6 - number)
+    assert cycle(on).alerts == ()
+    program(3, on)
+    (alert,) = cycle(on).alerts
+    assert (alert.rule, len(alert.events)) == (SEQUENCE, 3)
+    assert len(cycle(on).alerts) == 1
+
+
+def test_a_correlation_of_few_waits_for_the_end_of_its_frame(on: EmbeddedBench) -> None:
+    on.siem.deploy([counting("lte: 2")])
+    program(1, on, age=5)
+    assert cycle(on).alerts == ()
+    on.clock.wait(10)
+    (alert,) = cycle(on).alerts
+    assert len(alert.events) == 1
