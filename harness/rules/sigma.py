@@ -59,8 +59,7 @@ _DASH = re.compile(r"\B[-/]\b")
 _REFERRING = re.compile(r"^(correlation|filter):", re.MULTILINE)
 """A text with a document that is about other rules. Only such a text has to be read before the others."""
 
-_FILTER = "_filt_"
-_FILTERED = re.compile(f"^{_FILTER}[a-z]+_")
+_FILTERED = re.compile("^_filt_[a-z]+_")
 """What pySigma puts before the names of a filter's selections, so that they are not taken for the rule's own."""
 
 _UNNAMED = UUID("0e7e22a4-77fd-4f5a-8a53-9d5d4a1c2f60")
@@ -643,19 +642,22 @@ class _Document:
             raise self._error(f"is not a Sigma filter: {error}", self._place("filter")) from error
 
     def narrowed_by(self, filtering: _Document) -> bool:
-        """Whether this filter, which was checked, is about this rule."""
-        rules = filtering._values["filter"]["rules"]
-        named = [rules] if isinstance(rules, str) else rules
-        if named and rules != "any" and not self.names & {str(name) if not _is_uuid(str(name)) else str(name).lower() for name in named}:
+        """Whether this filter, which was checked, is about this rule: it has its log source, or less of it, and names it, or any."""
+        wanted, own = filtering._values["logsource"], self._values["logsource"]
+        if any(wanted.get(key) not in (None, own.get(key)) for key in ("category", "product", "service")):
             return False
-        return filtering.narrows(self._parse())
+        rules = filtering._values["filter"]["rules"]
+        if isinstance(rules, str):
+            return rules.lower() == "any" or _reference(rules) in self.names
+        return not rules or any(_reference(str(name)) in self.names for name in rules)
 
-    def narrows(self, rule: SigmaRule) -> bool:
-        """Apply this filter to a freshly parsed rule, and say whether it is about that rule."""
+    def narrow(self, rule: SigmaRule) -> None:
+        """Apply this filter, which was checked, to a freshly parsed rule that it is about."""
         from sigma.filters import SigmaFilter
 
-        SigmaFilter.from_dict(deepcopy(self._values)).apply_on_rule(rule)
-        return any(name.startswith(_FILTER) for name in rule.detection.detections)
+        made = SigmaFilter.from_dict(deepcopy(self._values))
+        made.filter.rules = "any"  # what it is about was seen: `narrowed_by`
+        made.apply_on_rule(rule)
 
     def _logic(self, filters: Sequence[_Document]) -> Node:
         from sigma.exceptions import SigmaTransformationError
@@ -691,7 +693,7 @@ class _Document:
 
         rule = self._parse()
         for each in filters:
-            each.narrows(rule)
+            each.narrow(rule)
         try:
             pipeline.apply(rule)
         except SigmaTransformationError:
@@ -750,6 +752,11 @@ def _too_deep(condition: str) -> bool:
         if depth > _LEVELS or negations > _LEVELS:
             return True
     return False
+
+
+def _reference(name: str) -> str:
+    """A rule's name as it stands, an id in lower case."""
+    return name.lower() if _is_uuid(name) else name
 
 
 def _is_uuid(text: str) -> bool:

@@ -9,10 +9,26 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hypothesis import strategies as st
+
 from harness.model.facts import Event, FlatValue
 from tests.needs import DATA, ROOT
 
 LAB_RULES = ROOT / "lab" / "rules"
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=True), st.text("ab*?\\%|^$(.", max_size=6), st.dates()
+)
+KEYS = st.one_of(
+    st.text("ab|_* ", max_size=4),
+    st.sampled_from(
+        ["A|re", "A|contains|re", "A|cidr", "A|fieldref", "A|exists", "A|expand", "|all", "A|base64offset|contains", "A|wide", "A|lt"]
+    ),
+)
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)), max_leaves=6
+)
+"""Values of whatever kind, as YAML may hold them."""
 
 
 def event(flat: Mapping[str, FlatValue], channel: str = "Security", event_id: int = 4688) -> Event:

@@ -22,7 +22,7 @@ from harness.model.tree import And, Formula, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
 from harness.rules.sigma import SigmaRules
 from tests.needs import needs_recordings
-from tests.rules.sigma_data import event, regression_entries, regressions, upstream_rules
+from tests.rules.sigma_data import ANYTHING, event, regression_entries, regressions, upstream_rules
 
 HEAD = """title: A rule
 id: 6f0f1d1c-6a1e-4e6a-8d0c-000000000001
@@ -424,18 +424,6 @@ def test_an_alias_is_what_it_stands_for() -> None:
     assert fires(rule, a=1)
 
 
-SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=True), st.text("ab*?\\%|^$(.", max_size=6), st.dates()
-)
-KEYS = st.one_of(
-    st.text("ab|_* ", max_size=4),
-    st.sampled_from(
-        ["A|re", "A|contains|re", "A|cidr", "A|fieldref", "A|exists", "A|expand", "|all", "A|base64offset|contains", "A|wide", "A|lt"]
-    ),
-)
-ANYTHING = st.recursive(
-    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)), max_leaves=6
-)
 CONDITIONS = st.one_of(
     st.sampled_from(["selection", "1 of them", "not selection", "all of sel*"]), ANYTHING, st.text("sel1 of*()not", max_size=12)
 )

@@ -8,6 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.detect import Detector
 from harness.errors import UsageError
@@ -20,7 +23,7 @@ from harness.model.replay import Nearest
 from harness.replay import Broken, replay
 from harness.rules.catalog import load_catalog, load_rules
 from harness.rules.sigma import SigmaRules
-from tests.rules.sigma_data import event
+from tests.rules.sigma_data import ANYTHING, event
 
 SOURCE = "logsource: {product: windows, service: security}\n"
 
@@ -379,6 +382,23 @@ def test_what_counts_itself_in_a_ring_or_without_end_is_refused() -> None:
     )
     with pytest.raises(UsageError, match="more than 500 rules"):
         SigmaRules().parse(doubling + base("r15", 1), "a.yml")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["type", "rules", "group-by", "timespan", "condition", "aliases", "generate", "other"]), ANYTHING, max_size=3
+    ),
+    st.dictionaries(st.sampled_from(["title", "id", "name", "level", "tags", "date", "correlation"]), ANYTHING, max_size=1),
+)
+def test_whatever_a_correlation_holds_there_is_a_rule_or_a_problem(body: dict[str, object], head: dict[str, object]) -> None:
+    good = {"type": "event_count", "rules": ["a"], "group-by": ["U"], "timespan": "10s", "condition": {"gte": 1}}
+    text = yaml.safe_dump({"title": "Together", "id": ID, "correlation": good | body} | head)
+    linked = SigmaRules().link([("a.yml", f"{text}---\n{A}")])
+    assert linked.problems or linked.rules
+    detector = Detector(linked.rules)
+    hits = [*detector.feed(at(1, 0, u="x")), *detector.finish()]
+    assert {hit.rule for hit in hits} <= set(linked.rules)
 
 
 # --- what others read off it ----------------------------------------------------------------------------------------------
