@@ -347,3 +347,13 @@ def test_what_does_not_load_is_not_valid_by_the_schema(write: Write, body: str) 
     with pytest.raises(UsageError):
         load_scenarios([write(HEAD + body)], None)
     assert list(validator().iter_errors(parse_yaml(HEAD + body, "x").value))
+
+
+@pytest.mark.parametrize("fires", ["true", "false"])
+def test_nothing_can_be_expected_of_a_rule_that_is_not_evaluated(fires: str, write: Write) -> None:
+    path = write(HEAD + f"    connect: {{}}\n    expect: [{{rule: {RULE}, fires: {fires}}}]\n")
+    with pytest.raises(UsageError) as caught:
+        load_scenarios([path], KNOWN, {RULE: "ES|QL is not evaluated here"})
+    (problem,) = caught.value.problems
+    assert "cannot be expected to do anything: ES|QL is not evaluated here" in problem.what
+    assert (problem.path, problem.line) == (str(path), 6)

@@ -86,7 +86,7 @@ def _why(found: Nearest, console: Console) -> None:
         console.print(_sample(sample))
     if found.event is not None:
         if found.reached:
-            console.print(Text("    this one is not:" if found.note.startswith("no event") else "    this one should not be:"))
+            console.print(Text("    the nearest event:" if found.note.startswith("no event") else "    this one should not be there:"))
         console.print(_sample(found.event))
         for clause in found.clauses:
             console.print(Text(f"    killed by: {inert(clause)}", style="yellow"))
