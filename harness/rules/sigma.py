@@ -194,7 +194,7 @@ class _Linking:
 
     def _fitting(self, below: Sequence[_Document]) -> list[_Document]:
         """The filters that narrow any of these."""
-        return [each for each in self._filters if any(rule in self._rules and rule.narrowed_by(each) for rule in below)]
+        return [each for each in self._filters if any(not rule.is_correlation and rule.narrowed_by(each) for rule in below)]
 
 
 def _silenced(rule: Rule, correlation: Rule) -> Rule:
@@ -576,7 +576,7 @@ class _Document:
             severity=Severity(level.name.lower()) if level else _DEFAULT_SEVERITY,
             techniques=tuple(tag.name.upper() for tag in head["tags"] or () if tag.namespace == "attack" and _is_technique(tag.name)),
             logic=logic,
-            definition="---\n".join(document._text for document in documents),
+            definition=_joined([document._text for document in documents]),
             pattern=pattern,
         )
 
@@ -752,6 +752,11 @@ def _too_deep(condition: str) -> bool:
         if depth > _LEVELS or negations > _LEVELS:
             return True
     return False
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Documents in one text; one alone as it stands."""
+    return texts[0] if len(texts) == 1 else "---\n".join(text if text.endswith("\n") else f"{text}\n" for text in texts)
 
 
 def _reference(name: str) -> str:

@@ -275,18 +275,28 @@ def test_a_filter_narrows_what_is_counted() -> None:
     assert next(iter(SigmaRules().parse(rule.definition, "a.yml"))) == rule
 
 
+def test_a_filter_narrows_what_a_correlation_of_a_correlation_counts() -> None:
+    narrowing = f"title: F\n{SOURCE}filter: {{rules: any, s: {{V: adm}}, condition: not s}}\n"
+    outer, inner = BRUTE.removesuffix("---\n").split("---\n")
+    text = "---\n".join((inner, outer, base("failure", 4625), base("success", 4624), narrowing))
+    failures = [at(4625, second, u="x", w="w") for second in range(3)]
+    assert len(found(text, *failures, at(4624, 9, u="x"))) == 1
+    assert found(text, *failures, at(4624, 9, u="x", v="adm")) == []
+
+
 # --- across files ---------------------------------------------------------------------------------------------------------
 
 
 def test_rules_of_other_files_are_counted_and_narrowed(tmp_path: Path) -> None:
     (tmp_path / "1.yml").write_text(correlation(COUNT.replace("[a]", f"[{ID[:-1]}2]")))
-    (tmp_path / "2.yml").write_text(base("a", 1, f"id: {ID[:-1]}2\n"))
+    (tmp_path / "2.yml").write_text(base("a", 1, f"id: {ID[:-1]}2"))  # without a line end at its end
     (tmp_path / "3.yml").write_text(f"title: F\n{SOURCE}filter: {{rules: any, selection: {{U: adm}}, condition: not selection}}\n")
     rules = load_rules([tmp_path], [SigmaRules()])
     assert [(rule.title, Path(rule.source).name, bool(rule.not_evaluated)) for rule in rules] == [
         ("Together", "1.yml", False),
         ("Rule a", "2.yml", True),
     ]
+    assert {each.id: each for each in SigmaRules().parse(rules[0].definition, rules[0].source)}[ID] == rules[0]
     detector = Detector(rules)
     events = [*(at(1, second, u="adm") for second in range(3)), *(at(1, second, u="x") for second in range(3))]
     hits = [*(hit for seen in events for hit in detector.feed(seen)), *detector.finish()]
