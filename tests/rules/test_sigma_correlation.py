@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from harness.detect import Detector
 from harness.errors import UsageError
+from harness.events.read import read_events
 from harness.logic.explain import explain
 from harness.logic.needs import kinds, unexercisable
 from harness.logic.requirements import requirements
@@ -23,6 +24,7 @@ from harness.model.replay import Nearest
 from harness.replay import Broken, replay
 from harness.rules.catalog import load_catalog, load_rules
 from harness.rules.sigma import SigmaRules
+from tests.needs import DATA, needs_recordings
 from tests.rules.sigma_data import ANYTHING, event
 
 SOURCE = "logsource: {product: windows, service: security}\n"
@@ -498,3 +500,30 @@ def test_a_rule_that_is_too_slow_is_named_and_the_others_go_on() -> None:
     found = replay(iter([hostile]), [rule for rule in rules if not rule.not_evaluated], recordings=["f"], broken=Broken())
     assert [hit.rule.title for hit in found.hits] == ["O"]
     assert [each.path for each in found.not_evaluated] == ["a.yml"]
+
+
+REMOTING = """title: Together
+id: 0e95725d-7320-415d-80f7-004da920fc11
+correlation: {type: temporal_ordered, rules: [inbound, child], group-by: [Computer], timespan: 1m}
+---
+title: In
+name: inbound
+logsource: {product: windows, category: network_connection}
+detection: {s: {DestinationPort: 5985, Initiated: 'false'}, condition: s}
+---
+title: Child
+name: child
+logsource: {product: windows, category: process_creation}
+detection: {s: {ParentImage|endswith: wsmprovhost.exe}, condition: s}
+"""
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("recording", "expected"), [("empire_psremoting_stager.zip", [[3, 4688]]), ("covenant_psremoting_command.zip", [])]
+)
+def test_a_session_and_then_its_child_in_recordings(recording: str, expected: list[list[int]]) -> None:
+    """The session of the first spawned powershell.exe, that of the second ran a cmdlet alone (data/README.md)."""
+    detector = Detector(SigmaRules().link([("a.yml", REMOTING)]).rules)
+    hits = [hit for seen in read_events(DATA / "otrf" / recording) for hit in detector.feed(seen)] + [*detector.finish()]
+    assert [[part.event_id for part in hit.events] for hit in hits] == expected
