@@ -124,22 +124,34 @@ class _Linking:
     def open(self, source: str, text: str) -> list[_Document]:
         """The text's documents; what is wrong with one of them is noted, and it is left out."""
         documents = []
+        for root, part in _acted(self._composed(source, text), source, self._problems.append):
+            try:
+                document = _Document(root, part, source)
+                self._wanted.update(document.references())
+                documents.append(document)
+                if document.is_filter:
+                    document.check_filter()
+                    self._filters.append(document)
+            except UsageError as error:
+                self._problems.extend(error.problems)
+        return documents
+
+    def _composed(self, source: str, text: str) -> list[tuple[yaml.MappingNode, str]]:
+        """The text's documents, each with its own text; where one of them is no YAML, the others by themselves."""
         try:
             roots = _compose(text, source)
-            parts = [text] if len(roots) == 1 else list(_parts(text, roots))
-            for root, part in _acted(list(zip(roots, parts, strict=True)), source):
-                try:
-                    document = _Document(root, part, source)
-                    self._wanted.update(document.references())
-                    documents.append(document)
-                    if document.is_filter:
-                        document.check_filter()
-                        self._filters.append(document)
-                except UsageError as error:
-                    self._problems.extend(error.problems)
+            return [(roots[0], text)] if len(roots) == 1 else list(zip(roots, _parts(text, roots), strict=True))
         except UsageError as error:
-            self._problems.extend(error.problems)
-        return documents
+            pieces = _pieces(text)
+            if len(pieces) < 2:
+                self._problems.extend(error.problems)
+        roots = []
+        for piece in pieces if len(pieces) > 1 else ():
+            try:
+                roots.extend(_compose(piece, source))
+            except UsageError as error:
+                self._problems.extend(error.problems)
+        return list(zip(roots, _parts(text, roots), strict=True))
 
     def take(self, document: _Document) -> None:
         """Make the document's rule, where it is one that stands by itself; what others refer to is kept."""
@@ -276,7 +288,9 @@ def _check_events(text: str, wrong: Callable[[str, tuple[int, int]], UsageError]
         loader.dispose()
 
 
-def _acted(documents: Sequence[tuple[yaml.MappingNode, str]], source: str) -> Iterator[tuple[yaml.MappingNode, str]]:
+def _acted(
+    documents: Sequence[tuple[yaml.MappingNode, str]], source: str, wrong: Callable[[Problem], None]
+) -> Iterator[tuple[yaml.MappingNode, str]]:
     """The documents with their actions done, as pySigma's collections do them: rules alone, each with a text that says the same.
 
     What a `global` document holds goes into every rule after it, over what the rule says itself, until a `reset`; a `repeat` is the rule
@@ -301,7 +315,7 @@ def _acted(documents: Sequence[tuple[yaml.MappingNode, str]], source: str) -> It
         else:
             what = "there is no rule before it that it could repeat" if action == "repeat" else f"the action {action!r} is unknown"
             place = _mark(pair[0] if pair else root)
-            raise UsageError(Problem(path=source, line=place[0], column=place[1], what=what, fix="there are global, reset and repeat"))
+            wrong(Problem(path=source, line=place[0], column=place[1], what=what, fix="there are global, reset and repeat"))
 
 
 def _over(below: yaml.MappingNode, above: yaml.MappingNode, depth: int = 0) -> yaml.MappingNode:
@@ -314,6 +328,21 @@ def _over(below: yaml.MappingNode, above: yaml.MappingNode, depth: int = 0) -> y
         if isinstance(key, yaml.ScalarNode):
             pairs[key.value] = (known[0] if known else key, value)
     return yaml.MappingNode(below.tag, list(pairs.values()), below.start_mark, below.end_mark)
+
+
+_APART = 500
+"""The most documents of a text with a broken one that are tried by themselves: each is read with the lines before it blank."""
+
+
+def _pieces(text: str) -> list[str]:
+    """The documents of a text, told by their markers alone, each with its place in it; none where they are too many."""
+    lines = text.split("\n")
+    starts = [0, *(number for number, line in enumerate(lines) if line.rstrip() == "---" and number)]
+    if len(starts) > _APART or len(text) > _CHARACTERS // 16:
+        return []
+    spans = zip(starts, [*starts[1:], len(lines)], strict=True)
+    filled = ((start, end) for start, end in spans if any(line.rstrip() not in ("", "---") for line in lines[start:end]))
+    return ["\n" * start + "\n".join(lines[start:end]) for start, end in filled]
 
 
 def _parts(text: str, roots: list[yaml.MappingNode]) -> Iterator[str]:

@@ -650,3 +650,24 @@ def test_what_is_wrong_with_actions_is_told_with_its_place(text: str, told: str)
     with pytest.raises(UsageError) as caught:
         SigmaRules().parse(text, "a.yml")
     assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("broken", "line"),
+    [
+        ("title: [\n", 7),
+        ("- a\n", 6),
+        ("a: " + "[" * 60 + "\n", 6),
+        ("action: replace\n", 6),
+        ("title: A\ntitle: B\n", 7),
+        ("title: A\n", 6),
+    ],
+)
+def test_a_wrong_document_takes_no_other_away(broken: str, line: int) -> None:
+    second = f"{HEAD.replace('000000000001', '000000000002')}{SOURCE}{DETECTION}"
+    linked = SigmaRules().link([("a.yml", f"{HEAD}{SOURCE}{DETECTION}---\n{broken}---\n{second}")])
+    assert [rule.id[-1] for rule in linked.rules] == ["1", "2"]
+    assert {problem.line for problem in linked.problems} <= {line, line + 1}
+    assert linked.problems
+    (alone,) = SigmaRules().link([("a.yml", f"{broken}---\n{second}")]).rules
+    assert next(iter(SigmaRules().parse(alone.definition, "a.yml"))) == alone
