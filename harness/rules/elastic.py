@@ -23,7 +23,8 @@ from typing import Any
 from harness.errors import Problem, UsageError
 from harness.model.intent import ElasticMetadata, Rule, Severity
 from harness.model.tree import Or
-from harness.rules.eql import EqlError, Query, parse_eql
+from harness.rules.eql import Query, parse_eql
+from harness.rules.grammar import QueryError
 
 _LONGEST = 10_000_000
 """Bytes of a file; the longest of Elastic's own has a hundredth of it."""
@@ -184,7 +185,7 @@ class _Document:
             return Query(logic=Or(items=())), _NOT_EVALUATED.get(word, f"the language {word} is not evaluated here")
         try:
             return parse_eql(values["query"]), ""
-        except EqlError as error:
+        except QueryError as error:
             line, column = self._query_place(error.line, error.column)
             what = f"the query cannot be read: {error.what}"
             raise UsageError(Problem(path=self._source, line=line, column=column, what=what, fix=error.fix)) from error

@@ -14,7 +14,7 @@ from harness.errors import RuleTooSlow
 from harness.logic import sequence
 from harness.logic.sequence import PatternMatcher, Reorder, find_all, milliseconds
 from harness.model.facts import Event, FlatValue
-from harness.model.tree import FieldName, Op, Pattern, PatternKind, Stage, Test, ViewName
+from harness.model.tree import JoinKey, Op, Pattern, PatternKind, Stage, Test, ViewName
 from harness.rules.eql import parse_eql
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -214,7 +214,7 @@ def test_a_span_forgets_the_keys_that_have_passed(monkeypatch: pytest.MonkeyPatc
 
 def test_too_many_keys_of_one_event_are_refused() -> None:
     many: list[str] = [str(number) for number in range(100)]
-    key = (FieldName(name="winlog.event_data.u"), FieldName(name="winlog.event_data.u"))
+    key = (JoinKey(name="winlog.event_data.u"), JoinKey(name="winlog.event_data.u"))
     stage = Stage(condition=Test(field="event.code", op=Op.EXISTS, value=True, view=ViewName.ECS), keys=key)
     with pytest.raises(RuleTooSlow, match="1000 join keys"):
         list(find_all(Pattern(kind=PatternKind.SEQUENCE, stages=(stage, stage)), [at(1, u=many)]))
