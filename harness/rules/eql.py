@@ -52,6 +52,14 @@ from harness.rules.wildcards import simplest
 if TYPE_CHECKING:
     from lark import Lark, Token
 
+KEYWORDS = frozenset(
+    ["and", "any", "by", "false", "in", "like", "not", "null", "or", "regex", "sample", "sequence", "true", "until", "where", "with"]
+)
+"""Words that are no names unless they stand in backticks."""
+
+CASELESS = ".caseless"
+"""The end of a sub-field's name."""
+
 _STAGES = 100
 """The most events of a sequence, each run of a stage counted."""
 
@@ -127,7 +135,7 @@ MODULO: "%"
 NUMBER: /([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?/
 RAW.4: /\"\"\"(?:.|\n)*?\"\"\"\"{0,2}/
 STRING.3: /"(?:[^"\\\n\r]|\\.)*"/
-CALLED.3: /(?!(?:and|any|by|false|in|like|not|null|or|regex|sample|sequence|true|until|where|with)~?\s*\()[A-Za-z_][A-Za-z0-9_]*~?\s*\(/
+CALLED.3: /(?!(?:%KEYWORDS%)~?\s*\()[A-Za-z_][A-Za-z0-9_]*~?\s*\(/
 DOTTED.2: /(?:[@A-Za-z_][A-Za-z0-9_]*|`(?:[^`\n]|``)+`)(?:\.(?:[@A-Za-z0-9_]+|`(?:[^`\n]|``)+`))+|`(?:[^`\n]|``)+`|@[A-Za-z0-9_]+/
 NAME: /[A-Za-z_][A-Za-z0-9_]*/
 COMMENT.5: /\/\*(?:.|\n)*?\*\/|\/\/[^\n]*/
@@ -177,7 +185,8 @@ def _hint(text: str, at: int) -> str:
 def _parser() -> Lark:
     from lark import Lark
 
-    return Lark(_GRAMMAR, parser="lalr", lexer="basic", propagate_positions=True, maybe_placeholders=False)
+    text = _GRAMMAR.replace("%KEYWORDS%", "|".join(sorted(KEYWORDS)))
+    return Lark(text, parser="lalr", lexer="basic", propagate_positions=True, maybe_placeholders=False)
 
 
 # --- what an expression is: a condition, or a value ------------------------------------------------------------------------
@@ -185,7 +194,8 @@ def _parser() -> Lark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Expression:
-    """A part of a query: a condition where `node` is there, else a value; and its place. `optional`: a field that is marked by `?`."""
+    """A part of a query: a condition where `node` is there, a value, or a function that is either; and its place. `optional`: a field that
+    is marked by `?`."""
 
     line: int
     column: int
@@ -203,7 +213,7 @@ class _Expression:
 
     def value(self) -> Term:
         """It as a value."""
-        if self.node is not None:
+        if self.node is not None and not isinstance(self.term, Call):
             raise self.failure("a condition is no value", "join conditions by and, or, not")
         return self.term
 
@@ -332,7 +342,7 @@ def _formula(call: Call) -> Formula:
 def _computed(call: Call) -> Call:
     arguments = tuple(_computed(each) if isinstance(each, Call) else each for each in call.arguments)
     names = [each.name for each in arguments if isinstance(each, FieldName)]
-    if not any(name.endswith(_CASELESS) for name in names):
+    if not any(name.endswith(CASELESS) for name in names):
         return replace(call, arguments=arguments)
     plain = tuple(FieldName(name=_plain(each.name)) if isinstance(each, FieldName) else each for each in arguments)
     return replace(call, arguments=plain, cased=call.cased and not _may_fold(call.function))
@@ -385,12 +395,9 @@ def _name_of(token: Token) -> str:
 
 
 def _plain(name: str) -> str:
-    while name.endswith(_CASELESS):
-        name = name.removesuffix(_CASELESS)
+    while name.endswith(CASELESS):
+        name = name.removesuffix(CASELESS)
     return name
-
-
-_CASELESS = ".caseless"
 
 
 # --- from lark's tree ---------------------------------------------------------------------------------------------------------
@@ -494,15 +501,16 @@ def _reader() -> Any:
                 arguments = arguments[:1]  # the one argument that may be null: the base is then that of the text
             first, *others = arguments
             literal = all(_strings(other) for other in others)
+            computed = replace(place, term=Call(function=function, arguments=arguments, cased=cased))
             if function is Function.CIDR_MATCH:
                 if not literal:
                     raise place.failure("the networks of cidrMatch must be literals")
                 if isinstance(first, FieldName):
                     tests = tuple(_field_test(first.name, Op.CIDR, str(other)) for other in others)
-                    return replace(place, node=tests[0] if len(tests) == 1 else Or(items=tests))
+                    return replace(computed, node=tests[0] if len(tests) == 1 else Or(items=tests))
             if function is Function.STARTS_WITH and literal and isinstance(first, FieldName):
-                return replace(place, node=_field_test(first.name, Op.STARTS_WITH, str(others[0]), cased=cased))
-            return replace(place, term=Call(function=function, arguments=arguments, cased=cased))
+                return replace(computed, node=_field_test(first.name, Op.STARTS_WITH, str(others[0]), cased=cased))
+            return computed
 
         # conditions
 

@@ -30,6 +30,10 @@ class QueryError(ValueError):
         super().__init__(f"{line}:{column}: {what}" + (f" ({fix})" if fix else ""))
 
 
+class Unsupported(QueryError):
+    """It is a query of its language, but asks for what is not read here."""
+
+
 Hint = Callable[[str, int], str]
 """What may be meant by what stands at a place of a text where it cannot; empty where nobody knows."""
 
@@ -62,6 +66,11 @@ def read(text: str, parser: Lark, reader: Any, hint: Hint) -> Any:
 def at(token: Token, what: str, fix: str = "") -> QueryError:
     """What is wrong where a token stands."""
     return QueryError(token.line or 1, token.column or 1, what, fix)
+
+
+def unsupported(token: Token, what: str, fix: str = "") -> Unsupported:
+    """What is not read here where a token stands."""
+    return Unsupported(token.line or 1, token.column or 1, what, fix)
 
 
 def _unexpected(text: str, line: int, column: int, place: int, hint: Hint) -> QueryError:

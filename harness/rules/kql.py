@@ -3,12 +3,13 @@ r"""Kibana's query language (KQL, "kuery") to the predicate tree: own grammar, o
 It is read as Kibana's rule engine reads it: case counts on keyword fields (`process.name : "CMD.exe"` is not cmd.exe), and what a field's
 type makes of a value is `harness.rules.mapped`'s to say. A value in quotes is taken literally; unquoted words up to the next operator are
 one value, in which `*` is the one wildcard (`?` is a character). `field : *` asks whether the field is there. `not` binds tightest, then
-`and`, then `or`; the words are operators in any case, and values may be joined by them in brackets: `field : (a and not b)`. A value without
-a field is looked for in all fields. Read more kindly than by Kibana: `not` before a bracket needs no blank, and may be repeated; a pattern
-with blanks is one value on every keyword field, where Kibana takes it apart on those of the type wildcard (`process.command_line`).
+`and`, then `or`; the words are operators in any case, and values may be joined by them in brackets: `field : (a and not b)`. A value
+without a field is looked for in all fields. Read more kindly than by Kibana: `not` before a bracket needs no blank, and may be repeated;
+a pattern with blanks is one value on every keyword field, where Kibana takes it apart on those of the type wildcard
+(`process.command_line`).
 
-Refused by name: nested fields (`a : { b : c }`), patterns of field names, comparisons of dates, `null`. This file must never know an event,
-a scenario or how the tree is asked.
+Refused by name: nested fields (`a : { b : c }`), patterns of field names, comparisons of dates, `null`. This file must never know an
+event, a scenario or how the tree is asked.
 
 Sources: https://www.elastic.co/docs/reference/query-languages/kql; how Kibana makes a query of it: packages/kbn-es-query in
 https://github.com/elastic/kibana
@@ -104,7 +105,7 @@ class _Literal:
         try:
             return asked()
         except Refused as error:
-            raise grammar.at(self.token, error.what, error.fix) from error
+            raise grammar.unsupported(self.token, error.what, error.fix) from error
 
 
 _Asked = Callable[[str | None], Node]
@@ -146,7 +147,7 @@ def _value(name: str | None, literal: _Literal) -> Node:
 
 def _field(literal: _Literal) -> str:
     if literal.has_wildcard:
-        raise grammar.at(literal.token, "a pattern of field names is not read here", "name each field")
+        raise grammar.unsupported(literal.token, "a pattern of field names is not read here", "name each field")
     return literal.text
 
 
@@ -198,7 +199,7 @@ def _reader() -> Any:
             return node
 
         def nested(self, parts: list[Any]) -> Node:
-            raise grammar.at(parts[0].token, "nested fields are not read here")
+            raise grammar.unsupported(parts[0].token, "nested fields are not read here")
 
         def compared(self, parts: list[Any]) -> Node:
             field, sign, bound = parts

@@ -2,14 +2,14 @@ r"""Lucene's query language, as Elasticsearch's `query_string` has it, to the pr
 
 Its operators are no Boolean algebra, and are read as they are there: every clause of a group is one that must hold, may hold or must not.
 `AND` makes the clauses on both sides of it ones that must, `+` the one behind it; `-`, `!` and `NOT` make one that must not; `OR` makes
-none. Of those that may hold one has to where none must: `a OR b AND c` is b and c. Operators are in capitals; words in a row without any are
-one value, or, where one of them is a pattern or has a field, clauses that may hold. What a field's type makes of a value is
+none. Of those that may hold one has to where none must: `a OR b AND c` is b and c. Operators are in capitals; words in a row without any
+are one value, or, where one of them is a pattern or has a field, clauses that may hold. What a field's type makes of a value is
 `harness.rules.mapped`'s to say: case counts on keyword fields. A value without a field is looked for in all fields.
 
-Refused by name, beside what the types refuse: fuzzy words (`a~`), distances (`"a b"~2`), boosts (`a^2`), patterns of field names. This file
-must never know an event, a scenario or how the tree is asked.
+Refused by name, beside what the types refuse: fuzzy words (`a~`), distances (`"a b"~2`), boosts (`a^2`), patterns of field names. This
+file must never know an event, a scenario or how the tree is asked.
 
-Sources: https://www.elastic.co/docs/reference/query-languages/query-dsl/query-dsl-query-string-query; operators as in Lucene's classic parser,
+Sources: https://www.elastic.co/docs/reference/query-languages/query-dsl/query-dsl-query-string-query; operators as in Lucene's own parser,
 https://lucene.apache.org/core/9_12_0/queryparser/org/apache/lucene/queryparser/classic/package-summary.html
 """
 
@@ -42,9 +42,9 @@ loosened: FUZZY | BOOST
 
 AND.2: /(?:AND|&&)(?![^\s\u3000!():^\[\]"{}~\/])/
 OR.2: /(?:OR|\|\|)(?![^\s\u3000!():^\[\]"{}~\/])/
-NOT.2: /!|NOT(?![^\s\u3000!():^\[\]"{}~\/])/
-PLUS: "+"
-MINUS: "-"
+NOT.2: /!(?!\s)|NOT(?![^\s\u3000!():^\[\]"{}~\/])/
+PLUS: /\+(?!\s)/
+MINUS: /-(?!\s)/
 COLON: ":"
 LPAR: "("
 RPAR: ")"
@@ -200,13 +200,13 @@ def _placed(token: Token, asked: _Asked) -> _Asked:
 
     def placed(name: str | None) -> Node:
         if name == _EXISTS and (token.type not in ("TERM", "QUOTED") or _has_wildcard(_pieces(token))):
-            raise grammar.at(token, "a pattern of field names is not read here", "name each field")
+            raise grammar.unsupported(token, "a pattern of field names is not read here", "name each field")
         try:
             return asked(name)
         except Refused as error:
-            raise grammar.at(token, error.what, error.fix) from error
+            raise grammar.unsupported(token, error.what, error.fix) from error
         except BadValue as error:
-            raise grammar.at(token, str(error)) from error
+            raise grammar.unsupported(token, str(error)) from error
 
     return placed
 
@@ -220,8 +220,10 @@ def _reader() -> Any:
         def loosened(self, parts: list[Token]) -> None:
             token = parts[0]
             if token.type == "BOOST":
-                raise grammar.at(token, "a boost is not read here: it changes the order of results, not which they are", "take it out")
-            raise grammar.at(token, "fuzzy words and distances are not read here")
+                raise grammar.unsupported(
+                    token, "a boost is not read here: it changes the order of results, not which they are", "take it out"
+                )
+            raise grammar.unsupported(token, "fuzzy words and distances are not read here")
 
         def single(self, parts: list[Token]) -> _Clause:
             token = parts[0]
@@ -239,7 +241,7 @@ def _reader() -> Any:
                 return _Clause(asked=lambda _: clause.asked(None))
             pieces = _plain(field_name)
             if "*" in pieces or "?" in pieces:
-                raise grammar.at(field_name, "a pattern of field names is not read here", "name each field")
+                raise grammar.unsupported(field_name, "a pattern of field names is not read here", "name each field")
             return _Clause(asked=lambda _: clause.asked(pieces))
 
         def clause(self, parts: list[Any]) -> _Clause:
