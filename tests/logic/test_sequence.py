@@ -172,6 +172,12 @@ def test_sequences_are_what_the_oracle_finds_in_whatever_order_events_come(
     assert sorted(matches) == sorted(tuple(event.id for event in match) for match in expected)
 
 
+def test_an_optional_key_joins_what_lacks_it() -> None:
+    events = [at(1, "a", u="x", v="1"), at(2, "b", u="x"), at(3, "a"), at(4, "b", v="2"), at(5, "b")]
+    joined = {keys: found(f"sequence by {keys} {A} {B}", events) for keys in ("$u", "?$u", "?$u, ?$v", "$u, ?$v")}
+    assert joined == {"$u": [(1, 2)], "?$u": [(1, 2), (3, 4)], "?$u, ?$v": [(3, 5)], "$u, ?$v": []}
+
+
 # --- live streams -----------------------------------------------------------------------------------------------------------------
 
 
