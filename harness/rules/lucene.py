@@ -89,12 +89,12 @@ _Asked = Callable[[str | None], Node]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Clause:
-    """One clause of a group. `word` is the bare word that it is: such words in a row are one value."""
+    """One clause of a group. `words` are the bare words in a row that it is one value of; None where it is anything else."""
 
     asked: _Asked
     required: bool = False
     prohibited: bool = False
-    word: Token | None = None
+    words: list[Token] | None = None
 
 
 @dataclass(slots=True)
@@ -106,15 +106,14 @@ class _Group:
     def add(self, clause: _Clause, operator: str) -> None:
         """Take the next clause in, behind `AND`, `OR` or nothing."""
         last = self.clauses[-1] if self.clauses else None
-        if not operator and last is not None and last.word is not None and clause.word is not None:
-            word = last.word.update(value=f"{last.word} {clause.word}")
-            self.clauses[-1] = _Clause(asked=_placed(word, _word(word)), word=word)
+        if not operator and last is not None and last.words is not None and clause.words is not None:
+            last.words.extend(clause.words)
             return
         if operator == "AND" and last is not None and not last.prohibited:
             self.clauses[-1] = _Clause(asked=last.asked, required=True)
         required = clause.required or (operator == "AND" and not clause.prohibited)
         # A word behind an operator is a clause by itself: only those behind it may be one value.
-        self.clauses.append(replace(clause, required=required, word=None if operator else clause.word))
+        self.clauses.append(replace(clause, required=required, words=None if operator else clause.words))
 
     def node(self, name: str | None) -> Node:
         """What the group asks of a field."""
@@ -164,27 +163,22 @@ def _in_range(text: str) -> _Asked:
     return asked
 
 
-def _word(text: str) -> _Asked:
-    """A word's value. One with a sign of order in front is a side of a range: these four signs are ordinary characters to the grammar."""
-    value = _plain(text)
-
-    def asked(name: str | None) -> Node:
-        sign = next((sign for sign in _ORDER if text.startswith(sign) and len(text) > len(sign)), None)
-        if name == _EXISTS:
-            return mapped.exists(value)
-        if sign is not None and name is not None:
-            return mapped.in_range(name, {_ORDER[sign]: _bound(text[len(sign) :])})
-        return mapped.is_value(name, value, quoted=False)
-
-    return asked
+def _row(words: list[Token], name: str | None) -> Node:
+    """The value that words in a row are. With a sign of order in front it is a side of a range: to the grammar these are ordinary signs."""
+    text = " ".join(words)
+    if name == _EXISTS:
+        return mapped.exists(_plain(text))
+    sign = next((sign for sign in _ORDER if text.startswith(sign) and len(text) > len(sign)), None)
+    if sign is not None and name is not None:
+        return mapped.in_range(name, {_ORDER[sign]: _bound(text[len(sign) :])})
+    return mapped.is_value(name, _plain(text), quoted=False)
 
 
 def _asked_by(token: Token) -> _Asked:
     text = str(token)
     match token.type:
         case "TERM":
-            pieces = _pieces(text)
-            return _word(text) if not _has_wildcard(pieces) else lambda name: mapped.fits(name, mapped.pattern_of(pieces))
+            return lambda name: mapped.fits(name, mapped.pattern_of(_pieces(text)))
         case "QUOTED":
             return lambda name: mapped.exists(_bound(text)) if name == _EXISTS else mapped.is_value(name, _bound(text), quoted=True)
         case "STAR":
@@ -220,16 +214,16 @@ def _reader() -> Any:
         def loosened(self, parts: list[Token]) -> None:
             token = parts[0]
             if token.type == "BOOST":
-                raise grammar.unsupported(
-                    token, "a boost is not read here: it changes the order of results, not which they are", "take it out"
-                )
+                what = "a boost is not read here: it changes the order of results, not which they are"
+                raise grammar.unsupported(token, what, "take it out")
             raise grammar.unsupported(token, "fuzzy words and distances are not read here")
 
         def single(self, parts: list[Token]) -> _Clause:
             token = parts[0]
-            return _Clause(
-                asked=_placed(token, _asked_by(token)), word=token if token.type == "TERM" and not _has_wildcard(_pieces(token)) else None
-            )
+            if token.type == "TERM" and not _has_wildcard(_pieces(token)):
+                words = [token]
+                return _Clause(asked=_placed(token, lambda name: _row(words, name)), words=words)
+            return _Clause(asked=_placed(token, _asked_by(token)))
 
         def grouped(self, parts: list[Any]) -> _Clause:
             group: _Group = parts[1]
