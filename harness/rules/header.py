@@ -1,7 +1,7 @@
-"""What a rule's own text says of it beside its logic: status, author, description; of Elastic's rules where and how they run. For people only:
-nothing is judged by it.
+"""What a rule's own text says of it beside its logic: status, author, description; of Elastic's rules where and how they run.
 
-The text was loaded as a rule before, within that loader's bounds, so it is read here without ceremony.
+For people only: nothing is judged by it. The text was loaded as a rule before, within that loader's bounds, so it is read here without
+ceremony.
 """
 
 from __future__ import annotations

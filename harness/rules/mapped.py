@@ -256,8 +256,10 @@ def _word_like(name: str, pattern: str) -> Node:
         if set(made) == {"*"}:
             found.append(exists(name))
         elif all(re.fullmatch(rf"[*?]|{analyzer.part}|[.:'’,;]", part) for part in made):
+            # A sign is a part of a word between the right neighbours alone: each must be one where it stands.
             signs = {"*": f"{analyzer.part}*", "?": analyzer.part}
-            found.append(_word_test(name, analyzer, ["".join(signs.get(part) or re.escape(part) for part in made)]))
+            one = "".join(signs.get(part) or (part if part.isalnum() else f"(?={analyzer.part}){re.escape(part)}") for part in made)
+            found.append(_word_test(name, analyzer, [one]))
     return any_of(found) if found else Or(items=())  # a part with what is in no word fits none
 
 
