@@ -16,7 +16,7 @@ from tests.rules.eql_queries import queries
 
 
 @given(queries)
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_what_is_printed_is_read_as_what_was_printed(text: str) -> None:
     query = parse_eql(text)
     printed = print_eql(query)

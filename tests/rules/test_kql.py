@@ -198,6 +198,8 @@ def test_what_a_query_matches_on_other_types(query: str, seen: Event, expected: 
         ("file.code_signature.exists : yes", 1, 30, "true or false"),
         ("process.name.caseless >= b", 1, 26, "ranges are read here of numbers"),
         ("no.such > b", 1, 11, "no number"),
+        (f'message : "{"a " * 1001}"', 1, 11, "more than 1000 words"),
+        (f"message : {'?' * 1001}*", 1, 11, "more than 1000 words"),
     ],
 )
 def test_what_is_not_read_is_named(query: str, line: int, column: int, what: str) -> None:
