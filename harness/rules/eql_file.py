@@ -66,7 +66,7 @@ class EqlFiles:
         )
 
 
-_COMMENTS = re.compile(r"(?:\s+|//[^\n]*|/\*(?:.|\n)*?\*/)*+")
+_COMMENTS = re.compile(r"(?:\s+|//[^\n]*|/\*[\s\S]*?\*/)*+")
 _SAID = re.compile(r"[\s/*]*+(id|title|level|techniques)[ \t]*+:(.*)")
 
 
