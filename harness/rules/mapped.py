@@ -121,10 +121,9 @@ def _known_type(name: str) -> FieldType | None:
 
 
 def _plain(name: str) -> str:
-    """A field without the end by which one of its sub-fields is named."""
-    for end in (".caseless", ".keyword", ".text"):
-        name = name.removesuffix(end)
-    return name
+    """A field without the end by which one of its sub-fields is named. The event's own data may have such names themselves."""
+    ends = (".caseless",) if name.lower().startswith(_KEYWORDS) else (".caseless", ".keyword", ".text")
+    return next((name.removesuffix(end) for end in ends if name.endswith(end)), name)
 
 
 def _test(name: str | None, op: Op, value: str | int | float | bool, *, cased: bool = True) -> Test:

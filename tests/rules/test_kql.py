@@ -26,6 +26,7 @@ WHOAMI = event(
     tab="a\tb",
     star="a*b",
     many=["one", "Two"],
+    text="own",
     message="Process Create:\r\nfoo.bar said: don't 1.5 run-me, x_y",
 )
 SCRIPT = event(
@@ -133,6 +134,9 @@ def holds(query: str, seen: Event = WHOAMI) -> bool:
         ("process.command_line.text : groups", True),
         ('process.command_line.text : "groups fo"', True),
         ("process.command_line : groups", False),
+        ("$text : own", True),
+        ("$text.caseless : OWN", True),
+        ('message.keyword : "create"', False),
         # without a field
         ("whoami.exe", True),
         ('"a b"', True),
