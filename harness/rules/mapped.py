@@ -6,8 +6,9 @@ keyword, but for ranges: a number asks of such a field for a number. By type:
 - keyword: the whole value, case and all. `x.caseless` is x without regard to case. A wildcard fits the whole value, blanks and all.
 - text (`message`, `*.text`, `powershell.file.script_block_text`): a value is taken apart into words, in lower case; a phrase is its words
   in their order, unquoted words are any of them, and wildcards fit one word. The script block's analyzer (winlogbeat's own) parts at
-  whatever is neither a letter, a digit, `_` nor `-` of ASCII; all others are `standard`, whose words are letters, digits and `_` of any
-  script, with a dot, colon or apostrophe between letters and a dot, comma or semicolon between digits.
+  whatever is neither a letter, a digit, `_` nor `-` of ASCII, so that `-Name` is another word than `Name`; all others are `standard`,
+  whose words are letters, digits and `_` of any script, with a dot, colon or apostrophe between letters and a dot, comma or semicolon
+  between digits.
 - number, boolean, address: by value; an address may be a network (10.0.0.0/8).
 - date: whether there is one; what is compared with one is refused.
 
@@ -16,7 +17,8 @@ spelt.
 
 Sources: https://www.elastic.co/docs/reference/ecs/ecs-field-reference;
 https://www.elastic.co/docs/reference/query-languages/query-dsl/query-dsl-match-query (and match_phrase, term, wildcard, regexp);
-https://www.elastic.co/docs/reference/text-analysis/analysis-standard-tokenizer; winlogbeat's exported fields.
+https://www.elastic.co/docs/reference/text-analysis/analysis-standard-tokenizer; winlogbeat's exported fields; the script block's
+analyzer: https://github.com/elastic/beats/pull/28483.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from harness.errors import UsageError
 from harness.events.read import read_events
 from harness.logic.match import matcher
 from harness.logic.needs import unexercisable
+from harness.model.facts import Event, FlatValue
 from harness.model.intent import EnterPSSession, Rule, Severity
 from harness.rules.catalog import load_rules
 from harness.rules.elastic import ElasticRules, mend
@@ -287,6 +288,14 @@ def all_rules() -> tuple[Rule, ...]:
     return load_rules([DATA / "elastic"], [ElasticRules()])
 
 
+def script_block(text: str) -> Event:
+    return event("Microsoft-Windows-PowerShell/Operational", 4104, scriptblocktext=text)
+
+
+def directory_change(**flat: FlatValue) -> Event:
+    return event("Security", 5136, attributeldapdisplayname="msPKIAccountCredentials", operationtype="%%14674", **flat)
+
+
 def hits(rules: tuple[Rule, ...], recording: str) -> dict[str, int]:
     detector = Detector(rules)
     found = [hit for event in read_events(DATA / "otrf" / recording) for hit in detector.feed(event)] + [*detector.finish()]
@@ -313,6 +322,35 @@ def test_all_of_elastics_rules_are_loaded_and_all_but_esql_are_evaluated() -> No
 )
 def test_elastics_rules_on_recordings(recording: str, expected: dict[str, int]) -> None:
     assert hits(all_rules(), recording) == expected
+
+
+TAMPERING = "$what = @{DisableRealtimeMonitoring = $true}; Set-MpPreference @what"
+MODULE = "function Set-MpPreference { [Microsoft.PowerShell.Cmdletization.GeneratedTypes.MpPreference.SubmitSamplesConsentType] }"
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("title", "seen", "expected"),
+    [
+        ("PowerShell Script with Windows Defender Tampering Capabilities", script_block(TAMPERING), True),
+        ("PowerShell Script with Windows Defender Tampering Capabilities", script_block(TAMPERING.upper()), True),
+        # Elastic's analyzer keeps a parameter's hyphen, and the rule asks for its name without: a gap of the rule that is shown, not mended.
+        (
+            "PowerShell Script with Windows Defender Tampering Capabilities",
+            script_block("Set-MpPreference -DisableScriptScanning 1"),
+            False,
+        ),
+        ("PowerShell Script with Windows Defender Tampering Capabilities", script_block("Set-MpPreference -Force"), False),
+        ("PowerShell Script with Windows Defender Tampering Capabilities", script_block(f"{TAMPERING}\n{MODULE}"), False),
+        ("Potential AMSI Bypass via RPC Runtime Hooking", script_block("'NdrClientCall2', [Kernel32]::VirtualProtect()"), True),
+        ("Potential AMSI Bypass via RPC Runtime Hooking", script_block("NdrClientCall22 VirtualProtect"), False),
+        ("Modification of the msPKIAccountCredentials", directory_change(subjectusersid="S-1-5-21-1"), True),
+        ("Modification of the msPKIAccountCredentials", directory_change(subjectusersid="S-1-5-18"), False),
+    ],
+)
+def test_elastics_kql_rules_on_events_made_for_them(title: str, seen: Event, expected: bool) -> None:
+    rule = next(rule for rule in all_rules() if rule.title == title)
+    assert matcher(rule.logic)(seen) is expected
 
 
 @needs_recordings
