@@ -334,7 +334,7 @@ MODULE = "function Set-MpPreference { [Microsoft.PowerShell.Cmdletization.Genera
     [
         ("PowerShell Script with Windows Defender Tampering Capabilities", script_block(TAMPERING), True),
         ("PowerShell Script with Windows Defender Tampering Capabilities", script_block(TAMPERING.upper()), True),
-        # Elastic's analyzer keeps a parameter's hyphen, and the rule asks for its name without: a gap of the rule that is shown, not mended.
+        # Elastic's analyzer keeps a parameter's hyphen, the rule asks for its name without: a gap of the rule, shown and not mended.
         (
             "PowerShell Script with Windows Defender Tampering Capabilities",
             script_block("Set-MpPreference -DisableScriptScanning 1"),
