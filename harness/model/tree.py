@@ -157,6 +157,14 @@ Node = Test | Formula | Not | And | Or
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinKey:
+    """A field whose values join the events of a pattern. An event that lacks it joins none; `optional`: it joins others that do."""
+
+    name: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One event of a pattern: what it must satisfy, and the fields whose values join it to the others.
 
@@ -164,7 +172,7 @@ class Stage:
     """
 
     condition: Node
-    keys: tuple[FieldName, ...] = ()
+    keys: tuple[JoinKey, ...] = ()
     missing: bool = False
 
 
@@ -242,8 +250,8 @@ class Pattern:
     """Several events that together are one match. A stage that must occur several times stands there as often.
 
     `max_span` is the most that may lie between first and last; `until` ends what is under way for its keys. Every stage has as many
-    keys, compared place by place; a null key joins nothing. The stages of a correlation are what it counts, without an order of theirs;
-    its keys stand in its parts, and its `max_span` is the outermost span.
+    keys, compared place by place. The stages of a correlation are what it counts, without an order of theirs; its keys stand in its parts,
+    and its `max_span` is the outermost span.
     """
 
     kind: PatternKind
