@@ -48,6 +48,8 @@ def print_eql(query: Query) -> str:
     pattern = query.pattern
     if pattern is None:
         return _event(query.logic)
+    if pattern.correlation is not None:
+        raise Unprintable("a correlation")
     lines = [_event(pattern.stages[0].condition)] if pattern.kind is PatternKind.SINGLE else _of_several(pattern)
     return "\n".join([*lines, *(f"| {pipe.kind} {pipe.count}" for pipe in pattern.pipes)])
 

@@ -23,6 +23,8 @@ from harness.model.intent import EnterPSSession, Rule, Severity
 from harness.model.replay import Nearest
 from harness.replay import Broken, replay
 from harness.rules.catalog import load_catalog, load_rules
+from harness.rules.eql import Query
+from harness.rules.eql_print import Unprintable, print_eql
 from harness.rules.sigma import SigmaRules
 from tests.needs import DATA, needs_recordings
 from tests.rules.sigma_data import ANYTHING, event
@@ -527,3 +529,9 @@ def test_a_session_and_then_its_child_in_recordings(recording: str, expected: li
     detector = Detector(SigmaRules().link([("a.yml", REMOTING)]).rules)
     hits = [hit for seen in read_events(DATA / "otrf" / recording) for hit in detector.feed(seen)] + [*detector.finish()]
     assert [[part.event_id for part in hit.events] for hit in hits] == expected
+
+
+def test_eql_has_no_words_for_it() -> None:
+    rule = whole(correlation(COUNT, A))
+    with pytest.raises(Unprintable, match="a correlation"):
+        print_eql(Query(logic=rule.logic, pattern=rule.pattern))
