@@ -15,6 +15,10 @@ from harness.model.report import Report
 from harness.reports.json import dump_report, load_report
 
 
+_MAX_BYTES = 64 * 1024 * 1024
+"""Of a report that is read: a hundred times what the starter scenarios leave on two hosts."""
+
+
 def last_run_file() -> Path:
     """Where it is kept."""
     return platformdirs.user_state_path("purple-harness") / "last-run.json"
@@ -36,7 +40,11 @@ def recall() -> Report | None:
 def read_report(path: Path) -> Report:
     """A report as `--json` wrote it. Raises `UsageError` where it cannot be read or is none."""
     try:
-        return load_report(path.read_text(encoding="utf-8"), str(path))
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise UsageError(Problem(path=str(path), what=f"is bigger than {_MAX_BYTES // 1024 // 1024} MB"))
+        return load_report(raw.decode(), str(path))
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror or type(error).__name__}")) from error
     except UnicodeDecodeError as error:

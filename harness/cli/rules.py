@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +16,10 @@ from harness.cli.options import PATH, config_option, read_settings, write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.errors import Problem
+    from harness.model.intent import Rule, Scenario
     from harness.rules.catalog import Catalog
+    from harness.rules.strategy import StrategyFile
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -36,9 +39,18 @@ def _looking(command: F) -> F:
     return command
 
 
+_scenarios_option = click.option(
+    "--scenarios",
+    multiple=True,
+    type=PATH,
+    metavar="PATH",
+    help="Where else the scenarios of detection strategies are: files or directories, beside ./scenarios and the starter scenarios.",
+)
+
+
 @click.group()
 def rules() -> None:
-    """Look at rules: what there is, what one says, what is wrong with it."""
+    """Look at rules and their detection strategies: what there is, what one says, what is wrong with it."""
 
 
 @rules.command("list")
@@ -47,7 +59,7 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
     """List the rules, and what is not evaluable with its reason."""
     from harness.reports.rules import list_json, print_list
 
-    catalog = _catalog(paths, config)
+    catalog = _catalog(_asked(paths, config), config)
     if json_path is not None:
         _write(json_path, list_json(catalog.name, catalog.rules, catalog.refused))
     else:
@@ -56,16 +68,41 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
 
 
 @rules.command()
-@click.argument("rule")
+@click.argument("name")
 @_looking
-def show(rule: str, paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
-    """Print the text of RULE (its id, the beginning of its id, or its title)."""
+@_scenarios_option
+@click.option(
+    "--report", "reports", multiple=True, type=PATH, metavar="FILE", help="A run's --json to take verdicts of; else the last run."
+)
+def show(
+    name: str,
+    paths: tuple[Path, ...],
+    json_path: str | None,
+    config: Path | None,
+    scenarios: tuple[Path, ...],
+    reports: tuple[Path, ...],
+) -> int:
+    """Print a rule, or a detection strategy with the last verdicts of its scenarios.
+
+    NAME is the id, the beginning of the id, or the title of either. A rule that has a strategy is shown with it.
+    """
     from harness.reports.rules import print_rule, show_json
     from harness.rules.catalog import find
     from harness.rules.header import header
+    from harness.rules.strategy import find_strategy, load_strategies
 
-    found = find(_catalog(paths, config), rule)
-    if json_path is not None:
+    asked = _asked(paths, config)
+    strategies, wrong = load_strategies(asked)
+    catalog = _catalog(asked, config)
+    strategy = find_strategy(strategies, name)
+    if strategy is None:
+        found = find(catalog, name)
+        strategy = next((each for each in strategies if each.strategy.rule == found.id), None)
+    for problem in wrong:
+        click.echo(f"harness: {problem}", err=True)
+    if strategy is not None:
+        _show_strategy(strategy, catalog, scenarios, reports, json_path)
+    elif json_path is not None:
         _write(json_path, show_json(found, header(found)))
     else:
         print_rule(found, _console())
@@ -85,7 +122,7 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
     from harness.rules.catalog import find
     from harness.rules.header import header
 
-    catalog = _catalog(paths, config)
+    catalog = _catalog(_asked(paths, config), config)
     found = find(catalog, rule)
     page = reading.explain(found, catalog.rules, catalog.name)
     if json_path is not None:
@@ -98,38 +135,102 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
 @rules.command()
 @click.argument("files", nargs=-1, type=PATH)
 @_looking
-def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
-    """Say what is wrong with rules, or with Elasticsearch watches; ends with 1 where something is.
+@_scenarios_option
+def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None, config: Path | None, scenarios: tuple[Path, ...]) -> int:
+    """Say what is wrong with rules, detection strategies or Elasticsearch watches; ends with 1 where something is.
 
     FILES are what --rules takes, or files with a watch in them (JSON, a curl call, a page).
     """
     from harness.logic import lint as reading
     from harness.reports.rules import lint_json, print_lint
+    from harness.rules.strategy import is_strategy, load_strategies
     from harness.rules.watcher import holds_watches, lint_watches
 
-    asked = (*files, *paths)
-    watches = [path for path in asked if path.suffix.lower() not in (".yml", ".yaml", ".zip") and path.is_file() and holds_watches(path)]
-    rule_paths = tuple(path for path in asked if path not in watches)
+    named = (*files, *paths)
+    watches = [path for path in named if path.suffix.lower() not in (".yml", ".yaml", ".zip") and path.is_file() and holds_watches(path)]
     problems = [problem for path in watches for problem in lint_watches(path)]
     findings: list[reading.Finding] = []
-    if rule_paths or not watches:
-        catalog = _catalog(rule_paths, config)
-        problems.extend(catalog.refused)
-        findings.extend(reading.lint(catalog.rules))
+    asked = tuple(path for path in named if path not in watches)
+    if asked or not watches:
+        asked = _asked(asked, config)
+        catalog = _catalog(asked, config)
+        if not all(map(is_strategy, asked)):
+            problems.extend(catalog.refused)
+            findings.extend(reading.lint(catalog.rules))
+        strategies, unreadable = load_strategies(asked)
+        problems.extend(unreadable)
+        if strategies:
+            problems.extend(_strategy_problems(strategies, _known_rules(catalog), _known_scenarios(scenarios)))
     if json_path is not None:
         _write(json_path, lint_json(findings, problems))
     else:
-        print_lint(findings, problems, ", ".join(map(str, asked)) or catalog.name, _console())
+        print_lint(findings, problems, ", ".join(map(str, named)) or catalog.name, _console())
     return 1 if findings or problems else 0
 
 
-def _catalog(paths: Sequence[Path], config: Path | None) -> Catalog:
-    from harness.rules.catalog import load_catalog
-    from harness.rules.sigma import SigmaRules
+def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
+    """What is looked at: these paths, else those of the settings, else the lab's pack."""
     from lab.process import RULE_PACK
 
-    asked = tuple(paths) or tuple(read_settings(config).rules)
-    return load_catalog(asked or (RULE_PACK,), [SigmaRules()])
+    return tuple(paths) or tuple(read_settings(config).rules) or (RULE_PACK,)
+
+
+def _catalog(asked: Sequence[Path], config: Path | None) -> Catalog:
+    """The rules under these paths; where they name detection strategies alone, those that would be looked at without them."""
+    from harness.rules.catalog import load_catalog
+    from harness.rules.sigma import SigmaRules
+    from harness.rules.strategy import is_strategy
+    from lab.process import RULE_PACK
+
+    named = [path for path in asked if not is_strategy(path)]
+    usual = named or [path for path in _asked((), config) if not is_strategy(path)]
+    return load_catalog(usual or (RULE_PACK,), [SigmaRules()])
+
+
+def _known_rules(catalog: Catalog) -> Mapping[str, Rule]:
+    """The rules that a strategy may be about, by id: those of the catalog, and the lab's pack, which is always known."""
+    from lab.process import RULE_PACK
+
+    pack = () if catalog.name == str(RULE_PACK) else _catalog((RULE_PACK,), None).rules
+    return {rule.id: rule for rule in (*pack, *catalog.rules)}
+
+
+def _strategy_problems(
+    strategies: Sequence[StrategyFile], rules: Mapping[str, Rule], scenarios: Mapping[str, Scenario]
+) -> Iterator[Problem]:
+    """What does not hold of each strategy."""
+    from harness.assemble import DRIVER_IS_WINDOWS
+    from harness.rules.strategy_lint import lint as lint_strategy
+
+    for file in strategies:
+        for finding in lint_strategy(file.strategy, rules, scenarios, driver_is_windows=DRIVER_IS_WINDOWS):
+            yield file.place(finding.loc).problem(f"{finding.fault}: {finding.what}", finding.fix)
+
+
+def _known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
+    from harness.assemble import known_scenarios
+
+    return known_scenarios(asked)
+
+
+def _show_strategy(file: StrategyFile, catalog: Catalog, scenarios: Sequence[Path], reports: Sequence[Path], json_path: str | None) -> None:
+    from harness.last_run import read_report, recall
+    from harness.reports.strategy import StrategyPage, print_strategy, strategy_json
+    from harness.rules.strategy_lint import last_verdicts
+
+    read = [read_report(path) for path in reports] if reports else [report for report in (recall(),) if report is not None]
+    rules, steps = _known_rules(catalog), _known_scenarios(scenarios)
+    page = StrategyPage(
+        strategy=file.strategy,
+        rule=rules.get(file.strategy.rule),
+        verdicts=last_verdicts(file.strategy, steps, read),
+        runs=[report.run_id for report in read],
+        problems=list(_strategy_problems([file], rules, steps)),
+    )
+    if json_path is not None:
+        _write(json_path, strategy_json(page))
+    else:
+        print_strategy(page, _console())
 
 
 def _console() -> Console:

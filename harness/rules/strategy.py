@@ -197,7 +197,7 @@ def _repeated(made: StrategyFile, before: Sequence[StrategyFile]) -> Iterable[Pr
 
 def _strategy(entry: _StrategyFile, source: str) -> Strategy:
     levels = (
-        PriorityLevel(level=item.level, when=item.when.node, text=item.when.text, because=_flowing(item.because))
+        PriorityLevel(level=item.level, when=item.when.node, text=item.when.text, because=item.because.strip())
         for item in entry.priority.levels
     )
     return Strategy(
@@ -205,35 +205,29 @@ def _strategy(entry: _StrategyFile, source: str) -> Strategy:
         title=entry.title,
         source=source,
         rule=entry.rule,
-        goal=_flowing(entry.goal),
+        goal=entry.goal.strip(),
         priority=Priority(default=entry.priority.default, levels=tuple(levels)),
         categorisation=tuple(Category(tactic=item.tactic, technique=item.technique) for item in entry.categorisation),
-        abstract=_flowing(entry.abstract or ""),
-        technical_context=_flowing(entry.technical_context or ""),
+        abstract=entry.abstract or "".strip(),
+        technical_context=entry.technical_context or "".strip(),
         validation=tuple(
-            Validation(step=StepName(scenario=item.scenario, number=item.step), shows=_flowing(item.shows)) for item in entry.validation
+            Validation(step=StepName(scenario=item.scenario, number=item.step), shows=item.shows.strip()) for item in entry.validation
         ),
         blind_spots=tuple(_blind_spot(item) for item in entry.blind_spots),
-        assumptions=_each(entry.assumptions),
-        false_positives=_each(entry.false_positives),
-        response=_each(entry.response),
-        references=entry.references,
+        assumptions=_stripped(entry.assumptions),
+        false_positives=_stripped(entry.false_positives),
+        response=_stripped(entry.response),
+        references=_stripped(entry.references),
     )
 
 
 def _blind_spot(entry: _BlindSpot) -> BlindSpot:
     return BlindSpot(
-        what=_flowing(entry.what),
+        what=entry.what.strip(),
         step=StepName(scenario=entry.scenario, number=entry.step) if entry.scenario is not None else None,
-        not_detonable=_flowing(entry.not_detonable) if entry.not_detonable is not None else None,
+        not_detonable=entry.not_detonable.strip() if entry.not_detonable is not None else None,
     )
 
 
-def _each(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(map(_flowing, texts))
-
-
-def _flowing(text: str) -> str:
-    """Prose without the line ends of its file; an empty line parts paragraphs, one line each."""
-    paragraphs = (" ".join(part.split()) for part in text.replace("\r\n", "\n").split("\n\n"))
-    return "\n".join(part for part in paragraphs if part)
+def _stripped(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text.strip() for text in texts)

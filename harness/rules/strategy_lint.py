@@ -1,20 +1,23 @@
 """Does a detection strategy hold? What can be told of it without sending anything: by its rule, its scenarios and the plan's own reading.
 
-What only a run can tell (whether a validation step is detected, whether a blind spot is still one) is a verdict, not a finding.
+What only a run can tell (whether a validation step is detected, whether a blind spot is still one) is a verdict, not a finding: such
+verdicts are looked up here by the names of steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.core.latest import LastVerdict, latest
 from harness.core.plan import covers
 from harness.documents import Loc
 from harness.fields import nearest
 from harness.logic.needs import unexercisable
 from harness.logic.priority import never_given
 from harness.model.intent import Expectation, Rule, Scenario, Severity, Step, Unexercisable
+from harness.model.report import Report
 from harness.model.strategy import StepName, Strategy
 
 
@@ -89,6 +92,15 @@ def find_step(name: StepName, scenarios: Mapping[str, Scenario]) -> tuple[int, S
         what = f"scenario {name.scenario} has no step {number}"
         return Finding(fault=Fault.UNKNOWN_STEP, what=what, loc=("step",), fix=f"its last is {count}")
     return number, scenario.steps[number - 1]
+
+
+def last_verdicts(
+    strategy: Strategy, scenarios: Mapping[str, Scenario], reports: Sequence[Report]
+) -> Mapping[StepName, tuple[LastVerdict, ...]]:
+    """Of every step that the strategy names and that there is, the newest verdict on its rule for each target; none where it has none."""
+    names = (*(entry.step for entry in strategy.validation), *(spot.step for spot in strategy.blind_spots if spot.step is not None))
+    found = {name: find_step(name, scenarios) for name in names}
+    return {name: latest(reports, name.scenario, step[0], strategy.rule) for name, step in found.items() if not isinstance(step, Finding)}
 
 
 def _techniques(strategy: Strategy, rule: Rule) -> Iterator[Finding]:
