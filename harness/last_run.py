@@ -14,7 +14,6 @@ from harness.files import write_whole
 from harness.model.report import Report
 from harness.reports.json import dump_report, load_report
 
-
 _MAX_BYTES = 64 * 1024 * 1024
 """Of a report that is read: a hundred times what the starter scenarios leave on two hosts."""
 

@@ -7,7 +7,7 @@ This module must never know a rule language.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
 
@@ -47,7 +47,7 @@ class Finding:
 _LINES = frozenset({"contextinfo", "data", "message"})
 
 # Fields that hold several values at once, of which any may satisfy a test: two different ones are no contradiction.
-_LISTS = frozenset({"data", "keywords"})
+_LISTS = frozenset({"data", "keywords", "event.category", "event.type"})
 
 _CANDIDATES = 200
 """Values of one field that are tried against the rest of the rule. A longer list is an allow list or a blocklist, where each value was
@@ -189,7 +189,8 @@ def _holds(node: Node, key: str, value: str) -> bool | None:
                 return None
             known: dict[str, FlatValue] = {key: value}
             # A pattern is not run: a rule written to be slow must not be slow here. Nor is a value's case known, where case matters.
-            return None if node.op is Op.REGEX or node.cased else compile_node(node)(View(known))
+            # The one known value is the field's in its own view, so it is read as it stands, made from nothing.
+            return None if node.op is Op.REGEX or node.cased else compile_node(replace(node, view=ViewName.FLAT))(View(known))
         case Formula():
             return None
         case Not(item=item):

@@ -17,6 +17,7 @@ from harness.model.intent import Priority, PriorityLevel, Rule, Severity
 from harness.model.tree import And, Node
 
 _ORDER = tuple(Severity)
+_OTHER_KIND = "none of the rule's events is of a kind that the condition reads"
 
 
 def priority_of(priority: Priority, events: Sequence[Event]) -> Severity | None:
@@ -50,7 +51,10 @@ def _why_never(number: int, level: PriorityLevel, priority: Priority, rule: Rule
     if any(other.level is level.level and other.when == level.when for other in priority.levels[:number]):
         return "it stands there twice"
     reasons = [_why_not_on(condition, level.when) for condition in _events_of(rule)]
-    return reasons[0] if reasons and all(reasons) else None
+    if None in reasons:
+        return None
+    # What contradicts an event of the right kind tells more than that the others are of another.
+    return next((reason for reason in reasons if reason != _OTHER_KIND), _OTHER_KIND)
 
 
 def _events_of(rule: Rule) -> Sequence[Node]:
@@ -61,6 +65,6 @@ def _events_of(rule: Rule) -> Sequence[Node]:
 def _why_not_on(event: Node, when: Node) -> str | None:
     both = And(items=(event, when))
     if not kinds(both):
-        return "none of the rule's events is of a kind that the condition reads"
+        return _OTHER_KIND
     reason = contradiction(both)
     return f"the rule and the condition contradict each other: {reason}" if reason is not None else None

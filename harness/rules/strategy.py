@@ -208,8 +208,8 @@ def _strategy(entry: _StrategyFile, source: str) -> Strategy:
         goal=entry.goal.strip(),
         priority=Priority(default=entry.priority.default, levels=tuple(levels)),
         categorisation=tuple(Category(tactic=item.tactic, technique=item.technique) for item in entry.categorisation),
-        abstract=entry.abstract or "".strip(),
-        technical_context=entry.technical_context or "".strip(),
+        abstract=(entry.abstract or "").strip(),
+        technical_context=(entry.technical_context or "").strip(),
         validation=tuple(
             Validation(step=StepName(scenario=item.scenario, number=item.step), shows=item.shows.strip()) for item in entry.validation
         ),
