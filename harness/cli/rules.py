@@ -59,7 +59,7 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
     """List the rules, and what is not evaluable with its reason."""
     from harness.reports.rules import list_json, print_list
 
-    catalog = _catalog(_asked(paths, config), config)
+    catalog = _catalog(_asked(paths, config))
     if json_path is not None:
         _write(json_path, list_json(catalog.name, catalog.rules, catalog.refused))
     else:
@@ -93,7 +93,9 @@ def show(
 
     asked = _asked(paths, config)
     strategies, wrong = load_strategies(asked)
-    catalog = _catalog(asked, config)
+    catalog = _catalog(asked, may_be_empty=bool(strategies or wrong))
+    if not catalog.rules and not catalog.refused:
+        catalog = _catalog(_asked((), config))
     strategy = find_strategy(strategies, name)
     if strategy is None:
         found = find(catalog, name)
@@ -101,7 +103,7 @@ def show(
     for problem in wrong:
         click.echo(f"harness: {problem}", err=True)
     if strategy is not None:
-        _show_strategy(strategy, catalog, scenarios, reports, json_path)
+        _show_strategy(strategy, _known_rules(asked, catalog, config), scenarios, reports, json_path)
     elif json_path is not None:
         _write(json_path, show_json(found, header(found)))
     else:
@@ -122,7 +124,7 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
     from harness.rules.catalog import find
     from harness.rules.header import header
 
-    catalog = _catalog(_asked(paths, config), config)
+    catalog = _catalog(_asked(paths, config))
     found = find(catalog, rule)
     page = reading.explain(found, catalog.rules, catalog.name)
     if json_path is not None:
@@ -143,7 +145,7 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
     """
     from harness.logic import lint as reading
     from harness.reports.rules import lint_json, print_lint
-    from harness.rules.strategy import is_strategy, load_strategies
+    from harness.rules.strategy import load_strategies
     from harness.rules.watcher import holds_watches, lint_watches
 
     named = (*files, *paths)
@@ -153,14 +155,13 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
     asked = tuple(path for path in named if path not in watches)
     if asked or not watches:
         asked = _asked(asked, config)
-        catalog = _catalog(asked, config)
-        if not all(map(is_strategy, asked)):
-            problems.extend(catalog.refused)
-            findings.extend(reading.lint(catalog.rules))
         strategies, unreadable = load_strategies(asked)
-        problems.extend(unreadable)
+        catalog = _catalog(asked, may_be_empty=bool(strategies or unreadable))
+        findings.extend(reading.lint(catalog.rules))
+        problems.extend((*catalog.refused, *unreadable))
         if strategies:
-            problems.extend(_strategy_problems(strategies, _known_rules(catalog), _known_scenarios(scenarios)))
+            known = _known_rules(asked, catalog, config)
+            problems.extend(_strategy_problems(strategies, known, _known_scenarios(scenarios)))
     if json_path is not None:
         _write(json_path, lint_json(findings, problems))
     else:
@@ -175,24 +176,22 @@ def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
     return tuple(paths) or tuple(read_settings(config).rules) or (RULE_PACK,)
 
 
-def _catalog(asked: Sequence[Path], config: Path | None) -> Catalog:
-    """The rules under these paths; where they name detection strategies alone, those that would be looked at without them."""
+def _catalog(asked: Sequence[Path], *, may_be_empty: bool = False) -> Catalog:
+    """The rules under these paths; detection strategies among them are passed over."""
     from harness.rules.catalog import load_catalog
     from harness.rules.sigma import SigmaRules
     from harness.rules.strategy import is_strategy
+
+    return load_catalog([path for path in asked if not is_strategy(path)], [SigmaRules()], may_be_empty=may_be_empty)
+
+
+def _known_rules(asked: Sequence[Path], catalog: Catalog, config: Path | None) -> Mapping[str, Rule]:
+    """The rules that a strategy may be about, by id: those of the catalog of what was asked for, and, wherever the strategy stands, those
+    of the settings' paths and the lab's pack."""
     from lab.process import RULE_PACK
 
-    named = [path for path in asked if not is_strategy(path)]
-    usual = named or [path for path in _asked((), config) if not is_strategy(path)]
-    return load_catalog(usual or (RULE_PACK,), [SigmaRules()])
-
-
-def _known_rules(catalog: Catalog) -> Mapping[str, Rule]:
-    """The rules that a strategy may be about, by id: those of the catalog, and the lab's pack, which is always known."""
-    from lab.process import RULE_PACK
-
-    pack = () if catalog.name == str(RULE_PACK) else _catalog((RULE_PACK,), None).rules
-    return {rule.id: rule for rule in (*pack, *catalog.rules)}
+    others = [path for path in dict.fromkeys((RULE_PACK, *_asked((), config))) if path not in asked]
+    return {rule.id: rule for rule in (*_catalog(others, may_be_empty=True).rules, *catalog.rules)}
 
 
 def _strategy_problems(
@@ -213,13 +212,15 @@ def _known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
     return known_scenarios(asked)
 
 
-def _show_strategy(file: StrategyFile, catalog: Catalog, scenarios: Sequence[Path], reports: Sequence[Path], json_path: str | None) -> None:
+def _show_strategy(
+    file: StrategyFile, rules: Mapping[str, Rule], scenarios: Sequence[Path], reports: Sequence[Path], json_path: str | None
+) -> None:
     from harness.last_run import read_report, recall
     from harness.reports.strategy import StrategyPage, print_strategy, strategy_json
     from harness.rules.strategy_lint import last_verdicts
 
     read = [read_report(path) for path in reports] if reports else [report for report in (recall(),) if report is not None]
-    rules, steps = _known_rules(catalog), _known_scenarios(scenarios)
+    steps = _known_scenarios(scenarios)
     page = StrategyPage(
         strategy=file.strategy,
         rule=rules.get(file.strategy.rule),

@@ -102,7 +102,7 @@ def test_a_whole_file(write: Write) -> None:
         response=("look", "act"),
         references=("https://attack.mitre.org/techniques/T1021/006/",),
     )
-    assert (file.place(("validation", 1, "scenario")).line, file.place(("response",)).line) == (19, 34)
+    assert (file.place(("validation", 1, "scenario")).line, file.place(("response",)).line) == (18, 31)
 
 
 def test_the_least_that_a_file_may_say(write: Write) -> None:
