@@ -204,6 +204,8 @@ def _words(model: type[BaseModel], loc: Loc, details: ErrorDetails, context: Map
         return f"{name} must be one of {', '.join(wanted)}", nearest(str(value), wanted)
     if kind == "too_short":
         return f"{name} is empty", "leave it out, or give it an entry" if len(loc) > 1 else ""
+    if kind == "too_long":
+        return f"{name} has more than {context['max_length']} entries", ""
     if kind in ("string_too_short", "string_pattern_mismatch"):
         return f"{name} is empty", ""
     return f"{name}: {details['msg']}", ""

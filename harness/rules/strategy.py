@@ -27,6 +27,11 @@ SUFFIX = ".strategy.yml"
 
 _SHORTEST_PREFIX = 4
 
+_LONGEST_CONDITION = 8_000
+_MOST_LEVELS = 20
+_MOST_ENTRIES = 200
+"""Others write strategies, and each entry is held against the rule: far more than any has, and no more than a few seconds' work."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
@@ -40,6 +45,8 @@ def _condition(value: object) -> _Condition:
     fix = 'write an EQL condition on one event: process where process.name : "cmd.exe"'
     if not isinstance(value, str):
         raise wrong("condition", "must be text", fix)
+    if len(value) > _LONGEST_CONDITION:
+        raise wrong("condition", f"is longer than {_LONGEST_CONDITION} characters")
     try:
         query = parse_eql(value)
     except EqlError as error:
@@ -54,8 +61,14 @@ def _condition(value: object) -> _Condition:
     return _Condition(value.strip(), query.logic)
 
 
-_CONDITION_SCHEMA = {"type": "string", "minLength": 1, "description": "An EQL condition on one event of the alert."}
+_CONDITION_SCHEMA = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": _LONGEST_CONDITION,
+    "description": "An EQL condition on one event of the alert.",
+}
 _When = Annotated[InstanceOf[_Condition], BeforeValidator(_condition), WithJsonSchema(_CONDITION_SCHEMA)]
+_Texts = Annotated[tuple[Text, ...], Field(max_length=_MOST_ENTRIES)]
 _Number = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -102,7 +115,7 @@ class _Priority(Entry):
     """How soon people should look at an alert."""
 
     default: Severity
-    levels: tuple[_Level, ...] = ()
+    levels: Annotated[tuple[_Level, ...], Field(max_length=_MOST_LEVELS)] = ()
 
 
 class _StrategyFile(Entry):
@@ -112,16 +125,16 @@ class _StrategyFile(Entry):
     title: Text
     rule: RuleId
     goal: Text
-    categorisation: tuple[_Category, ...] = ()
+    categorisation: Annotated[tuple[_Category, ...], Field(max_length=_MOST_ENTRIES)] = ()
     abstract: Annotated[Text | None, Omittable(), Field(description="How the rule reaches the goal.")] = None
     technical_context: Annotated[Text | None, Omittable()] = None
-    validation: tuple[_Validation, ...] = ()
-    blind_spots: tuple[_BlindSpot, ...] = ()
-    assumptions: tuple[Text, ...] = ()
-    false_positives: tuple[Text, ...] = ()
+    validation: Annotated[tuple[_Validation, ...], Field(max_length=_MOST_ENTRIES)] = ()
+    blind_spots: Annotated[tuple[_BlindSpot, ...], Field(max_length=_MOST_ENTRIES)] = ()
+    assumptions: _Texts = ()
+    false_positives: _Texts = ()
     priority: _Priority
-    response: tuple[Text, ...] = ()
-    references: tuple[Text, ...] = ()
+    response: _Texts = ()
+    references: _Texts = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
