@@ -28,7 +28,7 @@ from harness.ports import Siem
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
 from harness.rules.sigma import SigmaRules
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
-from harness.scenarios import load_scenarios
+from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
 from harness.settings import Settings, resolve
 from harness.siem.embedded.client import EmbeddedClient
@@ -120,7 +120,8 @@ def known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
     """Every scenario that a strategy may name, by id: the starter scenarios, those of ./scenarios, those asked for; later ones take the
     place of earlier ones with their id. Raises `UsageError`."""
     starter = next((path for path in _STARTER if path.is_dir()), _HERE)
-    own = [] if not _HERE.is_dir() or _HERE.resolve() == starter.resolve() else [_HERE]
+    # A directory of that name need not be about us.
+    own = [_HERE] if _HERE.resolve() != starter.resolve() and any(_HERE.rglob(f"*{SUFFIX}")) else []
     groups = [[starter], own, list(asked)]
     return {scenario.id: scenario for paths in groups if paths for scenario in load_scenarios(paths, None)}
 

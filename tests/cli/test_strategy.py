@@ -174,6 +174,8 @@ def test_lint_says_what_does_not_hold(place: Path) -> None:
 
 def test_scenarios_may_be_elsewhere(place: Path) -> None:
     (place / "scenarios").rename(place / "elsewhere")
+    (place / "scenarios").mkdir()
+    (place / "scenarios" / "notes.txt").write_text("of something else")
     linted = harness("rules", "lint", "shells.strategy.yml", cwd=place)
     assert linted.code == 1
     assert linted.out.count("unknown scenario") == 4
