@@ -26,7 +26,7 @@ from harness.fields import nearest
 from harness.model.intent import Auth, Plan, Priority, Rule, Scenario, Target
 from harness.ports import Siem
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
-from harness.rules.sigma import SigmaRules
+from harness.rules.languages import rule_sources
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
 from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
@@ -73,7 +73,7 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     else:
         known = _known(rules, EmbeddedClient(settings.siem.path)) if settings.siem is not None else None
     priorities = _priorities(request)
-    scenarios = load_scenarios(scenario_paths(request.scenarios), known, frozenset(priorities))
+    scenarios = _scenarios(request, known, rules, priorities)
     targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
     return _plan(request, scenarios, targets, rules, priorities), rules
 
@@ -135,7 +135,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
     try:
         rules = _rules(request)
         priorities = _priorities(request)
-        scenarios = load_scenarios(scenario_paths(request.scenarios), _known_on_lab(rules, place), frozenset(priorities))
+        scenarios = _scenarios(request, _known_on_lab(rules, place), rules, priorities)
         offline = targets_of(lab_config(settings)) if place is None else place.targets
         _plan(
             request, scenarios, _chosen(request, _lab_targets(offline)), rules, priorities
@@ -144,7 +144,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
             place = starting.ready()
         assert place is not None
         siem = EmbeddedClient(Path(place.siem))
-        siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents])
+        siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents and not rule.not_evaluated])
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules, priorities)
         yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
@@ -160,7 +160,7 @@ def _on_targets(request: Request) -> Run:
     rules = _rules(request)
     siem = EmbeddedClient(settings.siem.path)
     priorities = _priorities(request)
-    scenarios = load_scenarios(scenario_paths(request.scenarios), _known(rules, siem), frozenset(priorities))
+    scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
     targets = _real_targets(request)
     made = _plan(request, scenarios, targets, rules, priorities)
     addresses = {name: vetted[0] for name, vetted in check_scope(targets, settings.scope, date.today(), _resolve).items() if vetted}  # noqa: DTZ011
@@ -198,21 +198,31 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
 
     Raises `UsageError` where a file that was named itself cannot be evaluated, or none can.
     """
-    catalog = load_catalog(paths or [RULE_PACK], [SigmaRules()])
+    catalog = load_catalog(paths or [RULE_PACK], rule_sources())
     rules, repeated = distinct(catalog.rules)
+    unread = tuple(Problem(path=rule.source, what=f"{rule.title}: {rule.not_evaluated}") for rule in rules if rule.not_evaluated)
+    refused = (*catalog.refused, *unread)
+    evaluated = tuple(rule for rule in rules if not rule.not_evaluated)
     named = set(map(str, paths))
-    wrong = [problem for problem in catalog.refused if problem.path in named]
-    if wrong or not rules:
-        raise UsageError(*(wrong or catalog.refused))
-    return replace(catalog, rules=rules, refused=(*catalog.refused, *repeated))
+    wrong = [problem for problem in refused if problem.path in named]
+    if wrong or not evaluated:
+        raise UsageError(*(wrong or refused))
+    return replace(catalog, rules=evaluated, refused=(*refused, *repeated))
 
 
 def _rules(request: Request) -> Mapping[str, Rule]:
     """The rules asked for by id. On the lab its own pack is always there, and a rule of the same id takes the place of the pack's."""
     asked = [path for path in request.settings.rules if not is_strategy(path)]
-    sources = [SigmaRules()]
+    sources = rule_sources()
     rules = {rule.id: rule for rule in load_rules([RULE_PACK], sources)} if request.lab or not asked else {}
     return rules | {rule.id: rule for rule in load_rules(asked, sources)} if asked else rules
+
+
+def _scenarios(
+    request: Request, known: frozenset[str] | None, rules: Mapping[str, Rule], priorities: Mapping[str, Priority]
+) -> Sequence[Scenario]:
+    reasons = {rule.id: rule.not_evaluated for rule in rules.values() if rule.not_evaluated}
+    return load_scenarios(scenario_paths(request.scenarios), known, reasons, frozenset(priorities))
 
 
 def _priorities(request: Request) -> Mapping[str, Priority]:

@@ -13,11 +13,10 @@ from datetime import timedelta
 from harness.errors import RuleTooSlow
 from harness.logic.index import FALSE, within_kind
 from harness.logic.match import Predicate, View, compile_node, fold
-from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds, reads
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds, reads, rule_kinds
 from harness.logic.sequence import PatternMatcher, Reorder
 from harness.model.facts import Event
 from harness.model.intent import Rule
-from harness.model.tree import Or, Pattern
 
 LATENESS = timedelta(minutes=2)
 """How long a stream's event waits for earlier ones. Recordings show 43 s between an event and its arrival, differing by host."""
@@ -29,6 +28,16 @@ class Hit:
 
     rule: Rule
     events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A rule that is not asked any more from this event on, because it was too slow; `why` says in what. At the stream's end there is
+    no event."""
+
+    rule: Rule
+    event: Event | None
+    why: str
 
 
 class Detector:
@@ -49,9 +58,10 @@ class Detector:
         self._compiled: dict[tuple[str, int], tuple[tuple[Rule, Predicate], ...]] = {}
         self._reorder = Reorder(lateness)
         self._patterns: list[tuple[Rule, frozenset[Kind], PatternMatcher]] = []
+        self.given_up: list[GivenUp] = []
         for number, rule in enumerate(self._rules):
             if rule.pattern is not None:
-                self._patterns.append((rule, _pattern_kinds(rule.pattern), PatternMatcher(rule.pattern)))
+                self._patterns.append((rule, rule_kinds(rule), PatternMatcher(rule.pattern)))
                 continue
             compile_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
             for kind in kinds(rule.logic):
@@ -81,33 +91,45 @@ class Detector:
                 yield rule
 
     def feed(self, event: Event) -> Iterator[Hit]:
-        """The hits of this event by itself, and those of patterns that are certain by now. Raises `RuleTooSlow`."""
-        for rule in self.matches(event):
+        """The hits of this event by itself, and those of patterns that are certain by now.
+
+        A rule that is too slow is left out from this event on, and said so in `given_up`: the others, and what they have under way, stay.
+        """
+        for rule in self._matched(event):
             yield Hit(rule=rule, events=(event,))
         if any(reads(wanted, event.channel, event.event_id) for _, wanted, _ in self._patterns):
             for ordered in self._reorder.push(event):
                 yield from self._in_order(ordered)
 
     def finish(self) -> Iterator[Hit]:
-        """The hits of patterns that are left at the stream's end. Raises `RuleTooSlow`."""
+        """The hits of patterns that are left at the stream's end; as for `feed`, one that is too slow is in `given_up`."""
         for ordered in self._reorder.finish():
             yield from self._in_order(ordered)
-        for rule, _, matcher in self._patterns:
-            for events in matcher.finish():
-                yield Hit(rule=rule, events=events)
+        for rule, _, matcher in tuple(self._patterns):
+            yield from self._found(rule, matcher.finish(), None)
+
+    def _matched(self, event: Event) -> tuple[Rule, ...]:
+        while True:
+            try:
+                return tuple(self.matches(event))
+            except RuleTooSlow as error:
+                number = next(n for n, rule in enumerate(self._rules) if rule.id == error.rule and n not in self._left_out)
+                self._left_out.add(number)
+                self._compiled.clear()
+                self.given_up.append(GivenUp(rule=self._rules[number], event=event, why=str(error)))
 
     def _in_order(self, event: Event) -> Iterator[Hit]:
-        for rule, wanted, matcher in self._patterns:
+        for rule, wanted, matcher in tuple(self._patterns):
             if reads(wanted, event.channel, event.event_id):
-                for events in matcher.push(event):
-                    yield Hit(rule=rule, events=events)
+                yield from self._found(rule, matcher.push(event), event)
 
-    def leave_out(self, rule_id: str) -> Rule:
-        """The rule of this id, which no event is asked about any more. Its id must be among them."""
-        number = next(number for number, rule in enumerate(self._rules) if rule.id == rule_id and number not in self._left_out)
-        self._left_out.add(number)
-        self._compiled.clear()
-        return self._rules[number]
+    def _found(self, rule: Rule, found: Iterator[tuple[Event, ...]], event: Event | None) -> Iterator[Hit]:
+        try:
+            for events in found:
+                yield Hit(rule=rule, events=events)
+        except RuleTooSlow as error:
+            self._patterns = [kept for kept in self._patterns if kept[0] is not rule]
+            self.given_up.append(GivenUp(rule=rule, event=event, why=str(error)))
 
     def _compile(self, channel: str, event_id: int) -> tuple[tuple[Rule, Predicate], ...]:
         folded = fold(channel)
@@ -115,9 +137,3 @@ class Detector:
         numbers = sorted({number for kind in every_kind for number in self._index.get(kind, ())} - self._left_out)
         left = ((self._rules[number], within_kind(self._rules[number].logic, channel, event_id)) for number in numbers)
         return tuple((rule, compile_node(node)) for rule, node in left if node != FALSE)
-
-
-def _pattern_kinds(pattern: Pattern) -> frozenset[Kind]:
-    """The kinds that any of its stages reads, those that must be missing and those that end it among them."""
-    stages = (*pattern.stages, *([pattern.until] if pattern.until else []))
-    return kinds(Or(items=tuple(stage.condition for stage in stages)))

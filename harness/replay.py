@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from harness.detect import Detector
+from harness.detect import LATENESS, Detector, GivenUp, Hit
 from harness.errors import Problem, RuleTooSlow
-from harness.logic.needs import kinds, reads
+from harness.logic.needs import reads, rule_kinds
 from harness.logic.why import Killed, nearest
+from harness.logic.why_pattern import PatternSearch
 from harness.model.facts import Event, FlatValue
 from harness.model.intent import Rule, Severity
 from harness.model.replay import LeftOut, Nearest, Replay, RuleHits, RuleName, Sample
+from harness.model.tree import Pattern
 
 FOLDED = "line ends folded: each CR LF, CR or LF in an event's values was read as one blank"
 """How the opt-in normalisation is named in every report of it."""
@@ -80,7 +82,7 @@ class _Tally:
     last: datetime
     count: int = 0
     hosts: dict[str, int] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
+    evidence: list[tuple[Sample, ...]] = field(default_factory=list)
 
 
 def replay(
@@ -93,21 +95,24 @@ def replay(
     normalisations: Sequence[str] = (),
     why: Sequence[Rule] = (),
 ) -> Replay:
-    """Ask every rule about every event. `why` are rules to be explained where they match nothing.
+    """Ask every rule about every event, and every pattern of several about all of them. `why` are rules to be explained where they match
+    nothing.
 
-    A rule whose regular expression does not end in its time on an event is left out from there on, and named with that event.
+    A rule that is too slow on an event is left out from there on, and named with that event.
     """
     detector = Detector(rules)
     tallies: dict[str, _Tally] = {}
-    slow: dict[str, Problem] = {}
-    searches = [_Search(rule) for rule in why]
+    searches = [_search(rule) for rule in why]
     count = 0
     for event in events:
         count += 1
-        for rule in _matches(detector, event, slow):
-            _count(tallies, rule, event)
+        for hit in detector.feed(event):
+            _count(tallies, hit)
         for search in searches:
             search.see(event)
+    for hit in detector.finish():
+        _count(tallies, hit)
+    slow = {given_up.rule.id: _too_slow(given_up) for given_up in detector.given_up}
     hits = [_hits(rule, tallies[rule.id]) for rule in rules if rule.id in tallies]
     hits.sort(key=lambda hit: -list(Severity).index(hit.rule.severity))
     return Replay(
@@ -119,28 +124,25 @@ def replay(
         not_evaluated=tuple(left_out(problem) for problem in (*not_evaluated, *slow.values())),
         broken_count=broken.count,
         broken=tuple(broken.first),
+        late=detector.late,
         why=tuple(search.result() for search in searches),
     )
 
 
-def _matches(detector: Detector, event: Event, slow: dict[str, Problem]) -> tuple[Rule, ...]:
-    while True:
-        try:
-            return tuple(detector.matches(event))
-        except RuleTooSlow as error:
-            rule = detector.leave_out(error.rule)
-            slow[rule.id] = Problem(path=rule.source, what=f"left out from {event.id} on: {error}")
+def _too_slow(given_up: GivenUp) -> Problem:
+    place = "at the end" if given_up.event is None else f"from {given_up.event.id} on"
+    return Problem(path=given_up.rule.source, what=f"left out {place}: {given_up.why}")
 
 
-def _count(tallies: dict[str, _Tally], rule: Rule, event: Event) -> None:
-    tally = tallies.get(rule.id)
-    if tally is None:
-        tally = tallies[rule.id] = _Tally(first=event.time, last=event.time)
+def _count(tallies: dict[str, _Tally], hit: Hit) -> None:
+    times = [event.time for event in hit.events]
+    tally = tallies.setdefault(hit.rule.id, _Tally(first=times[0], last=times[0]))
     tally.count += 1
-    tally.first, tally.last = min(tally.first, event.time), max(tally.last, event.time)
-    tally.hosts[event.host] = tally.hosts.get(event.host, 0) + 1
-    if len(tally.samples) < _SAMPLES:
-        tally.samples.append(_sample(event))
+    tally.first, tally.last = min(tally.first, *times), max(tally.last, *times)
+    for host in {event.host for event in hit.events}:
+        tally.hosts[host] = tally.hosts.get(host, 0) + 1
+    if len(tally.evidence) < _SAMPLES:
+        tally.evidence.append(tuple(map(_sample, hit.events)))
 
 
 def _hits(rule: Rule, tally: _Tally) -> RuleHits:
@@ -150,7 +152,7 @@ def _hits(rule: Rule, tally: _Tally) -> RuleHits:
         first=tally.first,
         last=tally.last,
         hosts=dict(sorted(tally.hosts.items())),
-        samples=tuple(tally.samples),
+        evidence=tuple(tally.evidence),
     )
 
 
@@ -164,12 +166,16 @@ def _sample(event: Event) -> Sample:
     return Sample(id=event.id, time=event.time, host=event.host, channel=event.channel, event_id=event.event_id, text=text)
 
 
+def _search(rule: Rule) -> _Search | _PatternSearch:
+    return _Search(rule) if rule.pattern is None else _PatternSearch(rule, rule.pattern)
+
+
 class _Search:
     """The event that came nearest to one rule, of a stream."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
-        self._kinds = kinds(rule.logic)
+        self._kinds = rule_kinds(rule)
         self._best: Killed | None = None
         self._matched = self._too_slow = False
 
@@ -192,3 +198,38 @@ class _Search:
             note = "it matched" if self._matched else "no event is of a kind that it reads"
             return Nearest(rule=name, event=None, clauses=(), note="it is too slow to be explained" if self._too_slow else note)
         return Nearest(rule=name, event=_sample(self._best.event), clauses=self._best.clauses, note="")
+
+
+class _PatternSearch:
+    """How far a stream came in one rule's pattern."""
+
+    def __init__(self, rule: Rule, pattern: Pattern) -> None:
+        self._rule = rule
+        self._kinds = rule_kinds(rule)
+        self._search: PatternSearch | None = PatternSearch(pattern, LATENESS)
+
+    def see(self, event: Event) -> None:
+        if self._search is not None and reads(self._kinds, event.channel, event.event_id):
+            try:
+                self._search.see(event)
+            except RuleTooSlow:
+                self._search = None
+
+    def result(self) -> Nearest:
+        name = _name(self._rule)
+        try:
+            stopped = self._search.result() if self._search is not None else None
+        except RuleTooSlow:
+            self._search = stopped = None
+        if stopped is None:
+            note = "it is too slow to be explained" if self._search is None else "it matched"
+            return Nearest(rule=name, event=None, clauses=(), note=note)
+        if not stopped.missing:
+            note = "all its events are there"
+        elif stopped.event is None:
+            note = f"no event is of a kind that could be its event {stopped.missing}"
+        else:
+            note = f"no event is its event {stopped.missing}"
+        reached = tuple(map(_sample, stopped.reached))
+        event = None if stopped.event is None else _sample(stopped.event)
+        return Nearest(rule=name, event=event, clauses=stopped.clauses, note=note, reached=reached)

@@ -87,7 +87,10 @@ class _Expectation(Entry):
     @field_validator("rule")
     @classmethod
     def _known(cls, value: str, info: ValidationInfo) -> str:
-        known = None if info.context is None else info.context.get("known_rules")
+        context = info.context or {}
+        known = context.get("known_rules")
+        if reason := context.get("not_evaluated", {}).get(value):
+            raise wrong("rule", f"cannot be expected to do anything: {reason}", "take the expectation out")
         if known is not None and value not in known:
             begun = sorted(rule for rule in known if rule.startswith(value.lower()))
             hint = f"write the id in full: {begun[0]}" if len(begun) == 1 else nearest(value, known)
@@ -127,12 +130,16 @@ class _ScenarioFile(Entry):
 
 
 def load_scenarios(
-    paths: Sequence[Path], known_rules: frozenset[str] | None, with_strategy: frozenset[str] | None = None
+    paths: Sequence[Path],
+    known_rules: frozenset[str] | None,
+    not_evaluated: Mapping[str, str] | None = None,
+    with_strategy: frozenset[str] | None = None,
 ) -> tuple[Scenario, ...]:
     """The scenarios of files, and of directories' `*.scenario.yml` files at any depth, sorted by path.
 
-    `known_rules` are the rule ids that an expectation may name, `with_strategy` those whose priority it may ask for; None lets any
-    pass. Raises `UsageError` with every problem of every file, in file order.
+    `known_rules` are the rule ids that an expectation may name, `with_strategy` those whose priority it may ask for; None lets any pass.
+    `not_evaluated`: ids that it may not, because nothing runs these rules, each with the reason. Raises `UsageError` with every problem of
+    every file, in file order.
     """
     files, problems = _files(paths)
     scenarios: list[Scenario] = []
@@ -143,7 +150,8 @@ def load_scenarios(
         except UsageError as error:
             problems.extend(error.problems)
             continue
-        entry, found = check(_ScenarioFile, document, {"known_rules": known_rules, "with_strategy": with_strategy})
+        context = {"known_rules": known_rules, "not_evaluated": not_evaluated or {}, "with_strategy": with_strategy}
+        entry, found = check(_ScenarioFile, document, context)
         found += tuple(_plain_problems(document))
         problems.extend(sorted(found, key=lambda problem: (problem.line, problem.column)))
         # Of the plain value: a double id is told at once, whatever else is wrong with its file.

@@ -26,7 +26,7 @@ from threading import Event, Thread
 from harness.clock import SystemClock
 from harness.detect import Detector
 from harness.rules.catalog import load_rules
-from harness.rules.sigma import SigmaRules
+from harness.rules.languages import parse_rules, rule_sources
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import EmbeddedSiem
 from lab.host.machine import emulated_host
@@ -57,12 +57,11 @@ class Lab:
         directory = Path(tempfile.mkdtemp(prefix="harness-lab-"))
         self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
         store = directory / "siem.sqlite"
-        source = SigmaRules()
         siem = EmbeddedSiem(
             store,
             clock=clock,
             detector_of=Detector,
-            parse=lambda text, name: tuple(source.parse(text, name)),
+            parse=parse_rules,
             ingest_delay=timedelta(seconds=config.ingest_delay),
             rule_interval=timedelta(seconds=config.rule_interval),
             look_back=timedelta(seconds=config.look_back),
@@ -70,7 +69,7 @@ class Lab:
         )
         siem.start()
         self._stack.callback(siem.stop)
-        EmbeddedClient(store).deploy(load_rules([RULE_PACK], [source]))
+        EmbeddedClient(store).deploy(load_rules([RULE_PACK], rule_sources()))
 
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
         for name, target in zip(HOSTS, targets_of(config), strict=True):

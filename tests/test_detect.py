@@ -15,7 +15,7 @@ from harness.events.read import read_events
 from harness.logic.match import matcher
 from harness.model.facts import Event
 from harness.model.intent import Rule
-from harness.model.tree import And, Node, Not, Op, Or
+from harness.model.tree import And, Node, Not, Op, Or, Test
 from harness.rules.catalog import load_rules
 from harness.rules.eql import parse_eql
 from harness.rules.sigma import SigmaRules
@@ -132,3 +132,21 @@ def test_a_pattern_is_answered_by_the_stream_alone() -> None:
     detector = Detector([sequence_rule(), one])
     assert list(detector.matches(sysmon(1, 0))) == [one]
     assert [hit.rule.id for hit in detector.feed(sysmon(1, 0))] == ["one"]
+
+
+def test_a_rule_that_is_too_slow_is_given_up_and_the_others_keep_what_they_have_under_way() -> None:
+    single = rule(Test(field="a", op=Op.REGEX, value="^(x|xx)+$"), "single")
+    query = parse_eql('sequence by host.id [process where process.executable regex "(x|xx)+"] [process where true]')
+    pattern = replace(rule(query.logic, "pattern"), pattern=query.pattern)
+    detector = Detector([single, pattern, sequence_rule(), rule(of_kind(SYSMON, 1), "one")], timedelta(seconds=5))
+    heavy = "x" * 200 + "!"
+    stubborn = replace(sysmon(1, 12), flat={**sysmon(1, 12).flat, "a": heavy, "image": heavy})
+    hits = [hit for seen in (sysmon(3, 10), stubborn, sysmon(1, 13)) for hit in detector.feed(seen)]
+    assert [hit.rule.id for hit in hits] == ["one", "one"]
+    hits = [*detector.finish()]
+    assert [(hit.rule.id, [part.id for part in hit.events]) for hit in hits] == [("sequence", ["ws1-10-3", "ws1-12-1"])]
+    assert [(given_up.rule.id, given_up.event and given_up.event.id) for given_up in detector.given_up] == [
+        ("single", "ws1-12-1"),
+        ("pattern", "ws1-13-1"),
+    ]
+    assert detector.late == 0

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from harness.assemble import replay_rules
-from harness.errors import Problem
+from harness.errors import Problem, UsageError
 from harness.events.read import read_events
 from harness.model.facts import Event, FlatValue
 from harness.model.intent import Rule, Severity
 from harness.model.replay import Replay
 from harness.model.tree import And, Node, Op, Test
 from harness.replay import FOLDED, Broken, fold_line_ends, replay
+from harness.rules.eql import parse_eql
 from tests.needs import DATA, needs_recordings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,7 +54,7 @@ def test_hits_with_their_evidence() -> None:
     low = found.hits[1]
     assert (low.count, low.hosts) == (4, {"ws1": 3, "ws2": 1})
     assert (low.first, low.last) == (START + timedelta(seconds=2), START + timedelta(seconds=9))
-    assert [sample.id for sample in low.samples] == ["f:5", "f:2", "f:9"]
+    assert [[sample.id for sample in hit] for hit in low.evidence] == [["f:5"], ["f:2"], ["f:9"]]
     assert [name.id for name in found.quiet] == ["quiet"]
 
 
@@ -96,11 +98,70 @@ def test_line_ends_are_folded_in_values_alone() -> None:
     assert after.raw == before.raw
 
 
+TWO = 'sequence by host.id with maxspan=30s [any where winlog.event_data.a == "1"] [any where winlog.event_data.a == "2"]'
+
+
+def sequence(id: str = "seq", query: str = TWO) -> Rule:
+    found = parse_eql(query)
+    return replace(rule(id), logic=found.logic, pattern=found.pattern)
+
+
+def test_the_hits_of_a_pattern_have_all_their_events() -> None:
+    events = [event(12, a="2"), event(10, a="1"), event(40, host="ws2", a="1"), event(50, host="ws2", a="2")]
+    found = ask(events, [sequence(), rule("one", is_("a", "1"))])
+    assert [(hit.rule.id, hit.count) for hit in found.hits] == [("seq", 2), ("one", 2)]
+    pattern = found.hits[0]
+    assert [[sample.id for sample in hit] for hit in pattern.evidence] == [["f:10", "f:12"], ["f:40", "f:50"]]
+    assert (pattern.first, pattern.last) == (START + timedelta(seconds=10), START + timedelta(seconds=50))
+    assert pattern.hosts == {"ws1": 1, "ws2": 1}
+    assert found.late == 0
+
+
+def test_events_that_come_too_late_for_patterns_are_counted() -> None:
+    found = ask([event(1, a="1"), event(1000, a="3"), event(2000, a="3"), event(2, a="2")], [sequence()])
+    assert (found.hits, found.late) == ((), 1)
+    assert [name.id for name in found.quiet] == ["seq"]
+
+
+def test_why_not_of_a_pattern_says_how_far_it_came() -> None:
+    asked = sequence()
+    (why,) = ask([event(10, a="1"), event(50, a="2")], [asked], [asked]).why
+    assert [sample.id for sample in why.reached] == ["f:10"]
+    assert why.event is not None
+    assert (why.event.id, why.note) == ("f:50", "no event is its event 2")
+    assert why.clauses == ("it came 40s after event 1, the pattern allows 30s",)
+    (why,) = ask([event(10, a="1"), event(20, a="2")], [asked], [asked]).why
+    assert (why.event, why.note) == (None, "it matched")
+    (why,) = ask([], [asked], [asked]).why
+    assert (why.event, why.note) == (None, "no event is of a kind that could be its event 1")
+
+
+def test_a_pattern_that_is_too_slow_stops_nobody_else() -> None:
+    slow = sequence("slow", 'sequence [any where winlog.event_data.a regex "(x|xx)+"] [any where true]')
+    heavy = "x" * 200 + "!"
+    found = ask([event(10, a="1"), event(11, a=heavy), event(12, a="2"), event(500)], [slow, sequence()], [slow])
+    assert [(hit.rule.id, hit.count) for hit in found.hits] == [("seq", 1)]
+    assert found.quiet == ()
+    assert [left.path for left in found.not_evaluated] == ["slow.yml"]
+    assert [why.note for why in found.why] == ["it is too slow to be explained"]
+
+
+def test_rules_that_are_not_evaluated_are_told_and_not_asked(tmp_path: Path) -> None:
+    text = "[rule]\nrule_id = '{}'\nname = 'a name'\ntype = '{}'\nlanguage = '{}'\nseverity = 'low'\nquery = 'any where true'\n"
+    (tmp_path / "esql.toml").write_text(text.format(1, "esql", "esql"))
+    (tmp_path / "eql.toml").write_text(text.format(2, "eql", "eql"))
+    catalog = replay_rules([tmp_path])
+    assert [found.id for found in catalog.rules] == ["2"]
+    assert [problem.what for problem in catalog.refused] == ["a name: ES|QL is not evaluated here"]
+    with pytest.raises(UsageError, match=r"ES\|QL is not evaluated here"):
+        replay_rules([tmp_path / "esql.toml"])
+
+
 EMP, CMD = "empire_psremoting_stager.zip", "covenant_psremoting_command.zip"
 QUIET = ["cmd_bitsadmin_download_psh_script.zip", "covenant_persistwmi.tar.gz", "msf_record_mic.zip", "psh_powershell_httplistener.zip"]
 QUIET += ["covenant_sharpwmi_create_dcerpc_wmi.zip", "empire_launcher_vbs.zip", "schtask_create.zip"]
 COUNTS = {
-    EMP: {"13acf386": 3, "c539afac": 3, "734f8d9b": 4, "60167e5c": 1, "5cc2cda8": 2},
+    EMP: {"13acf386": 3, "c539afac": 3, "734f8d9b": 4, "60167e5c": 1, "5cc2cda8": 2, "2772264c": 1},
     CMD: {"13acf386": 3, "c539afac": 3, "734f8d9b": 2, "60167e5c": 1},
     **{name: {} for name in QUIET},
 }

@@ -280,10 +280,10 @@ def test_any_rule_passes_where_none_are_known(write: Write) -> None:
 def test_a_priority_may_be_asked_of_rules_with_a_strategy(write: Write) -> None:
     path = write(HEAD + f"    connect: {{}}\n    expect: [{{rule: {RULE}, priority: high}}]\n")
     for with_strategy in (None, frozenset({RULE})):
-        (scenario,) = load_scenarios([path], KNOWN, with_strategy)
+        (scenario,) = load_scenarios([path], KNOWN, with_strategy=with_strategy)
         assert scenario.steps[0].expect == (Expectation(rule=RULE, priority=Severity.HIGH),)
     with pytest.raises(UsageError, match=r":6:.*priority cannot be told: no detection strategy is about this rule"):
-        load_scenarios([path], KNOWN, frozenset())
+        load_scenarios([path], KNOWN, with_strategy=frozenset())
 
 
 def test_an_expectation_list_may_be_shared_by_an_alias(write: Write) -> None:
@@ -364,3 +364,13 @@ def test_what_does_not_load_is_not_valid_by_the_schema(write: Write, body: str) 
     with pytest.raises(UsageError):
         load_scenarios([write(HEAD + body)], None)
     assert list(validator().iter_errors(parse_yaml(HEAD + body, "x").value))
+
+
+@pytest.mark.parametrize("fires", ["true", "false"])
+def test_nothing_can_be_expected_of_a_rule_that_is_not_evaluated(fires: str, write: Write) -> None:
+    path = write(HEAD + f"    connect: {{}}\n    expect: [{{rule: {RULE}, fires: {fires}}}]\n")
+    with pytest.raises(UsageError) as caught:
+        load_scenarios([path], KNOWN, {RULE: "ES|QL is not evaluated here"})
+    (problem,) = caught.value.problems
+    assert "cannot be expected to do anything: ES|QL is not evaluated here" in problem.what
+    assert (problem.path, problem.line) == (str(path), 6)

@@ -25,7 +25,13 @@ SOURCE = "c539afac-c12a-46ed-b1bd-5a5567c9f045"
 WINRSHOST = "79df3f68-dccb-48e9-9171-b75cbc37c51d"
 LISTED = ("whoami.exe", "cmd.exe", "powershell.exe")
 
-SCENARIOS = load_scenarios([ROOT / "scenarios"], frozenset({*SESSION, CHILD, MODULE, SOURCE, WINRSHOST}))
+SEQUENCE = "2772264c-6fb9-4d9d-9014-b416eed21254"
+SEQUENCE_2023 = "8f0c6d0e-3b1c-4a5c-9d3d-5a2f7c1e9b46"
+WINRS_SEQUENCE = "1cd01db9-be24-4bef-8e7c-e923f0ff78ab"
+
+SCENARIOS = load_scenarios(
+    [ROOT / "scenarios"], frozenset({*SESSION, CHILD, MODULE, SOURCE, WINRSHOST, SEQUENCE, SEQUENCE_2023, WINRS_SEQUENCE})
+)
 STEPS = [pytest.param(step, id=f"{scenario.id}/{number}") for scenario in SCENARIOS for number, step in enumerate(scenario.steps, 1)]
 
 
@@ -73,9 +79,25 @@ def test_the_child_rule_is_expected_as_the_truth_table_says(step: Step) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
+def test_the_sequence_is_expected_as_the_truth_table_says(step: Step) -> None:
+    """Of any program that the session starts, and of no cmdlet; once the plan shows that a cmdlet alone cannot exercise it."""
+    (sequence,) = (expectation for expectation in step.expect if expectation.rule == SEQUENCE)
+    starts_a_program = any(".exe" in command for command in commands(step.action))
+    shown = step.name == "Get-Service in an interactive session"
+    assert sequence.fires is (starts_a_program or shown)
+    assert sequence.known_gap is None
+    for expectation in step.expect:
+        if expectation.rule == SEQUENCE_2023:
+            assert starts_a_program
+            assert expectation.known_gap is not None
+            assert "network.protocol" in expectation.known_gap
+            assert "Elastic Defend" in expectation.known_gap
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_the_other_rules_are_expected_as_the_truth_table_says(step: Step) -> None:
     for expectation in step.expect:
-        if expectation.rule == WINRSHOST:
+        if expectation.rule in (WINRSHOST, WINRS_SEQUENCE):
             assert not expectation.fires
         if expectation.rule == MODULE:
             assert expectation.known_gap is not None

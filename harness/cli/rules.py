@@ -115,11 +115,12 @@ def show(
 @click.argument("rule")
 @_looking
 def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
-    """Say what RULE reads, asks for and excludes, and how many other rules look for the same.
+    """Say what RULE reads, needs, asks for and excludes, and how many other rules look for the same.
 
     The other rules are those of --rules: name the catalog that they shall be counted in.
     """
     from harness.logic import explain as reading
+    from harness.logic.requirements import requirements
     from harness.reports.rules import explain_json, print_page
     from harness.rules.catalog import find
     from harness.rules.header import header
@@ -128,9 +129,9 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
     found = find(catalog, rule)
     page = reading.explain(found, catalog.rules, catalog.name)
     if json_path is not None:
-        _write(json_path, explain_json(page, header(found)))
+        _write(json_path, explain_json(page, requirements(found), header(found)))
     else:
-        print_page(page, header(found), _console())
+        print_page(page, requirements(found), header(found), _console())
     return 0
 
 
@@ -149,7 +150,9 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
     from harness.rules.watcher import holds_watches, lint_watches
 
     named = (*files, *paths)
-    watches = [path for path in named if path.suffix.lower() not in (".yml", ".yaml", ".zip") and path.is_file() and holds_watches(path)]
+    watches = [
+        path for path in named if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".zip") and path.is_file() and holds_watches(path)
+    ]
     problems = [problem for path in watches for problem in lint_watches(path)]
     findings: list[reading.Finding] = []
     asked = tuple(path for path in named if path not in watches)
@@ -179,10 +182,10 @@ def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
 def _catalog(asked: Sequence[Path], *, may_be_empty: bool = False) -> Catalog:
     """The rules under these paths; detection strategies among them are passed over."""
     from harness.rules.catalog import load_catalog
-    from harness.rules.sigma import SigmaRules
+    from harness.rules.languages import rule_sources
     from harness.rules.strategy import is_strategy
 
-    return load_catalog([path for path in asked if not is_strategy(path)], [SigmaRules()], may_be_empty=may_be_empty)
+    return load_catalog([path for path in asked if not is_strategy(path)], rule_sources(), may_be_empty=may_be_empty)
 
 
 def _known_rules(asked: Sequence[Path], catalog: Catalog, config: Path | None) -> Mapping[str, Rule]:

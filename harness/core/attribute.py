@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, process_key, socket_key, starts_session
+from harness.errors import RuleTooSlow
+from harness.logic.sequence import find_all
 from harness.model.facts import Alert, Detonation, Event, Observed
+from harness.model.tree import Pattern
 from harness.model.verdicts import Basis
 
 # A host process outlives the client's goodbye by moments, and a log's own time lags the happening by as much.
@@ -90,17 +93,26 @@ class HostAttribution:
         fitting = [name for name in self._detonations if self._fits(name, event, keys)]
         return self._by_window(fitting)
 
-    def of_alert(self, alert: Alert) -> Attribution | None:
-        """Whose alert it is. One that follows from several events is EXACT where one of them is and none is another's."""
+    def of_alert(self, alert: Alert, pattern: Pattern | None = None) -> Attribution | None:
+        """Whose alert it is. One that follows from several events is EXACT where one of them is and none is another's.
+
+        `pattern` is that of the alert's rule, where it is known: on a busy host an event of another session may stand where ours would have
+        done. Such an alert belongs to whoever brought about the event that completed it, provided that its own events alone make the
+        pattern, with that very event as the last; where another session completed it, it is nobody's here.
+        """
         if not alert.events:
             return self._by_window([name for name, d in self._detonations.items() if d.started_at - SLACK <= alert.raised_at])
         found = [self.of_event(event) for event in alert.events]
         known = [attribution for attribution in found if attribution is not None]
         exact = {attribution.detonation for attribution in known if attribution.basis is Basis.EXACT}
+        if len(exact) > 1 and pattern is not None:
+            return self._completed(alert, pattern)
         if len(exact) > 1:
             return Attribution(detonation=min(exact), basis=Basis.AMBIGUOUS, keys=("its events belong to several detonations",))
         if exact:
             foreign = any(self._foreign(event) for event, attribution in zip(alert.events, found, strict=True) if attribution is None)
+            if foreign and pattern is not None:
+                return self._completed(alert, pattern)
             words = tuple(dict.fromkeys(word for attribution in known for word in attribution.keys))
             return Attribution(detonation=exact.pop(), basis=Basis.AMBIGUOUS if foreign else Basis.EXACT, keys=words)
         if len(known) < len(found):
@@ -108,6 +120,23 @@ class HostAttribution:
         if len({attribution.detonation for attribution in known}) == 1 and all(a.basis is Basis.WINDOW for a in known):
             return known[0]
         return Attribution(detonation=known[0].detonation, basis=Basis.AMBIGUOUS, keys=("host, user and time fit several",))
+
+    def _completed(self, alert: Alert, pattern: Pattern) -> Attribution | None:
+        """Whose alert it is, one of whose events is ours and one another session's."""
+        last = max(alert.events, key=lambda event: (event.time, event.id))
+        owner = self.of_event(last)
+        if owner is None:
+            return None
+        if owner.basis is Basis.EXACT and self._makes_alone(owner.detonation, pattern, last):
+            return Attribution(detonation=owner.detonation, basis=Basis.EXACT, keys=(*owner.keys, "its own events alone make the pattern"))
+        return Attribution(detonation=owner.detonation, basis=Basis.AMBIGUOUS, keys=("its events belong to several sessions",))
+
+    def _makes_alone(self, detonation: str, pattern: Pattern, last: Event) -> bool:
+        own = [observed.event for observed in self._near(detonation) if detonation in self._exact[observed.event.id]]
+        try:
+            return any(last.id in (event.id for event in found) for found in find_all(pattern, own))
+        except RuleTooSlow:
+            return False
 
     def telemetry(self, detonation: str) -> list[Observed]:
         """The events that are this detonation's, EXACT or WINDOW, its footprint's left out, in the order of their time."""

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 
 from harness.errors import RuleTooSlow
 from harness.logic.match import matcher
-from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, kinds, reads
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, reads, rule_kinds, wanted_by
 from harness.logic.sequence import find_all
-from harness.logic.why import nearest
+from harness.logic.why import near_kinds, nearest
+from harness.logic.why_pattern import Stopped, stopped
 from harness.model.facts import Detonation, Event, Execution, Failure, FailureKind, Observed, RuleRun, RuleState
 from harness.model.intent import Expectation, PlannedStep, Rule, Severity, Unexercisable
 from harness.model.verdicts import Basis, Gate, GateKind, GateState, Inconclusive, Outcome, Sighting, Verdict
@@ -26,12 +27,18 @@ _SHOWN = 5
 _NOT_RUN = ("CommandNotFoundException", "NotEmulated", "ParseException", "ParserError")
 
 
+_DISTURBED = (
+    "no alert: the rule matches this session's events by themselves, but not among those of the other sessions on its host, one of which"
+    " took the place of ours; run it alone to know"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """All that is known of one expectation at one moment. Times are the SIEM's clock unless said otherwise.
 
     `rule` is None for a rule that only the SIEM knows: then its kinds and its query are not known. `telemetry` are the
-    detonation's own events; `host_events` counts the events of the host in its time, whosever they are. `settled_at`: from then on
+    detonation's own events; `host_events` are the events of the host in its time, whosever they are. `settled_at`: from then on
     no more telemetry is expected; `deadline`: from then on nothing is waited for. `to_ours` is added to a time of the SIEM's clock to
     make it ours.
     """
@@ -41,7 +48,7 @@ class Case:
     rule: Rule | None
     detonation: Detonation
     telemetry: Sequence[Observed]
-    host_events: int
+    host_events: Sequence[Event]
     sightings: Sequence[Sighting]
     runs: Sequence[RuleRun]
     state: RuleState | None
@@ -104,6 +111,7 @@ class _Judgement:
         self._wanted = case.expectation
         self._counted = [sighting for sighting in case.sightings if sighting.basis is not Basis.AMBIGUOUS]
         self._events = self._of_kind()
+        self._unseen = self._find_unseen()
         self._proof = self._find_proof()
         self._failure = step_failure(case.detonation)
         self._gates = (self._executed(), self._telemetry(), self._query(), self._alert())
@@ -123,11 +131,13 @@ class _Judgement:
             return self._inconclusive(Inconclusive.AMBIGUOUS, "alerts fired, but each fits several sessions: none can be credited")
         if self._proof is not None and not self._wanted.fires and case.telemetry:
             return self._verdict(Outcome.QUIET, f"quiet, proven by {self._run_text(self._proof)}", proof=self._proof)
-        if self._proof is not None and self._wanted.fires and self._events:
+        if self._proof is not None and self._wanted.fires and self._unseen is None:
+            if self._is_disturbed():
+                return self._inconclusive(Inconclusive.AMBIGUOUS, _DISTURBED)
             return self._gap(Outcome.MISSED, self._missed_cause(self._proof), proof=self._proof)
         if interrupted:
             return self._inconclusive(Inconclusive.INTERRUPTED, "interrupted before it was known")
-        stalled = not case.schedule_running and bool(self._events) and case.now >= case.settled_at
+        stalled = not case.schedule_running and self._unseen is None and case.now >= case.settled_at
         return self._expired() if stalled or case.now >= case.deadline else None
 
     # --- the gates -----------------------------------------------------------------------------------------------------
@@ -148,32 +158,46 @@ class _Judgement:
         """The detonation's events of a kind that the rule reads; all of them where only the SIEM knows the rule."""
         if self._case.rule is None:
             return list(self._case.telemetry)
-        wanted = kinds(self._case.rule.logic)
+        wanted = rule_kinds(self._case.rule)
         return [observed for observed in self._case.telemetry if reads(wanted, observed.event.channel, observed.event.event_id)]
 
+    def _find_unseen(self) -> frozenset[Kind] | None:
+        """The kinds of which one event at least must arrive before the rule can match, and none did; of a pattern those of the first of its
+        events that lacks them. None where nothing is lacking."""
+        if self._case.rule is None:
+            return None if self._events else frozenset([(ANY_CHANNEL, ANY_EVENT_ID)])
+        for wanted in wanted_by(self._case.rule):
+            needed = near_kinds(wanted)
+            if not any(reads(needed, observed.event.channel, observed.event.event_id) for observed in self._events):
+                return needed
+        return None
+
     def _telemetry(self) -> Gate:
-        if self._events:
+        if self._unseen is None:
             return self._seen(GateKind.TELEMETRY, self._events)
         waited = self._failure is None and self._case.now >= self._case.deadline
         return Gate(kind=GateKind.TELEMETRY, state=GateState.FAILED if waited else GateState.UNREACHED)
 
     def _query(self) -> Gate:
         rule = self._case.rule
-        if rule is None or not self._events:
+        if rule is None or self._unseen is not None:
             return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED)
+        events = [observed.event for observed in self._events]
         try:
             if rule.pattern is None:
                 matches = matcher(rule.logic)
                 matching = [observed for observed in self._events if matches(observed.event)]
+                killed = None if matching else nearest(rule.logic, events)
+                evidence: tuple[str, ...] = (f"nearest event: {_event_text(killed.event)}", killed.text) if killed else ()
             else:
-                parts = {event.id for found in find_all(rule.pattern, [seen.event for seen in self._events]) for event in found}
+                parts = {event.id for found in find_all(rule.pattern, events) for event in found}
                 matching = [observed for observed in self._events if observed.event.id in parts]
-            killed = None if matching else nearest(rule.logic, [observed.event for observed in self._events])
+                why = None if matching else stopped(rule.pattern, events)
+                evidence = _stopped_text(why) if why else ()
         except RuleTooSlow as error:
             return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED, evidence=(str(error),))
         if matching:
             return self._seen(GateKind.QUERY, matching)
-        evidence = (f"nearest event: {_event_text(killed.event)}", killed.text) if killed else ()
         return Gate(kind=GateKind.QUERY, state=GateState.FAILED, evidence=evidence)
 
     def _alert(self) -> Gate:
@@ -230,6 +254,18 @@ class _Judgement:
             return self._inconclusive(Inconclusive.NO_TELEMETRY, cause)
         return self._verdict(Outcome.MISGRADED, f"by its strategy the alert's events have priority {found.value}, wanted {wanted.value}")
 
+    def _is_disturbed(self) -> bool:
+        """Whether the rule's pattern is in the detonation's own events, but not among all those of its host: an event of another session
+        took the place of one of them."""
+        pattern = self._case.rule.pattern if self._case.rule is not None else None
+        if pattern is None or self._gates[2].state is not GateState.PASSED:
+            return False
+        own = {observed.event.id for observed in self._events}
+        try:
+            return not any(found[-1].id in own for found in find_all(pattern, self._case.host_events))
+        except RuleTooSlow:
+            return False
+
     def _missed_cause(self, proof: RuleRun) -> str:
         query = self._gates[2]
         if query.state is GateState.PASSED:
@@ -246,7 +282,7 @@ class _Judgement:
             return self._inconclusive(Inconclusive.AMBIGUOUS, "alerts fired, but each fits several sessions: none can be credited")
         if not case.telemetry and not self._wanted.fires:
             return self._inconclusive(Inconclusive.NO_TELEMETRY, "no event of this detonation arrived: its silence proves nothing")
-        if not self._events and self._wanted.fires:
+        if self._unseen is not None and self._wanted.fires:
             return self._gap(Outcome.BLIND, self._blind_cause())
         last = max(case.runs, key=lambda run: run.started_at, default=None)
         if not case.schedule_running:
@@ -261,13 +297,13 @@ class _Judgement:
 
     def _blind_cause(self) -> str:
         case = self._case
-        wanted = f"no event of {_kinds_text(case.rule)} arrived" if case.rule is not None else "no event arrived"
+        wanted = f"no event of {_kinds_text(self._unseen)} arrived" if case.rule is not None and self._unseen else "no event arrived"
         if case.telemetry:
             others = Counter(f"{observed.event.channel} {observed.event.event_id}" for observed in case.telemetry)
             seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(others.items()))
             return f"{wanted}, though others of this detonation did ({seen}): a sensor or an audit setting is missing"
         if case.host_events:
-            others_text = f"the host sent {case.host_events} events meanwhile, none with this session's keys"
+            others_text = f"the host sent {len(case.host_events)} events meanwhile, none with this session's keys"
             return f"{wanted}; {others_text}: is the target's seen_from right?"
         return f"{wanted}, nor any other of the host: its agent or the pipeline stands still"
 
@@ -317,17 +353,26 @@ def _before_sending(
     )
 
 
-def _kinds_text(rule: Rule) -> str:
-    """The kinds that the rule reads, for people: "security 5156 or any channel 4104"."""
+def _kinds_text(wanted: frozenset[Kind]) -> str:
+    """Kinds of event for people: "security 5156 or any channel 4104"."""
     named = (
         ("any channel" if channel == ANY_CHANNEL else channel) + (" with any id" if event_id == ANY_EVENT_ID else f" {event_id}")
-        for channel, event_id in kinds(rule.logic)
+        for channel, event_id in wanted
     )
     return " or ".join(sorted(named))
 
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0].rstrip()
+
+
+def _stopped_text(why: Stopped) -> tuple[str, ...]:
+    """How far a pattern came, an event a line, and in the last line what stopped it."""
+    reached = (f"event {number}: {_event_text(event)}" for number, event in enumerate(why.reached, 1))
+    nearest_event = (f"nearest event: {_event_text(why.event)}",) if why.event is not None else ()
+    place = f"event {why.missing} is not there" if why.missing else "all its events are there"
+    clauses = "; ".join(why.clauses) or "no event is of a kind that could be it"
+    return (*reached, *nearest_event, f"{place}: {clauses}")
 
 
 def _event_text(event: Event) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from harness.core.attribute import SLACK, HostAttribution
+from harness.core.attribute import SLACK, Attribution, HostAttribution
 from harness.core.judge import Case, judge, never_sent, undeployed, unexercisable
 from harness.core.transport import transport_caused
 from harness.events.fields import short_name
@@ -156,7 +156,7 @@ class Ledger:
         hosts = {host_name(planned) for planned in self._plan.steps if planned.id in self._detonations}
         since = self._started_at + self._offset
         loose = (a for a in self._alerts.values() if self._plan.about(a.rule) and a.host in hosts and self._time_of(a) >= since)
-        return sorted((a for a in loose if self._hosts[a.host].of_alert(a) is None), key=lambda a: (a.raised_at, a.id))
+        return sorted((a for a in loose if self._attribution(a) is None), key=lambda a: (a.raised_at, a.id))
 
     # --- how -----------------------------------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class Ledger:
             rule=self._rules.get(expectation.rule),
             detonation=self.detonation(detonation),
             telemetry=mine,
-            host_events=len(host.seen_on_host(detonation.started_at - SLACK, detonation.finished_at + SLACK)),
+            host_events=[seen.event for seen in host.seen_on_host(detonation.started_at - SLACK, detonation.finished_at + SLACK)],
             sightings=[s for s in sightings.get(planned.id, ()) if s.alert.rule == expectation.rule],
             runs=tuple(self._runs[expectation.rule].values()),
             state=state,
@@ -206,11 +206,15 @@ class Ledger:
         )
         return judge(case, interrupted=interrupted)
 
+    def _attribution(self, alert: Alert) -> Attribution | None:
+        host, rule = self._hosts.get(alert.host), self._rules.get(alert.rule)
+        return None if host is None else host.of_alert(alert, None if rule is None else rule.pattern)
+
     def _sightings_by_step(self) -> dict[str, list[Sighting]]:
         found: dict[str, list[Sighting]] = defaultdict(list)
         for alert in sorted(self._alerts.values(), key=lambda alert: (alert.raised_at, alert.id)):
             host = self._hosts.get(alert.host)
-            attribution = host.of_alert(alert) if host is not None else None
+            attribution = self._attribution(alert)
             if host is None or attribution is None:
                 continue
             detonation = self._detonations[attribution.detonation]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from harness.errors import NothingToDo
 from harness.logic.needs import unexercisable
@@ -66,10 +67,20 @@ def _unexercisable(planned: PlannedStep, rules: Mapping[str, Rule], *, driver_is
         rule = rules.get(expectation.rule)
         if rule is None or not expectation.fires:
             continue
-        reason = unexercisable(rule, planned.step.action, driver_is_windows=driver_is_windows)
+        over_loopback = _is_loopback(planned.target)
+        reason = unexercisable(rule, planned.step.action, driver_is_windows=driver_is_windows, over_loopback=over_loopback)
         if reason is not None:
             found[planned.id, expectation.rule] = reason
     return found
+
+
+def _is_loopback(target: Target) -> bool:
+    """Whether the target logs the driver as itself. Of a host by name it is not known, and then it is held to be another machine."""
+    seen_from = target.seen_from or target.host
+    try:
+        return ip_address(seen_from).is_loopback
+    except ValueError:
+        return seen_from.lower() == "localhost"
 
 
 def _narrow(scenario: Scenario, selection: Selection) -> Scenario | None:

@@ -137,9 +137,8 @@ def _of_event(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
 _HEAD = frozenset(["channel", "eventid", "provider_name", "computer", "hostname", "message", "execution_process_id", "data"])
 
 
-_OURS = frozenset(["winlog.event_data", "event.category", "event.type"])
-"""What is never taken from a document: values of the flat view, and the class, which must be known from an event's kind alone (rules are
-indexed by it)."""
+_OURS = frozenset(["event.category", "event.type"])
+"""What is never taken from a document: the class, which must be known from an event's kind alone (rules are indexed by it)."""
 
 
 def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
@@ -150,7 +149,7 @@ def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
     while todo:
         name, value, depth = todo.pop()
         key = name.lower()
-        if key in _OURS:
+        if key in _OURS or key == "winlog.event_data":  # these are the flat view's
             continue
         if isinstance(value, Mapping):
             if depth < _DEPTH:
@@ -230,13 +229,16 @@ def arguments(command_line: str) -> list[str]:
     return found
 
 
-def _process(prefix: str, path: str | None, command_line: str | None, pid: int | None, entity: str | None = None) -> Fields:
+# Each of these names all fields that it can make, with None where they are not there: what a kind of event may have is read off them.
+
+
+def _process(prefix: str, path: str | None, pid: int | None) -> Fields:
+    return {f"{prefix}.pid": pid, f"{prefix}.executable": path, f"{prefix}.name": base_name(path) if path else None}
+
+
+def _command_line(prefix: str, command_line: str | None) -> Fields:
     args = arguments(command_line) if command_line else None
     return {
-        f"{prefix}.pid": pid,
-        f"{prefix}.entity_id": entity,
-        f"{prefix}.executable": path,
-        f"{prefix}.name": base_name(path) if path else None,
         f"{prefix}.command_line": command_line,
         f"{prefix}.args": args,
         f"{prefix}.args_count": len(args) if args is not None else None,
@@ -250,7 +252,7 @@ def _user(account: str | None) -> Fields:
 
 def _file(path: str | None) -> Fields:
     if not path:
-        return {}
+        return dict.fromkeys(("file.path", "file.name", "file.directory", "file.extension"))
     directory, _, name = path.rpartition("\\")
     _, dot, extension = name.rpartition(".")
     return {"file.path": path, "file.name": name, "file.directory": directory, "file.extension": extension if dot else None}
@@ -266,20 +268,14 @@ def _sysmon(flat: Mapping[str, FlatValue]) -> Fields:
     image = _text(flat, "image") or _text(flat, "sourceimage")
     pid = _number(flat, "processid") or _number(flat, "sourceprocessid")
     entity = _text(flat, "processguid") or _text(flat, "sourceprocessguid")
-    return _process("process", image, None, pid, entity) | _user(_text(flat, "user"))
+    return _process("process", image, pid) | {"process.entity_id": entity} | _user(_text(flat, "user"))
 
 
 def _sysmon_process(flat: Mapping[str, FlatValue]) -> Fields:
-    fields = _sysmon(flat) | _process(
-        "process", _text(flat, "image"), _text(flat, "commandline"), _number(flat, "processid"), _text(flat, "processguid")
-    )
-    fields |= _process(
-        "process.parent",
-        _text(flat, "parentimage"),
-        _text(flat, "parentcommandline"),
-        _number(flat, "parentprocessid"),
-        _text(flat, "parentprocessguid"),
-    )
+    fields = _sysmon(flat) | _command_line("process", _text(flat, "commandline"))
+    fields |= _process("process.parent", _text(flat, "parentimage"), _number(flat, "parentprocessid"))
+    fields |= _command_line("process.parent", _text(flat, "parentcommandline"))
+    fields["process.parent.entity_id"] = _text(flat, "parentprocessguid")
     fields["process.working_directory"] = _text(flat, "currentdirectory")
     fields["winlog.logon.id"] = _text(flat, "logonid")
     return fields | _image_details("process", flat)
@@ -357,7 +353,8 @@ def _sysmon_dns(flat: Mapping[str, FlatValue]) -> Fields:
 def _sysmon_registry(flat: Mapping[str, FlatValue]) -> Fields:
     """`TargetObject` is hive, key and value in one path; `Details` a value with its type before it, where it is a number."""
     path = _text(flat, "targetobject")
-    fields = _sysmon(flat) | {"registry.path": path}
+    fields = _sysmon(flat) | dict.fromkeys(("registry.key", "registry.value", "registry.data.type", "registry.data.strings"))
+    fields["registry.path"] = path
     parts = (path or "").split("\\")
     fields["registry.hive"] = parts[0]
     if len(parts) > 2:
@@ -375,8 +372,7 @@ def _sysmon_registry(flat: Mapping[str, FlatValue]) -> Fields:
 
 def _security(flat: Mapping[str, FlatValue]) -> Fields:
     """The process and the account that a security event names, whichever it names."""
-    fields = _process("process", _text(flat, "processname"), None, _number(flat, "processid"))
-    return fields | _account(flat, "subject")
+    return _process("process", _text(flat, "processname"), _number(flat, "processid")) | _account(flat, "subject")
 
 
 def _account(flat: Mapping[str, FlatValue], whose: str) -> Fields:
@@ -390,15 +386,16 @@ def _account(flat: Mapping[str, FlatValue], whose: str) -> Fields:
 
 def _security_process(flat: Mapping[str, FlatValue]) -> Fields:
     """4688: the creator is `ProcessId` and `ParentProcessName`; the new process runs as the target where one is named."""
-    fields = _process("process", _text(flat, "newprocessname"), _text(flat, "commandline"), _number(flat, "newprocessid"))
-    fields |= _process("process.parent", _text(flat, "parentprocessname"), None, _number(flat, "processid"))
+    fields = _process("process", _text(flat, "newprocessname"), _number(flat, "newprocessid"))
+    fields |= _command_line("process", _text(flat, "commandline"))
+    fields |= _process("process.parent", _text(flat, "parentprocessname"), _number(flat, "processid"))
     return fields | _account(flat, "target" if "targetusername" in flat else "subject")
 
 
 def _security_logon(flat: Mapping[str, FlatValue]) -> Fields:
     kind = _LOGON_TYPES.get(_number(flat, "logontype") or -1)
     return (
-        _process("process", _text(flat, "processname"), None, _number(flat, "processid"))
+        _process("process", _text(flat, "processname"), _number(flat, "processid"))
         | _account(flat, "target")
         | {"winlog.logon.type": kind, "source.domain": _text(flat, "workstationname"), **_source(flat)}
     )
@@ -428,7 +425,7 @@ def _security_kerberos(flat: Mapping[str, FlatValue]) -> Fields:
 def _security_connection(flat: Mapping[str, FlatValue]) -> Fields:
     """5156. `Application` is a path from the device's name; the layer says the same as the direction, so it is not read."""
     transport = {6: "tcp", 17: "udp"}.get(_number(flat, "protocol") or 0)
-    return _process("process", _text(flat, "application"), None, _number(flat, "processid")) | {
+    return _process("process", _text(flat, "application"), _number(flat, "processid")) | {
         "network.direction": {"%%14592": "ingress", "%%14593": "egress"}.get(_text(flat, "direction") or ""),
         "network.transport": transport,
         **_ends(flat, ("sourceaddress", "sourceport"), ("destaddress", "destport")),
@@ -438,7 +435,8 @@ def _security_connection(flat: Mapping[str, FlatValue]) -> Fields:
 def _classic_powershell(flat: Mapping[str, FlatValue]) -> Fields:
     """The engine's life cycle: its details are lines of `Name=value` in the event's unnamed strings."""
     details = dict(re.findall(r"^\s*(\w+)=(.*?)\r?$", _text(flat, "data") or "", re.MULTILINE))
-    return _process("process", None, details.get("HostApplication"), None, details.get("HostId")) | {
+    return _command_line("process", details.get("HostApplication")) | {
+        "process.entity_id": details.get("HostId"),
         "process.title": details.get("HostName"),
         "powershell.engine.version": details.get("EngineVersion"),
         "powershell.runspace_id": details.get("RunspaceId"),
@@ -482,15 +480,19 @@ _CHANNEL_READERS: Mapping[str, _Reader] = {
 }
 
 
-def _fields_of_kind(channel: str, event_id: int) -> frozenset[str]:
-    reader = _READERS.get((channel, event_id)) or _CHANNEL_READERS.get(channel)
+def fields_made(channel: str, event_id: int) -> frozenset[str]:
+    """The ECS fields that can be made of an event of this kind's own, beside those that every event has."""
+    folded = channel.lower()
+    reader = _READERS.get((folded, event_id)) or _CHANNEL_READERS.get(folded)
     return frozenset(reader({})) if reader is not None else frozenset()
 
 
-_MADE = frozenset(name for channel, event_id in CLASSES for name in _fields_of_kind(channel, event_id))
+_MADE = frozenset(name for channel, event_id in CLASSES for name in fields_made(channel, event_id))
 
 
 def can_bear(channel: str, event_id: int, name: str) -> bool:
     """Whether an event of this kind may have this ECS field, as far as that is known here: a field that is made of other kinds alone it
     has not (a PowerShell engine's start names no parent process); of one that is made of none, a document may bear it itself."""
-    return name not in _MADE or name in _fields_of_kind(channel.lower(), event_id)
+    if name in _OURS:
+        return (channel.lower(), event_id) in CLASSES
+    return name not in _MADE or name in fields_made(channel, event_id)

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from harness.events.kinds import channel_name, provider_of, title_of
 from harness.logic.match import fold, key_of, text_of
-from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds
-from harness.logic.why import formula_text
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind
+from harness.logic.why import formula_text, near_kinds, span_text
 from harness.model.intent import Rule
-from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
+from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Pattern, PatternKind, Test, ViewName
+from harness.model.tree import Stage as PatternStage
 
-_KIND_FIELDS = frozenset({"channel", "eventid"})
+_KIND_FIELDS = {ViewName.FLAT: {"channel", "eventid"}, ViewName.ECS: {"event.category", "event.type", "event.code", "host.os.type"}}
 
 _WORDS: Mapping[Op, str] = {
     Op.EQUALS: "eq",
@@ -56,7 +58,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One way in which the rule can match (process creation is logged twice). `label` is empty where there is but one."""
+    """One way in which the rule can match (process creation is logged twice). `label` is empty where there is but one.
+
+    A pattern of several events is one way, each of its events a stage.
+    """
 
     label: str
     condition: str
@@ -95,13 +100,15 @@ class Explanation:
 
 def explain(rule: Rule, catalog: Sequence[Rule], name: str) -> Explanation:
     """The page of one rule; its indicators counted over the catalog's other rules (those with another id)."""
-    wanted = list(dict.fromkeys(test for part in variants(rule.logic) for test in _indicators(part)))
+    parts = _parts(rule)
+    wanted = list(dict.fromkeys(test for part in parts for test in _indicators(part)))
     others = _count({_key(test) for test in wanted}, (each for each in catalog if each.id != rule.id))
-    excluded = [test for part in variants(rule.logic) for test in _exclusions(part)]
+    excluded = [test for part in parts for test in _exclusions(part)]
+    ways = (_variant(part, alone=len(parts) == 1) for part in parts) if rule.pattern is None else (_of_pattern(rule.pattern),)
     return Explanation(
         rule=rule,
-        kinds=event_kinds(rule.logic),
-        variants=tuple(_variant(part, alone=len(variants(rule.logic)) == 1) for part in variants(rule.logic)),
+        kinds=rule_event_kinds(rule),
+        variants=() if rule.not_evaluated else tuple(ways),
         exclusions=tuple(dict.fromkeys(_predicate(test) for test in excluded)),
         indicators=tuple(Indicator(predicate=_predicate(test), others=dict(sorted(others[_key(test)].items()))) for test in wanted),
         catalog=name,
@@ -109,10 +116,55 @@ def explain(rule: Rule, catalog: Sequence[Rule], name: str) -> Explanation:
     )
 
 
+def _parts(rule: Rule) -> tuple[Node, ...]:
+    """What the rule matches events by: its variants, or the present stages of its pattern, equal ones once."""
+    if rule.pattern is None:
+        return variants(rule.logic)
+    return tuple(dict.fromkeys(stage.condition for stage in rule.pattern.stages if not stage.missing))
+
+
+def rule_event_kinds(rule: Rule) -> tuple[EventKind, ...]:
+    """The kinds of event that a rule looks at; of a pattern those of all its stages, missing ones among them."""
+    if rule.pattern is None:
+        return event_kinds(rule.logic)
+    found = dict.fromkeys(kind for stage in rule.pattern.asked for kind in event_kinds(stage.condition))
+    return tuple(sorted(found, key=lambda kind: (kind.channel, -1 if kind.event_id is None else kind.event_id)))
+
+
 def event_kinds(logic: Node) -> tuple[EventKind, ...]:
-    """The kinds of event that may satisfy a tree, each with who logs it and its title where these are known."""
-    written = {fold(_text(test)): _text(test) for test in _tests(logic) if test.op is Op.EQUALS and _key_field(test) == "channel"}
-    return tuple(_event_kind(kind, written) for kind in sorted(kinds(logic)))
+    """The kinds of event that may satisfy a tree, each with who logs it and its title where these are known.
+
+    Kinds without a field that the tree cannot do without are left out, unless no kind has them all.
+    """
+    written = {fold(_text(test)): _text(test) for test in tests_of(logic) if test.op is Op.EQUALS and _key_field(test) == "channel"}
+    return tuple(_event_kind(kind, written) for kind in sorted(near_kinds(logic)))
+
+
+def kind_name(kind: EventKind) -> str:
+    """A kind of event in two words: who logs it, and its number."""
+    return f"{kind.provider or 'any log'} {'every event' if kind.event_id is None else kind.event_id}"
+
+
+def kind_text(kind: EventKind) -> str:
+    """A kind of event in one line, with its title where it is known."""
+    return kind_name(kind) + (f" ({kind.title})" if kind.title else "")
+
+
+def pattern_text(pattern: Pattern) -> str:
+    """How a pattern's events lie to each other, in one line."""
+    if pattern.kind is PatternKind.SINGLE:
+        return "one event"
+    count = sum(not stage.missing for stage in pattern.stages)
+    same = [_joined(stages) for stages in zip(*(stage.keys for stage in pattern.stages), strict=True)]
+    keys = f" of the same {' and '.join(same)}" if same else ""
+    order = ", one after the other" if pattern.kind is PatternKind.SEQUENCE else ", in any order"
+    span = f", within {span_text(pattern.max_span)}" if pattern.max_span else ""
+    return f"{count} events{keys}{order}{span}"
+
+
+def _joined(keys: Sequence[FieldName]) -> str:
+    """One place of the join keys: a name, or the names in the order of the stages where these differ."""
+    return " = ".join(dict.fromkeys(key.name for key in keys))
 
 
 def variants(logic: Node) -> tuple[Node, ...]:
@@ -154,9 +206,35 @@ def _variant(node: Node, *, alone: bool) -> Variant:
     return Variant(label=label, condition=" and ".join(_name(part, nested=True) for part in parts), stages=stages)
 
 
+def _of_pattern(pattern: Pattern) -> Variant:
+    """A pattern's events, in their order, and what ends it. Several events in a row that are asked the same are one stage."""
+    named: list[Stage] = []
+    number = 0
+    for stage, count in _runs(pattern.stages):
+        number += 0 if stage.missing else count
+        which = f"event {number}" if count == 1 else f"events {number - count + 1} to {number}"
+        name = (
+            f"no event between them after event {number}"
+            if stage.missing and number
+            else "no event before them"
+            if stage.missing
+            else which
+        )
+        named.append(Stage(name=name, lines=tuple(_lines(stage.condition, 0)) or ("any event",)))
+    if pattern.until is not None:
+        named.append(Stage(name="until", lines=tuple(_lines(pattern.until.condition, 0)) or ("any event",)))
+    pipes = "".join(f" | {pipe.kind} {pipe.count}" for pipe in pattern.pipes)
+    return Variant(label="", condition=pattern_text(pattern) + pipes, stages=tuple(named))
+
+
+def _runs(stages: Sequence[PatternStage]) -> Iterator[tuple[PatternStage, int]]:
+    for stage, same in groupby(stages):
+        yield stage, len(tuple(same))
+
+
 def _only_kind(node: Node) -> bool:
     if isinstance(node, Test):
-        return _key_field(node) in _KIND_FIELDS
+        return _is_kind(node)
     return isinstance(node, And | Or) and not node.label and bool(node.items) and all(_only_kind(item) for item in node.items)
 
 
@@ -164,7 +242,7 @@ def _name(node: Node, *, nested: bool = False) -> str:
     """A node by the names that its author gave to groups; a test without such a name by what it asks."""
     match node:
         case Test():
-            return _sentence(node)
+            return test_text(node)
         case Formula(term=term):
             return formula_text(term)
         case Not(item=item):
@@ -201,7 +279,7 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
     pad = "    " * depth
     match node:
         case Test():
-            yield pad + _sentence(node)
+            yield pad + test_text(node)
         case Formula(term=term):
             yield pad + formula_text(term)
         case Not(item=item):
@@ -226,7 +304,8 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
                     yield from _lines(item, depth)
 
 
-def _sentence(test: Test) -> str:
+def test_text(test: Test) -> str:
+    """A test as a sentence: the field, what is asked of it, and the value."""
     if test.op is Op.IS_NULL:
         return f"{_field(test)} is null"
     if test.op is Op.EXISTS:
@@ -266,7 +345,11 @@ def _exclusions(node: Node) -> Iterator[Test]:
 
 def _indicators(node: Node) -> Iterator[Test]:
     """The tests that the rule wants to hold, but for those of the kind of event, which say where to look and not for what."""
-    return (test for test in _positive(node) if _key_field(test) not in _KIND_FIELDS)
+    return (test for test in _positive(node) if not _is_kind(test))
+
+
+def _is_kind(test: Test) -> bool:
+    return _key_field(test) in _KIND_FIELDS[test.view]
 
 
 def _positive(node: Node, *, negated: bool = False) -> Iterator[Test]:
@@ -281,15 +364,16 @@ def _positive(node: Node, *, negated: bool = False) -> Iterator[Test]:
                 yield from _positive(item, negated=negated)
 
 
-def _tests(node: Node) -> Iterator[Test]:
+def tests_of(node: Node) -> Iterator[Test]:
+    """Every test in a tree, wherever it stands."""
     match node:
         case Test():
             yield node
         case Not(item=item):
-            yield from _tests(item)
+            yield from tests_of(item)
         case And(items=items) | Or(items=items):
             for item in items:
-                yield from _tests(item)
+                yield from tests_of(item)
 
 
 def _key_field(test: Test) -> str:
@@ -313,7 +397,7 @@ def _key(test: Test) -> _Key:
 def _count(keys: set[_Key], rules: Iterable[Rule]) -> Mapping[_Key, Counter[str]]:
     counts: defaultdict[_Key, Counter[str]] = defaultdict(Counter)
     for rule in rules:
-        found = {_key(test) for part in variants(rule.logic) for test in _indicators(part)}
+        found = {_key(test) for part in _parts(rule) for test in _indicators(part)}
         for key in found & keys:
             counts[key][rule.language] += 1
     return counts

@@ -12,9 +12,11 @@ from enum import StrEnum
 from math import inf
 
 from harness.events.kinds import fields_of
-from harness.logic.explain import conjuncts, event_kinds, variants
+from harness.logic.explain import conjuncts, event_kinds, kind_name, rule_event_kinds, test_text, tests_of, variants
 from harness.logic.match import View, compile_node, fold, key_of, text_of
-from harness.logic.needs import kinds
+from harness.logic.needs import able_kinds, kinds, rule_kinds
+from harness.logic.requirements import untold
+from harness.logic.why import span_text
 from harness.model.facts import FlatValue
 from harness.model.intent import Rule
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test, ViewName
@@ -28,6 +30,8 @@ class Fault(StrEnum):
     BLANK = "blank at an end"
     LINE_END = "line end"
     SAME_ID = "same id"
+    UNTOLD = "told by no event"
+    SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +50,23 @@ class Finding:
 # said of it.
 _LINES = frozenset({"contextinfo", "data", "message"})
 
-# Fields that hold several values at once, of which any may satisfy a test: two different ones are no contradiction.
-_LISTS = frozenset({"data", "keywords", "event.category", "event.type"})
+# Fields that hold several values at once, of which any may satisfy a test: two different ones are no contradiction. Those of the ECS view
+# are the ones that its reference lists as arrays.
+_ECS_ARRAYS = """
+    dll.pe.sections dns.answers dns.header_flags dns.resolved_ip event.category event.type file.attributes host.ip host.mac
+    process.args process.env_vars process.parent.args registry.data.strings related.hash related.hosts related.ip related.user tags
+    threat.tactic.id threat.technique.id user.roles winlog.event_data.keywords winlog.keywords
+"""
+_LISTS = {ViewName.FLAT: frozenset({"data", "keywords"}), ViewName.ECS: frozenset(_ECS_ARRAYS.split())}
+
+_Place = tuple[ViewName, str]
+"""A field: the view it is of, and its key there."""
+
+# Elastic's rules quote whole command lines as they were logged, and many a program builds one that ends in a blank.
+_COMMAND_LINES = frozenset({"process.command_line", "process.parent.command_line"})
+
+# Indices of Elastic's that hold Windows' own events; others hold those of other sensors (logs-endpoint.events.* is Elastic Defend's).
+_WINDOWS_INDICES = ("winlogbeat-", "logs-windows.", "logs-system.")
 
 _CANDIDATES = 200
 """Values of one field that are tried against the rest of the rule. A longer list is an allow list or a blocklist, where each value was
@@ -66,20 +85,34 @@ def lint(rules: Sequence[Rule]) -> Iterator[Finding]:
             yield Finding(rule=rule, fault=Fault.SAME_ID, what=what, fix="give one of them an id of its own", value=rule.id)
         yield from _never(rule)
         yield from _fields(rule)
+        yield from _untold(rule)
         yield from _ends(rule)
+        yield from _schedule(rule)
 
 
 # --- never ----------------------------------------------------------------------------------------------------------------
 
 
 def _never(rule: Rule) -> Iterator[Finding]:
-    for variant in variants(rule.logic):
-        reason = contradiction(variant)
-        if reason is None and not kinds(variant):
+    for label, part in _parts(rule):
+        reason = contradiction(part)
+        if reason is None and not kinds(part):
             reason = "no event is of the kinds that it asks for all at once"
         if reason is not None:
-            label = f"on {variant.label}, " if isinstance(variant, And) and variant is not rule.logic else ""
             yield Finding(rule=rule, fault=Fault.NEVER, what=f"{label}{reason}", fix="take one of the two out")
+
+
+def _parts(rule: Rule) -> Iterator[tuple[str, Node]]:
+    """What has to be satisfiable: a rule's variants, or each event that its pattern wants; and how to name which of them it is."""
+    if rule.not_evaluated:
+        return
+    if rule.pattern is None:
+        for variant in variants(rule.logic):
+            yield (f"on {variant.label}, " if isinstance(variant, And) and variant is not rule.logic else ""), variant
+        return
+    present = [stage.condition for stage in rule.pattern.stages if not stage.missing]
+    for condition in dict.fromkeys(present):
+        yield (f"in event {present.index(condition) + 1}, " if len(present) > 1 else ""), condition
 
 
 def contradiction(node: Node) -> str | None:
@@ -116,8 +149,8 @@ def _clash(parts: Sequence[Node]) -> str | None:
     for part in parts:
         if isinstance(part, Not) and _implied(_bare(part.item), held):
             return f"it asks for what {_called(part.item)} excludes"
-    for key, (name, values) in _candidates(parts).items():
-        left = [value for value in values if not any(_holds(part, key, value) is False for part in parts)]
+    for place, (name, values) in _candidates(parts).items():
+        left = [value for value in values if not any(_holds(part, place, value) is False for part in parts)]
         if not left:
             return f"no value of {name} satisfies everything that it asks of it ({_listed(values)} each fail another part)"
     return _absent_and_present(parts) or _empty_range(parts)
@@ -165,51 +198,59 @@ def _items(node: Node) -> tuple[Node, ...]:
             return items
 
 
-def _candidates(parts: Sequence[Node]) -> Mapping[str, tuple[str, tuple[str, ...]]]:
-    """Fields that a part ties to some values, by key: the name, and the values of the part that has the fewest."""
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+def _place(test: Test) -> _Place:
+    return test.view, key_of(test.field or "")
+
+
+def _takes_several(place: _Place) -> bool:
+    view, key = place
+    return key in _LISTS[view]
+
+
+def _candidates(parts: Sequence[Node]) -> Mapping[_Place, tuple[str, tuple[str, ...]]]:
+    """Fields that a part ties to some values: the name, and the values of the part that has the fewest."""
+    found: dict[_Place, tuple[str, tuple[str, ...]]] = {}
     for part in parts:
         tests = part.items if isinstance(part, Or) else (part,)
         wanted = [test for test in tests if isinstance(test, Test) and test.field is not None and test.op is Op.EQUALS]
-        names = {key_of(test.field) for test in wanted if test.field is not None}
+        places = {_place(test) for test in wanted}
         values = tuple(text_of(test.value) for test in wanted if isinstance(test.value, str | int | float))
-        if len(names) != 1 or len(values) != len(tests) or len(values) > _CANDIDATES:
+        if len(places) != 1 or len(values) != len(tests) or len(values) > _CANDIDATES:
             continue
-        key = names.pop()
-        if key not in _LISTS and (key not in found or len(values) < len(found[key][1])):
-            found[key] = (str(wanted[0].field), values)
+        place = places.pop()
+        if not _takes_several(place) and (place not in found or len(values) < len(found[place][1])):
+            found[place] = (str(wanted[0].field), values)
     return found
 
 
-def _holds(node: Node, key: str, value: str) -> bool | None:
+def _holds(node: Node, place: _Place, value: str) -> bool | None:
     """Whether the node is true of events of which this field alone is known; None where that hangs on another field."""
     match node:
         case Test(field=field, value=wanted):
-            if field is None or key_of(field) != key or isinstance(wanted, FieldName):
+            if field is None or _place(node) != place or isinstance(wanted, FieldName):
                 return None
-            known: dict[str, FlatValue] = {key: value}
+            known: dict[str, FlatValue] = {place[1]: value}
             # A pattern is not run: a rule written to be slow must not be slow here. Nor is a value's case known, where case matters.
             # The one known value is the field's in its own view, so it is read as it stands, made from nothing.
             return None if node.op is Op.REGEX or node.cased else compile_node(replace(node, view=ViewName.FLAT))(View(known))
         case Formula():
             return None
         case Not(item=item):
-            inner = _holds(item, key, value)
+            inner = _holds(item, place, value)
             return None if inner is None else not inner
         case And(items=items):
-            answers = [_holds(item, key, value) for item in items]
+            answers = [_holds(item, place, value) for item in items]
             return False if False in answers else None if None in answers else True
         case Or(items=items):
-            answers = [_holds(item, key, value) for item in items]
+            answers = [_holds(item, place, value) for item in items]
             return True if True in answers else None if None in answers else False
 
 
 def _absent_and_present(parts: Sequence[Node]) -> str | None:
     tests = [part for part in parts if isinstance(part, Test) and part.field is not None]
-    absent = {key_of(test.field or ""): test for test in tests if _wants_absence(test)}
+    absent = {_place(test) for test in tests if _wants_absence(test)}
     for test in tests:
-        key = key_of(test.field or "")
-        if key in absent and not _wants_absence(test):
+        if _place(test) in absent and not _wants_absence(test):
             return f"it asks for {test.field} to be absent and to have a value"
     return None
 
@@ -219,12 +260,12 @@ def _wants_absence(test: Test) -> bool:
 
 
 def _empty_range(parts: Sequence[Node]) -> str | None:
-    low: dict[str, tuple[float, bool]] = {}
-    high: dict[str, tuple[float, bool]] = {}
+    low: dict[_Place, tuple[float, bool]] = {}
+    high: dict[_Place, tuple[float, bool]] = {}
     for part in parts:
         if isinstance(part, Test) and part.op in _COMPARABLE and part.field is not None and isinstance(part.value, int | float):
-            key, limit = key_of(part.field), float(part.value)
-            if key in _LISTS:
+            key, limit = _place(part), float(part.value)
+            if _takes_several(key):
                 continue
             strict = part.op in (Op.LESS, Op.GREATER)
             if part.op in (Op.GREATER, Op.GREATER_OR_EQUAL):
@@ -247,21 +288,53 @@ def _listed(values: Iterable[str]) -> str:
 
 def _fields(rule: Rule) -> Iterator[Finding]:
     """Fields that none of the rule's kinds of event has. A rule on two kinds may name what only one of them has."""
-    wanted = kinds(rule.logic)
+    wanted = rule_kinds(rule)
     schemas = [fields_of(channel, event_id) for channel, event_id in wanted]
     known = frozenset[str]().union(*(schema for schema in schemas if schema is not None))
     if not schemas or any(schema is None for schema in schemas):
         return
-    asked = {key_of(test.field): test.field for test in _tests(rule.logic) if test.field is not None and test.view is ViewName.FLAT}
+    asked = {key_of(test.field): test.field for test in tests_of(rule.logic) if test.field is not None and test.view is ViewName.FLAT}
     unknown = {key: field for key, field in asked.items() if key not in known}
-    titles = ", ".join(f"{kind.provider} {kind.event_id}" for kind in event_kinds(rule.logic))
+    titles = ", ".join(kind_name(kind) for kind in rule_event_kinds(rule))
     for name in unknown.values():
         yield Finding(rule=rule, fault=Fault.UNKNOWN_FIELD, what=f"{name} is no field of its kinds of event ({titles})", value=name)
 
 
+def _untold(rule: Rule) -> Iterator[Finding]:
+    """Fields of the ECS view without which an event cannot satisfy the rule, and which none of its kinds of event has.
+
+    A rule whose indices hold no Windows events was written for another sensor, and this is no fault of it.
+    """
+    index = rule.elastic.index if rule.elastic else ()
+    others = [name for name in index if not name.startswith(_WINDOWS_INDICES)]
+    if index and len(others) == len(index):
+        return
+    for label, part in _parts(rule):
+        if able_kinds(part) or contradiction(part) is not None:
+            continue
+        titles = ", ".join(kind_name(kind) for kind in event_kinds(part))
+        for test in untold(part):
+            what = f"{label}it wants {test_text(test)}, which none of the Windows events that it reads tells ({titles})"
+            fix = f"it can fire on {', '.join(others)} alone" if others else "take it out, or read the telemetry of a sensor that tells it"
+            yield Finding(rule=rule, fault=Fault.UNTOLD, what=what, fix=fix, value=test.field or "")
+
+
+def _schedule(rule: Rule) -> Iterator[Finding]:
+    if rule.elastic is None:
+        return
+    back, every = rule.elastic.look_back, rule.elastic.interval
+    if back < every:
+        what = f"it runs every {span_text(every)} and looks back {span_text(back)}: what happens in between is never looked at"
+        yield Finding(rule=rule, fault=Fault.SCHEDULE, what=what, fix="look back further than the interval", value="from")
+    span = rule.pattern.max_span if rule.pattern is not None else None
+    if span is not None and span > back:
+        what = f"its events may lie {span_text(span)} apart, and it looks back {span_text(back)} only"
+        yield Finding(rule=rule, fault=Fault.SCHEDULE, what=what, fix="look back further than maxspan", value="from")
+
+
 def _ends(rule: Rule) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
-    for test in _tests(rule.logic):
+    for test in tests_of(rule.logic):
         if not isinstance(test.value, str) or test.op in (Op.REGEX, Op.CIDR) or (test.field or "", test.value) in seen:
             continue
         seen.add((test.field or "", test.value))
@@ -272,15 +345,6 @@ def _ends(rule: Rule) -> Iterator[Finding]:
         elif text.endswith((" ", "\t")) and "=" in text and fold(name) in _LINES:
             what = f"{name} asks for {text!r}: its lines end in CRLF, so a value that ends its line is followed by no blank"
             yield Finding(rule=rule, fault=Fault.LINE_END, what=what, fix="take the blank at the end out", value=text)
-        elif text != text.rstrip() and test.op in (Op.EQUALS, Op.ENDS_WITH):
+        elif text.strip() and text != text.rstrip() and test.op in (Op.EQUALS, Op.ENDS_WITH) and key_of(name) not in _COMMAND_LINES:
             what = f"{name} {test.op} {text!r}, which ends in a blank"
             yield Finding(rule=rule, fault=Fault.BLANK, what=what, fix="take it out unless the event has it", value=text)
-
-
-def _tests(node: Node) -> Iterator[Test]:
-    match node:
-        case Test():
-            yield node
-        case _:
-            for item in _items(node):
-                yield from _tests(item)

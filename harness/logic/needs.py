@@ -9,7 +9,7 @@ events. This module must never know a rule's id, and never says "cannot" where i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
@@ -50,6 +50,13 @@ def kinds(node: Node) -> frozenset[Kind]:
             return frozenset(kind for item in items for kind in kinds(item))
         case _:
             return _EVERYTHING
+
+
+def rule_kinds(rule: Rule) -> frozenset[Kind]:
+    """The kinds of event that the rule reads. A pattern reads those of all its stages, of missing ones and of what ends it."""
+    if rule.pattern is None:
+        return kinds(rule.logic)
+    return kinds(Or(items=tuple(stage.condition for stage in rule.pattern.asked)))
 
 
 def reads(wanted: frozenset[Kind], channel: str, event_id: int) -> bool:
@@ -123,25 +130,34 @@ def _process(*, parent: str, image: str | None = None) -> tuple[Situation, ...]:
     )
 
 
-def _connection(*, inbound: bool) -> tuple[Situation, ...]:
+def _connection(*, inbound: bool, loopback: bool = False) -> tuple[Situation, ...]:
     """A connection on the machine that accepts it or opens it: Sysmon 3, and Security 5156 with the layers of IPv4 and IPv6."""
     layers = ("44", "46") if inbound else ("48", "50")  # FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4, _V6; FWPM_LAYER_ALE_AUTH_CONNECT_V4, _V6
-    direction = "%%14592" if inbound else "%%14593"
-    return (
-        Situation(channel=SYSMON, event_id=3, known={"initiated": "false" if inbound else "true"}),
-        *(Situation(channel=SECURITY, event_id=5156, known={"direction": direction, "layerrtid": layer}) for layer in layers),
-    )
+    initiated, direction = ("false", "%%14592") if inbound else ("true", "%%14593")
+    found = []
+    for layer, address in zip(layers, _LOOPBACK, strict=True):
+        sysmon: dict[str, FlatValue] = {"initiated": initiated}
+        security: dict[str, FlatValue] = {"direction": direction, "layerrtid": layer}
+        if loopback:
+            sysmon |= dict.fromkeys(("sourceip", "destinationip"), address)
+            security |= dict.fromkeys(("sourceaddress", "destaddress"), address)
+        found.append(Situation(channel=SYSMON, event_id=3, known=sysmon))
+        found.append(Situation(channel=SECURITY, event_id=5156, known=security))
+    return tuple(found)
 
 
+_LOOPBACK = ("127.0.0.1", "::1")
+
+_ACCEPTED = _connection(inbound=True)
+_ACCEPTED_LOOPBACK = _connection(inbound=True, loopback=True)
 _SESSION: tuple[Situation, ...] = (
-    *_connection(inbound=True),
     Situation(channel=SECURITY, event_id=4624, known={"logontype": "3"}),
     Situation(channel=SECURITY, event_id=4672),
     Situation(channel=SECURITY, event_id=4634),
     *_process(parent=_STARTER, image=_SESSION_HOST),
     *(Situation(channel=POWERSHELL_CLASSIC, event_id=event_id) for event_id in (400, 403, 600)),
 )
-"""What opening and closing a PowerShell session leaves on its target, whatever is done in it."""
+"""What opening and closing a PowerShell session leaves on its target, whatever is done in it, but for its connection."""
 
 _COMMANDS = tuple(Situation(channel=channel, event_id=event_id) for channel in (POWERSHELL, POWERSHELL_CORE) for event_id in (4103, 4104))
 _CHILD = _process(parent=_SESSION_HOST)
@@ -151,83 +167,129 @@ _SHELL = (*_process(parent=_SHELL_HOST), *_process(parent=_STARTER, image=_SHELL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Situations that not every action brings about, and what to tell whoever relies on one: why it is not there, and what brings it."""
+    """Situations that not every action brings about, and what to tell whoever relies on one: what it is, why it is not there, and what
+    brings it."""
 
     name: str
+    what: str
     situations: tuple[Situation, ...]
     reason: str
     remedy: str
 
 
+OTHER_MACHINE = Need(
+    name="network leg",
+    what="a connection from another machine: loopback does not count",
+    situations=_ACCEPTED,
+    reason="it reads a connection that is not loopback, and this driver is the target itself",
+    remedy="drive it from another machine",
+)
 COMMAND = Need(
     name="kind of event",
+    what="a command or script that PowerShell logs",
     situations=_COMMANDS,
     reason="it reads commands or scripts as PowerShell logs them, and this action runs none",
     remedy="Get-Date",
 )
 CHILD_PROCESS = Need(
     name="child process",
+    what="a process that the session's host (wsmprovhost.exe) starts",
     situations=_CHILD,
     reason="it reads a process that the session's host (wsmprovhost.exe) started; a cmdlet runs inside that host and starts none",
     remedy="whoami.exe",
 )
 SOURCE_SIDE = Need(
     name="source side",
+    what="the events of the machine that opens a connection",
     situations=_OUTBOUND,
     reason="it reads a connection on the machine that opened it; the target only accepted one, and this driver is no Windows host",
     remedy="drive it from a Windows host whose events reach the SIEM",
 )
 REMOTE_SHELL = Need(
     name="remote shell",
+    what="a process that the Windows Remote Shell's host (winrshost.exe) starts",
     situations=_SHELL,
     reason="it reads what the Windows Remote Shell's host (winrshost.exe) starts; a PowerShell session has another host",
     remedy="run the command through WinRS",
 )
-NEEDS = (COMMAND, CHILD_PROCESS, SOURCE_SIDE, REMOTE_SHELL)
+NEEDS = (OTHER_MACHINE, COMMAND, CHILD_PROCESS, SOURCE_SIDE, REMOTE_SHELL)
 """In the order in which they are told: the one that is met most easily first."""
 
 
-def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool) -> Unexercisable | None:
+def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool, over_loopback: bool = False) -> Unexercisable | None:
     """Why this action cannot make the rule fire; None where it can, or may.
 
-    `driver_is_windows`: the machine that drives the session logs the source's side of it. Raises `BadValue` as matching does.
+    `driver_is_windows`: the machine that drives the session logs the source's side of it. `over_loopback`: that machine is the target.
+    Raises `BadValue` as matching does.
     """
-    met = _met(action, driver_is_windows=driver_is_windows)
-    if len(met) == len(NEEDS):
-        return None
+    met = _met(action, driver_is_windows=driver_is_windows, over_loopback=over_loopback)
     # A pattern wants each of its events: the first that the action cannot bring about says what is missing.
-    wanted = (rule.logic,) if rule.pattern is None else tuple(stage.condition for stage in rule.pattern.stages if not stage.missing)
-    return next((found for logic in wanted if (found := _unmet(logic, met)) is not None), None)
+    needs = (_unmet(wanted, met) for wanted in wanted_by(rule))
+    return next((Unexercisable(need=need.name, reason=need.reason, remedy=need.remedy) for need in needs if need is not None), None)
 
 
-def _unmet(logic: Node, met: tuple[Need, ...]) -> Unexercisable | None:
-    produced = (*_SESSION, *(situation for need in NEEDS if need in met for situation in need.situations))
+def wanted_by(rule: Rule) -> tuple[Node, ...]:
+    """What each event must satisfy that the rule needs before it can fire: one of them, or each present stage of its pattern."""
+    if rule.pattern is None:
+        return (rule.logic,)
+    return tuple(stage.condition for stage in rule.pattern.stages if not stage.missing)
+
+
+def session_needs(rule: Rule) -> Iterator[Need]:
+    """What a session from another machine must do besides being there, and from where, to give the rule each of its events; each once.
+
+    Nothing is said of a rule that no known situation can satisfy. Raises `BadValue` as matching does.
+    """
+    told: set[str] = set()
+    for wanted in wanted_by(rule):
+        # Not over loopback: only where such a connection would not do is that a need.
+        need = _unmet(wanted, ()) or _unmet(wanted, (OTHER_MACHINE,))
+        if need is not None and need.name not in told:
+            told.add(need.name)
+            yield need
+
+
+def _unmet(logic: Node, met: tuple[Need, ...]) -> Need | None:
+    produced = (*_ACCEPTED_LOOPBACK, *_SESSION, *(situation for need in NEEDS if need in met for situation in need.situations))
     if any(_holds(logic, situation, forgiving=True) is not False for situation in produced):
         return None
     for need in NEEDS:
         if need not in met and any(_holds(logic, situation, forgiving=False) is not False for situation in need.situations):
-            return Unexercisable(need=need.name, reason=need.reason, remedy=need.remedy)
+            return need
     return None
 
 
-def _met(action: Action, *, driver_is_windows: bool) -> tuple[Need, ...]:
+def able_kinds(logic: Node) -> frozenset[Kind]:
+    """Of the kinds that the tree reads, those whose events have the fields that it cannot do without, as far as is known. May be none."""
+    return frozenset(
+        (channel, event_id)
+        for channel, event_id in kinds(logic)
+        if channel == ANY_CHANNEL
+        or event_id == ANY_EVENT_ID
+        or _holds(logic, Situation(channel=channel, event_id=event_id), forgiving=False) is not False
+    )
+
+
+def _met(action: Action, *, driver_is_windows: bool, over_loopback: bool) -> tuple[Need, ...]:
     """The needs that the action meets, or may."""
     match action:
         case Connect():
-            met = []
+            met = list[Need]()
         case EnterPSSession(lines=texts):
             met = _met_by_text(texts)
         case InvokeCommand(script=text):
             met = _met_by_text((text,))
     if driver_is_windows and SOURCE_SIDE not in met:
         met.append(SOURCE_SIDE)
+    if not over_loopback and OTHER_MACHINE not in met:
+        met.append(OTHER_MACHINE)
     return tuple(met)
 
 
 def _met_by_text(texts: Iterable[str]) -> list[Need]:
     match reach(texts):
         case Reach.ANYTHING:
-            return list(NEEDS)
+            return [need for need in NEEDS if need is not OTHER_MACHINE]
         case Reach.CHILD:
             return [COMMAND, CHILD_PROCESS]
         case Reach.ITSELF:

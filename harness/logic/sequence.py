@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
+from itertools import takewhile
+from typing import Protocol
 
 from harness.errors import RuleTooSlow
 from harness.logic.match import Predicate, Scalar, View, compile_node, key_of
@@ -86,12 +88,30 @@ class Reorder:
             yield event
 
 
+class Watcher(Protocol):
+    """Whoever wants to know how far a pattern comes that is not complete."""
+
+    def reached(self, events: Found) -> None:
+        """These are the first events of a pattern, in the order of its stages, missing ones left out; it may be complete but for those."""
+
+    def ended(self, events: Found) -> None:
+        """What had been reached by these came to nothing, because of what ends it or must be missing."""
+
+
+class _Nobody:
+    def reached(self, events: Found) -> None:
+        pass
+
+    def ended(self, events: Found) -> None:
+        pass
+
+
 class PatternMatcher:
     """One pattern over a stream of events in order of time."""
 
-    def __init__(self, pattern: Pattern) -> None:
+    def __init__(self, pattern: Pattern, watcher: Watcher | None = None) -> None:
         """Raises `harness.logic.match.BadValue` as compiling a tree does."""
-        self._finder = _finder(pattern)
+        self._finder = _finder(pattern, watcher or _Nobody())
         self._pipes = [_Pipe(pipe) for pipe in pattern.pipes]
         self._together: list[Event] = []
 
@@ -122,14 +142,14 @@ class PatternMatcher:
         return passing
 
 
-def _finder(pattern: Pattern) -> _Single | _Machine | _Sample:
+def _finder(pattern: Pattern, watcher: Watcher) -> _Single | _Machine | _Sample:
     match pattern.kind:
         case PatternKind.SINGLE:
             return _Single(pattern)
         case PatternKind.SEQUENCE:
-            return _Machine(pattern)
+            return _Machine(pattern, watcher)
         case PatternKind.SAMPLE:
-            return _Sample(pattern)
+            return _Sample(pattern, watcher)
 
 
 def find_all(pattern: Pattern, events: Iterable[Event]) -> Iterator[Found]:
@@ -215,7 +235,8 @@ class _State:
 class _Machine:
     """A sequence. `_gaps[n]` are the missing events before stage n of those that must be there; the last gap lies behind them all."""
 
-    def __init__(self, pattern: Pattern) -> None:
+    def __init__(self, pattern: Pattern, watcher: Watcher) -> None:
+        self._watcher = watcher
         self._stages = [_Asked(stage) for stage in pattern.stages if not stage.missing]
         self._gaps: list[list[_Asked]] = [[]]
         for stage in pattern.stages:
@@ -268,6 +289,9 @@ class _Machine:
         state.touched = time
         last = len(self._stages) - 1
         if len(self._stages) in forbidden:
+            for candidate in state.waiting:
+                if self._within(candidate.start, time):
+                    self._watcher.ended(candidate.events)
             state.waiting = [candidate for candidate in state.waiting if not self._within(candidate.start, time)]
         # From the last stage to the first, so that no event moves a candidate twice.
         for number in range(last, -1, -1):
@@ -277,6 +301,7 @@ class _Machine:
                 first = [_Candidate((event,), time, time, state.forbidden) for event in fitting[0]]
                 if last > 0:
                     state.candidates[0] = first[-1]
+                    self._watcher.reached(first[-1].events)
                 else:  # one event alone, and what may not be around it
                     for candidate in first:
                         yield from self._complete(state, candidate)
@@ -292,9 +317,11 @@ class _Machine:
                 yield from self._complete(state, moved)
             else:
                 state.candidates[number] = moved
+                self._watcher.reached(moved.events)
         for number, under_way in enumerate(state.candidates):
             if under_way is not None and under_way.last < time and (ended or number + 1 in forbidden):
                 state.candidates[number] = None
+                self._watcher.ended(under_way.events)
         if 0 in forbidden:
             state.forbidden = time
 
@@ -302,7 +329,9 @@ class _Machine:
         return self._span is None or time - start <= self._span
 
     def _complete(self, state: _State, candidate: _Candidate) -> Iterator[Found]:
+        self._watcher.reached(candidate.events)
         if candidate.before is not None and self._within(candidate.before, candidate.last):
+            self._watcher.ended(candidate.events)
             return
         if self._gaps[-1]:
             state.waiting.append(candidate)
@@ -334,7 +363,8 @@ class _Sample:
     Of each stage as many candidates are kept as there are stages: with that many, some are always free of what the others take.
     """
 
-    def __init__(self, pattern: Pattern) -> None:
+    def __init__(self, pattern: Pattern, watcher: Watcher) -> None:
+        self._watcher = watcher
         self._stages = [_Asked(stage) for stage in pattern.stages]
         self._candidates: dict[Key, list[list[Event]] | None] = {}
 
@@ -351,7 +381,11 @@ class _Sample:
                         kept[number].append(event)
                         touched[key] = None
             for key in touched:
-                found = _distinct(self._candidates[key] or [])
+                candidates = self._candidates[key] or []
+                begun = [kept[0] for kept in takewhile(bool, candidates)]
+                if begun:
+                    self._watcher.reached(tuple(begun))
+                found = _distinct(candidates)
                 if found is not None:
                     self._candidates[key] = None
                     yield found

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from harness.logic.match import View, compile_node, key_of, text_of
-from harness.logic.needs import kinds, reads
+from harness.logic.needs import Kind, able_kinds, kinds, reads
 from harness.model.facts import Event
 from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Term, Test, ViewName
 
-_LONGEST = 100
+LONGEST = 100
 """Characters of an event's value that are shown; a script block or a context can be a hundred times that."""
 
 _VALUES = 6
@@ -37,20 +38,27 @@ def nearest(rule_logic: Node, events: Sequence[Event]) -> Killed | None:
     None where no event is of a kind that the rule reads, or where one matches: then nothing killed it.
     Raises `BadValue` and `RuleTooSlow` as matching does.
     """
-    wanted = kinds(rule_logic)
+    wanted, near = kinds(rule_logic), near_kinds(rule_logic)
     best: Killed | None = None
     for event in events:
         if not reads(wanted, event.channel, event.event_id):
             continue
-        clauses = _failing(rule_logic, View(event.flat, event))
+        clauses = failing(rule_logic, View(event.flat, event))
         if not clauses:
             return None
+        if not reads(near, event.channel, event.event_id):
+            continue
         if best is None or len(clauses) < len(best.clauses):
             best = Killed(event=event, clauses=clauses, text="; ".join(clauses))
     return best
 
 
-def _failing(node: Node, view: View) -> tuple[str, ...]:
+def near_kinds(logic: Node) -> frozenset[Kind]:
+    """The kinds whose events may be called near: an event that never has a field which the tree asks for is not, unless all are so."""
+    return able_kinds(logic) or kinds(logic)
+
+
+def failing(node: Node, view: View) -> tuple[str, ...]:
     """The fewest clauses without which the node is true; none where it is true already."""
     if compile_node(node)(view):
         return ()
@@ -62,15 +70,15 @@ def _failing(node: Node, view: View) -> tuple[str, ...]:
         case Not(item=item):
             return (_exclusion(item, node.label, view),)
         case And(items=items):
-            return tuple(clause for item in items for clause in _failing(item, view))
+            return tuple(clause for item in items for clause in failing(item, view))
         case Or(items=()):
             return ("nothing can satisfy it",)
         case Or(items=items):
             if tests := _value_list(items):
                 return (_clause(tests, view),)
             choices = _same_kind(items, view)
-            failing = [(_failing(choice, view), choice) for choice in choices]
-            clauses, choice = min(failing, key=lambda pair: len(pair[0]))
+            tried = [(failing(choice, view), choice) for choice in choices]
+            clauses, choice = min(tried, key=lambda pair: len(pair[0]))
             # Which of several selections came nearest is news; with one alone there is nothing to tell apart.
             name = "" if len(choices) == 1 or isinstance(choice, Test | Formula) else choice.label
             return tuple(f"{name}: {clause}" if name else clause for clause in clauses)
@@ -116,11 +124,18 @@ def _matching(node: Node, view: View) -> tuple[str, ...]:
         case Formula(term=term):
             return (f"{formula_text(term)} holds{_fields_of(node, view)}",)
         case Not(item=item):
-            return tuple(f"not ({clause})" for clause in _failing(item, view))
+            return tuple(f"not ({clause})" for clause in failing(item, view))
         case And(items=items):
             return tuple(clause for item in items for clause in _matching(item, view)) or ("everything does",)
         case Or(items=items):
             return next(_matching(item, view) for item in items if compile_node(item)(view))
+
+
+def span_text(span: timedelta) -> str:
+    """A span for people, in the largest unit that says it exactly: "30s", "5m", "1500ms"."""
+    milliseconds = span // timedelta(milliseconds=1)
+    units = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+    return next((f"{milliseconds // size}{unit}" for unit, size in units if milliseconds and milliseconds % size == 0), "0s")
 
 
 def formula_text(term: Term) -> str:
@@ -128,7 +143,7 @@ def formula_text(term: Term) -> str:
     if isinstance(term, FieldName):
         return term.name
     if not isinstance(term, Call):
-        return _shown(term) if term is not None else "null"
+        return shown(term) if term is not None else "null"
     mark = "" if term.cased else "~"
     arguments = [formula_text(argument) for argument in term.arguments]
     match term.function:
@@ -155,14 +170,14 @@ def _fields_of(formula: Formula, view: View) -> str:
             names.append(term.name)
         elif isinstance(term, Call):
             todo.extend(reversed(term.arguments))
-    shown = [f"{name} is {', '.join(_shown(value[:_LONGEST]) for value in read.text(key_of(name))) or 'absent'}" for name in names]
-    return f": {', '.join(shown)}" if shown else ""
+    told = [f"{name} is {', '.join(shown(value[:LONGEST]) for value in read.text(key_of(name))) or 'absent'}" for name in names]
+    return f": {', '.join(told)}" if told else ""
 
 
 def _clause(tests: tuple[Test, ...], view: View) -> str:
     """One sentence about a field that has none of the wanted values."""
     first = tests[0]
-    wants = _wants(first.op, tuple(_shown(test.value) for test in tests))
+    wants = _wants(first.op, tuple(shown(test.value) for test in tests))
     if first.field is None:
         return f"no field has what the rule wants: {wants}"
     return f"{_has(first, view)}, the rule wants {wants}"
@@ -170,7 +185,7 @@ def _clause(tests: tuple[Test, ...], view: View) -> str:
 
 def _has(test: Test, view: View) -> str:
     if test.field is None:
-        return f"a field contains {_shown(test.value)}"
+        return f"a field contains {shown(test.value)}"
     values = (view if test.view is ViewName.FLAT else view.ecs).text(key_of(test.field))
     if not values:
         return f"{test.field} is absent"
@@ -205,7 +220,7 @@ def _wants(op: Op, values: tuple[str, ...]) -> str:
             return f"it to be {op} {listed}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value for people: bare where that is unmistakable, in quotes where blanks or control characters matter."""
     if isinstance(value, FieldName):
         return f"the value of {value.name}"
@@ -219,10 +234,10 @@ def _quoted(text: str) -> str:
 
 def _excerpt(value: str, test: Test) -> str:
     """A value, cut where it is long. The cut shows the place that nearly fits: the wanted text without the blanks around it."""
-    if len(value) <= _LONGEST:
-        return _shown(value)
+    if len(value) <= LONGEST:
+        return shown(value)
     core = test.value.strip() if isinstance(test.value, str) else ""
     at = value.lower().find(core.lower()) if core else -1
-    start = max(0, at - (_LONGEST - len(core)) // 2) if at >= 0 else 0
-    part = value[start : start + _LONGEST]
-    return f"{'…' if start else ''}{_quoted(part)}{'…' if start + _LONGEST < len(value) else ''}"
+    start = max(0, at - (LONGEST - len(core)) // 2) if at >= 0 else 0
+    part = value[start : start + LONGEST]
+    return f"{'…' if start else ''}{_quoted(part)}{'…' if start + LONGEST < len(value) else ''}"

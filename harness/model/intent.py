@@ -65,6 +65,11 @@ class Rule:
     not_evaluated: str = ""
     elastic: ElasticMetadata | None = None
 
+    @property
+    def written_as(self) -> str:
+        """The format of `definition`: "elastic" for Elastic's TOML, whatever the query in it is; else the language itself."""
+        return self.language if self.elastic is None else "elastic"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorityLevel:

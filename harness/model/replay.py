@@ -36,14 +36,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleHits:
-    """The events that one rule matched. `samples` are the first of them; `first` and `last` are by the events' own time."""
+    """What one rule matched: `count` hits, of which `evidence` has the first, each with all its events in order of time (one event, but
+    for rules that join several). `first` and `last` are by the events' own time; `hosts` counts the hits in which each has a part."""
 
     rule: RuleName
     count: int
     first: datetime
     last: datetime
     hosts: dict[str, int]
-    samples: tuple[Sample, ...]
+    evidence: tuple[tuple[Sample, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +62,15 @@ class LeftOut:
 class Nearest:
     """Why a rule matched nothing: the event that came closest, and each clause that kept the rule from matching it.
 
-    `event` is None, and `clauses` empty, where the rule did match, or where no event was of a kind that it reads; `note` says which.
+    `event` is None, and `clauses` empty, where the rule did match, or where no event was of a kind that it reads; `note` says which. Of a
+    rule that joins several events, `reached` are those that were there, and `event` is the nearest to being the next.
     """
 
     rule: RuleName
     event: Sample | None
     clauses: tuple[str, ...]
     note: str
+    reached: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,8 @@ class Replay:
 
     `hits` are the rules with a match, most severe first; `quiet` those without. `not_evaluated` are rules that were not asked, or not to
     the end, each with the reason. `broken` names the first of the `broken_count` places that could not be read. `normalisations` say
-    what was changed in the events before the rules saw them.
+    what was changed in the events before the rules saw them. `late` counts the events that came too late for rules that join several: they
+    were asked about by themselves alone.
     """
 
     version: Literal[1] = 1
@@ -89,3 +93,4 @@ class Replay:
     broken_count: int
     broken: tuple[LeftOut, ...]
     why: tuple[Nearest, ...]
+    late: int = 0

@@ -200,3 +200,8 @@ class Pattern:
     max_span: timedelta | None = None
     until: Stage | None = None
     pipes: tuple[Pipe, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Stage, ...]:
+        """Everything that an event is asked: the stages, missing ones among them, and what ends it."""
+        return self.stages if self.until is None else (*self.stages, self.until)

@@ -34,6 +34,9 @@ def print_replay(replay: Replay, console: Console) -> None:
         console.print(line)
     _left_out(f"Not evaluated: {_number(len(replay.not_evaluated), 'rule')}", replay.not_evaluated, len(replay.not_evaluated), console)
     _left_out(f"Not read: {_number(replay.broken_count, 'place')}", replay.broken[:_FEW], replay.broken_count, console)
+    if replay.late:
+        late = f"Late: {_number(replay.late, 'event')} came too late for rules that join several events, which did not see them"
+        console.print(Text(late, style="yellow"))
     for text in replay.normalisations:
         console.print(Text(f"Normalised: {inert(text)}", style="magenta"))
     console.print(_summary(replay))
@@ -41,8 +44,8 @@ def print_replay(replay: Replay, console: Console) -> None:
 
 def _table(hits: Sequence[RuleHits]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("severity", "events", "rule", "hosts", "first (UTC)", "last"):
-        table.add_column(name, justify="right" if name == "events" else "left", overflow="fold")
+    for name in ("severity", "hits", "rule", "hosts", "first (UTC)", "last"):
+        table.add_column(name, justify="right" if name == "hits" else "left", overflow="fold")
     for hit in hits:
         severity = hit.rule.severity
         hosts = ", ".join(f"{host} {count}" for host, count in hit.hosts.items())
@@ -60,14 +63,16 @@ def _table(hits: Sequence[RuleHits]) -> Table:
 def _evidence(hit: RuleHits, console: Console) -> None:
     techniques = f"  {', '.join(hit.rule.techniques)}" if hit.rule.techniques else ""
     console.print(Text.assemble("\n", (_named(hit.rule), "bold"), (inert(techniques), "cyan")))
-    for sample in hit.samples:
-        console.print(_sample(sample))
-    if (more := hit.count - len(hit.samples)) > 0:
+    for samples in hit.evidence:
+        for number, sample in enumerate(samples):
+            console.print(_sample(sample, "    " if number == 0 else "  + "))
+    if (more := hit.count - len(hit.evidence)) > 0:
         console.print(Text(f"    and {more} more"))
 
 
-def _sample(sample: Sample) -> Text:
-    head = f"    {_time(sample.time)}  {inert(sample.host)}  {inert(sample.channel)} {sample.event_id}  {inert(sample.id)}"
+def _sample(sample: Sample, margin: str = "    ") -> Text:
+    """An event; one that belongs to the one above it has a plus in its margin."""
+    head = f"{margin}{_time(sample.time)}  {inert(sample.host)}  {inert(sample.channel)} {sample.event_id}  {inert(sample.id)}"
     text = Text(head)
     if sample.text:
         text.append(f"\n        {inert(sample.text)}", style="bright_black")
@@ -76,7 +81,12 @@ def _sample(sample: Sample) -> Text:
 
 def _why(found: Nearest, console: Console) -> None:
     console.print(Text.assemble("\n", "Why not ", (_named(found.rule), "bold"), f": {found.note}" if found.note else ": the nearest event"))
+    for number, sample in enumerate(found.reached, 1):
+        console.print(Text(f"    event {number} is there:"))
+        console.print(_sample(sample))
     if found.event is not None:
+        if found.reached:
+            console.print(Text("    the nearest event:" if found.note.startswith("no event") else "    this one should not be there:"))
         console.print(_sample(found.event))
         for clause in found.clauses:
             console.print(Text(f"    killed by: {inert(clause)}", style="yellow"))

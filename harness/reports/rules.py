@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import Problem
-from harness.logic.explain import EventKind, Explanation, Indicator, Predicate, event_kinds
+from harness.logic.explain import Explanation, Indicator, Predicate, kind_name, rule_event_kinds
 from harness.logic.lint import Finding
+from harness.logic.requirements import Requirement
 from harness.model.intent import Rule
 from harness.reports.terminal import inert
 
@@ -33,10 +34,11 @@ def show_json(rule: Rule, header: Mapping[str, str]) -> dict[str, object]:
     return {**rule_json(rule), "header": dict(header), "definition": rule.definition}
 
 
-def explain_json(page: Explanation, header: Mapping[str, str]) -> dict[str, object]:
+def explain_json(page: Explanation, needs: Sequence[Requirement], header: Mapping[str, str]) -> dict[str, object]:
     """The page as plain values."""
     return {
         **show_json(page.rule, header),
+        "needs": [asdict(each) for each in needs],
         "variants": [asdict(variant) for variant in page.variants],
         "exclusions": [asdict(predicate) for predicate in page.exclusions],
         "indicators": [
@@ -65,40 +67,57 @@ def lint_json(findings: Sequence[Finding], problems: Sequence[Problem]) -> dict[
 
 
 def print_list(catalog: str, rules: Sequence[Rule], refused: Sequence[Problem], console: Console) -> None:
-    """One row a rule; below it what is no rule that can be evaluated, with the reason."""
+    """One row a rule; below it what is no rule that can be evaluated, and what is known as a rule and not evaluated, with the reasons."""
     table = _table("id", "title", "level", "language", "kinds of event", "techniques")
     table.columns[0].no_wrap = True
     for rule in rules:
-        kinds = ", ".join(short(kind) for kind in event_kinds(rule.logic))
+        kinds = "not evaluated" if rule.not_evaluated else ", ".join(kind_name(kind) for kind in rule_event_kinds(rule))
         table.add_row(*_cells(rule.id, rule.title, rule.severity, rule.language, kinds, ", ".join(rule.techniques)))
     console.print(table)
     if refused:
         console.print(Text("\nNot evaluable", style="bold"))
         for problem in refused:
             console.print(Text(f"  {inert(str(problem))}"), soft_wrap=True)
-    console.print(Text(f"\n{len(rules)} rules, {len(refused)} not evaluable, in {inert(catalog)}", style="bold"))
+    unread = [rule for rule in rules if rule.not_evaluated]
+    if unread:
+        console.print(Text("\nNot evaluated", style="bold"))
+        for rule in unread:
+            console.print(Text(f"  {inert(rule.source)}: {inert(rule.title)}: {inert(rule.not_evaluated)}"), soft_wrap=True)
+    counted = f"{len(rules)} rules, " + (f"{len(unread)} of them not evaluated, " if unread else "")
+    console.print(Text(f"\n{counted}{len(refused)} not evaluable, in {inert(catalog)}", style="bold"))
 
 
 def print_rule(rule: Rule, console: Console) -> None:
     """The rule's own text, as it was loaded."""
     console.print(Text(inert(rule.title), style="bold"))
     console.print(Text(f"{inert(rule.language)} · {rule.severity} · {inert(rule.id)} · {inert(rule.source)}\n"))
+    if rule.not_evaluated:
+        console.print(Text(f"Not evaluated: {inert(rule.not_evaluated)}\n", style="yellow"))
+    if rule.elastic is not None and rule.elastic.repaired:
+        console.print(Text(f"Repaired: {inert(rule.elastic.repaired)}\n", style="yellow"))
     body(rule, console)
 
 
-def print_page(page: Explanation, header: Mapping[str, str], console: Console) -> None:
-    """Header, techniques, event coverage, body, stages and predicates, exclusions, indicators."""
+def print_page(page: Explanation, needs: Sequence[Requirement], header: Mapping[str, str], console: Console) -> None:
+    """Header, techniques, event coverage, what it needs, body, stages and predicates, exclusions, indicators."""
     rule = page.rule
     console.print(Text(inert(rule.title), style="bold"))
     console.print(pairs({"id": rule.id, "language": rule.language, "level": rule.severity, **header, "source": rule.source}))
     heading("MITRE ATT&CK coverage", console)
     console.print(Text(f"  {inert(', '.join(rule.techniques)) or 'the rule names no technique'}"))
+    if rule.not_evaluated:
+        heading("Not evaluated", console)
+        console.print(Text(f"  {inert(rule.not_evaluated)}"))
+        heading("Rule body", console)
+        body(rule, console)
+        return
     heading("Event coverage", console)
     kinds = _table("provider", "event", "title", "channel")
     for kind in page.kinds:
         event = "every event" if kind.event_id is None else f"Event ID {kind.event_id}"
         kinds.add_row(*_cells(kind.provider or "any", event, kind.title or "-", kind.channel or "any"))
     console.print(Padding(kinds, (0, 0, 0, 2)))
+    _needs(needs, console)
     heading("Rule body", console)
     body(rule, console)
     _stages(page, console)
@@ -132,16 +151,11 @@ def rule_json(rule: Rule) -> dict[str, object]:
         "title": rule.title,
         "level": rule.severity,
         "language": rule.language,
-        "kinds": [asdict(kind) for kind in event_kinds(rule.logic)],
+        "not_evaluated": rule.not_evaluated,
+        "kinds": [asdict(kind) for kind in rule_event_kinds(rule)],
         "techniques": list(rule.techniques),
         "source": rule.source,
     }
-
-
-def short(kind: EventKind) -> str:
-    """A kind of event in a word or two: "Sysmon 1"."""
-    number = "every event" if kind.event_id is None else str(kind.event_id)
-    return f"{kind.provider or 'any log'} {number}"
 
 
 def body(rule: Rule, console: Console) -> None:
@@ -153,6 +167,14 @@ def body(rule: Rule, console: Console) -> None:
 def whole(text: str) -> str:
     """The text made inert, however long it is."""
     return "".join(inert(text[at : at + _PART]) for at in range(0, len(text), _PART))
+
+
+def _needs(needs: Sequence[Requirement], console: Console) -> None:
+    heading("What it needs", console)
+    table = _table("need", "what", "setting, or the smallest thing that gives it")
+    for each in needs:
+        table.add_row(*_cells(each.need, each.what, each.how or "-"))
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _stages(page: Explanation, console: Console) -> None:

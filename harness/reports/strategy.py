@@ -16,11 +16,11 @@ from rich.text import Text
 
 from harness.core.latest import LastVerdict, is_blind
 from harness.errors import Problem
-from harness.logic.explain import event_kinds
+from harness.logic.explain import kind_name, rule_event_kinds
 from harness.model.intent import Priority, Rule
 from harness.model.strategy import StepName, Strategy
 from harness.model.verdicts import Sighting
-from harness.reports.rules import body, heading, pairs, rule_json, short, whole
+from harness.reports.rules import body, heading, pairs, rule_json, whole
 from harness.reports.terminal import OUTCOME_STYLE, count_of
 
 _BLINDNESS: Mapping[bool | None, str] = {
@@ -109,7 +109,7 @@ def print_strategy(page: StrategyPage, console: Console) -> None:
     _prose("Strategy", strategy.abstract, console)
     _prose("Technical context", strategy.technical_context, console)
     if page.rule is not None:
-        kinds = ", ".join(short(kind) for kind in event_kinds(page.rule.logic))
+        kinds = ", ".join(kind_name(kind) for kind in rule_event_kinds(page.rule))
         _line(f"Reads: {kinds or 'every kind of event'}", console)
     _validation(page, console)
     _blind_spots(page, console)

@@ -12,6 +12,7 @@ import pytest
 from harness.events import winlogbeat
 from tests.cli.commands import harness
 from tests.events.event_builders import process_created
+from tests.needs import DATA, needs_recordings
 
 RULE = """title: A process \x5b1m
 id: 11111111-1111-4111-8111-11111111111{}
@@ -85,3 +86,19 @@ def test_what_is_wrong_is_a_usage_error(arguments: list[str], told: str, place: 
     assert ended.code == 2, ended.said
     assert told in ended.err
     assert "Traceback" not in ended.said
+
+
+@needs_recordings
+def test_a_sequence_over_a_recording(tmp_path: Path) -> None:
+    recordings = DATA / "otrf"
+    ended = harness("replay", str(recordings / "empire_psremoting_stager.zip"), "--json", "found.json", cwd=tmp_path)
+    assert ended.code == 0, ended.said
+    report = json.loads((tmp_path / "found.json").read_text())
+    (hit,) = [hit for hit in report["hits"] if hit["rule"]["id"].startswith("2772264c")]
+    assert (hit["count"], [[event["event_id"] for event in each] for each in hit["evidence"]]) == (1, [[3, 4688]])
+    ended = harness("replay", str(recordings / "covenant_psremoting_command.zip"), "--why", "2772264c", "--why", "8f0c6d0e", cwd=tmp_path)
+    said = " ".join(ended.out.split())
+    assert "event 1 is there:" in said
+    assert "no event is its event 2" in said
+    assert "the rule wants wsmprovhost.exe" in said
+    assert "killed by: network.protocol is absent, the rule wants http" in said

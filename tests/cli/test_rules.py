@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import harness
-from tests.needs import DATA, needs_recordings
+from tests.needs import DATA, ROOT, needs_recordings
 
 ZIP = DATA / "sigma" / "rules-windows.zip"
 SESSION_COMMAND = "96b9f619-aa91-478f-bacb-c3e50f8df575"
@@ -25,7 +25,7 @@ def write(path: Path, body: str = "A: 1") -> Path:
 def test_list(tmp_path: Path) -> None:
     ended = harness("rules", "list", cwd=tmp_path)
     assert ended.code == 0
-    assert "7 rules, 0 not evaluable" in ended.out
+    assert "10 rules, 0 not evaluable" in ended.out
     assert SESSION_COMMAND in ended.out
     write(tmp_path / "good.yml")
     (tmp_path / "bad.yml").write_text("title: x\ndetection: {}\n")
@@ -47,7 +47,7 @@ def test_show_and_explain(tmp_path: Path) -> None:
     assert (ended.code, ended.out) == (0, "")
     page = json.loads((tmp_path / "page.json").read_text())
     assert page["header"]["log source"] == "product windows, category ps_module"
-    assert page["catalog"]["rules"] == 7
+    assert page["catalog"]["rules"] == 10
     assert [each["value"] for each in page["indicators"]] == [" = ServerRemoteHost ", "wsmprovhost.exe"]
     ended = harness("rules", "explain", "96b9f61", cwd=tmp_path)
     assert ended.code == 0
@@ -104,3 +104,70 @@ def test_seed_003(tmp_path: Path) -> None:
     ):
         assert f"\n{line}\n" in ended.out
     assert "Counted: 2406 rules of" in ended.out
+
+
+SEQUENCE = "2772264c-6fb9-4d9d-9014-b416eed21254"
+
+
+def test_a_sequence_of_elastics_has_a_page(tmp_path: Path) -> None:
+    ended = harness("rules", "explain", SEQUENCE[:8], cwd=tmp_path)
+    assert ended.code == 0
+    for line in (
+        "  risk score       47",
+        "  schedule         every 5m, over the last 9m",
+        "  tactics          TA0008, TA0002",
+        "What it needs",
+        "      2 events of the same host.id, one after the other, within 30s",
+        "  Stage 1: event 1",
+        "  Stage 2: event 2",
+    ):
+        assert any(said.startswith(line) for said in ended.out.splitlines()), line
+    ended = harness("rules", "explain", SEQUENCE, "--json", "-", cwd=tmp_path)
+    page = json.loads(ended.out)
+    assert {need["need"] for need in page["needs"]} == {"event", "network leg", "child process", "several events"}
+    assert [need["how"] for need in page["needs"] if need["need"] == "child process"] == ["whoami.exe"]
+    assert {"provider": "Sysmon", "channel": "Microsoft-Windows-Sysmon/Operational", "event_id": 3, "title": "Network connection"} in page[
+        "kinds"
+    ]
+
+
+def test_a_rule_that_is_not_evaluated_is_listed_shown_and_explained_with_its_reason(tmp_path: Path) -> None:
+    lines = ('rule_id = "7"', 'name = "a name"', 'type = "esql"', 'severity = "low"', 'building_block_type = "default"', 'query = "from x"')
+    (tmp_path / "esql.toml").write_text("\n".join(("[rule]", *lines, "")))
+    reason = "ES|QL is not evaluated here"
+    for command in (("list",), ("show", "7"), ("explain", "7")):
+        ended = harness("rules", *command, "--rules", "esql.toml", cwd=tmp_path)
+        assert ended.code == 0
+        assert reason in ended.out
+    assert "1 rules, 1 of them not evaluated, 0 not evaluable" in harness("rules", "list", "--rules", "esql.toml", cwd=tmp_path).out
+    assert "building block" in ended.out
+    listed = json.loads(harness("rules", "list", "--rules", "esql.toml", "--json", "-", cwd=tmp_path).out)
+    assert [rule["not_evaluated"] for rule in listed["rules"]] == [reason]
+    (tmp_path / "x.scenario.yml").write_text("id: x\ntitle: x\nsteps:\n  - name: x\n    connect: {}\n    expect:\n      - rule: '7'\n")
+    for command in ("plan", "run"):
+        ended = harness(command, "x.scenario.yml", "--lab", "--rules", "esql.toml", cwd=tmp_path)
+        assert ended.code == 2
+        assert f"x.scenario.yml:7:9: steps[1].expect[1].rule cannot be expected to do anything: {reason}" in ended.err
+
+
+def test_the_validation_of_seed_002_is_known_to_exercise_nothing(tmp_path: Path) -> None:
+    text = "id: seed-{0}\ntitle: as the strategy says\nsteps:\n  - name: typed\n    enter_pssession: [{1}]\n    expect: [{{rule: {2}}}]\n"
+    (tmp_path / "service.scenario.yml").write_text(text.format("one", "Get-Service", SEQUENCE))
+    ended = harness("plan", "service.scenario.yml", "--target", "lab-ws1", "--lab", cwd=tmp_path)
+    assert ended.code == 0
+    assert "NOT_EXERCISABLE" in ended.out
+    assert "a cmdlet runs inside that host and starts" in " ".join(ended.out.split())
+    assert "would do: whoami.exe" in ended.out
+    (tmp_path / "whoami.scenario.yml").write_text(text.format("two", "whoami.exe", SEQUENCE))
+    ended = harness("plan", "whoami.scenario.yml", "--target", "lab-ws1", "--lab", cwd=tmp_path)
+    assert "should fire" in ended.out
+    assert "0 not exercisable" in ended.out
+
+
+def test_lint_of_elastics_forms(tmp_path: Path) -> None:
+    pack = ROOT / "lab" / "rules" / "elastic"
+    ended = harness("rules", "lint", str(pack / "session_child_after_http_connection.toml"), cwd=tmp_path)
+    assert ended.code == 1
+    assert "told by no event: in event 1, it wants network.protocol" in ended.out
+    for name in ("session_child_after_connection.toml", "remote_shell_child_after_connection.toml"):
+        assert harness("rules", "lint", str(pack / name), cwd=tmp_path).code == 0

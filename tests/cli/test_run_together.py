@@ -15,7 +15,8 @@ import pytest
 from harness.core.attribute import Attribution, HostAttribution
 from harness.model.facts import Alert, Detonation, Event
 from harness.model.report import Report
-from harness.model.verdicts import Basis, Outcome, Sighting
+from harness.model.tree import Pattern
+from harness.model.verdicts import Basis, Inconclusive, Outcome, Sighting
 from tests.builders import RemoteSession, alert, observed, planned
 from tests.cli.commands import UpLab, ended, start, write_scenario
 
@@ -24,6 +25,7 @@ NETWORK, PROCESS, ENGINE = (
     "734f8d9b-42b8-41b2-bcf5-abaf49d5a3c8",
     "60167e5c-84b2-4c95-a7ac-86281f27c445",
 )
+SEQUENCE = "2772264c-6fb9-4d9d-9014-b416eed21254"
 CHILD = "5cc2cda8-f261-4d88-a2de-e9e193c86716"
 
 
@@ -33,7 +35,7 @@ def belongs(event: Event, detonation: Detonation) -> bool:
     identity = detonation.identity
     assert identity.process_id is not None
     pids = {str(identity.process_id), hex(identity.process_id)}
-    if event.event_id == 5156:
+    if event.event_id in (3, 5156):
         return int(flat["sourceport"]) in {socket.port for socket in identity.sockets}
     if event.event_id in (1, 4688):
         return bool(pids & {flat.get(name, "") for name in ("newprocessid", "processid", "parentprocessid")})
@@ -42,12 +44,13 @@ def belongs(event: Event, detonation: Detonation) -> bool:
 
 
 def wrongly_credited(sightings: Iterable[Sighting], detonations: dict[str, Detonation]) -> list[str]:
-    """Alerts that were counted for a detonation whose they are not."""
+    """Alerts that were counted for a detonation whose they are not. One of several events is whose the last of them is: on a busy host
+    another session's connection may stand before it in the place of ours."""
     return [
         f"{sighting.alert.id} for {sighting.detonation}"
         for sighting in sightings
         if sighting.basis is not Basis.AMBIGUOUS
-        and not all(belongs(event, detonations[sighting.detonation]) for event in sighting.alert.events)
+        and not all(belongs(event, detonations[sighting.detonation]) for event in sighting.alert.events[-1:])
     ]
 
 
@@ -96,17 +99,20 @@ def test_two_runs_at_once_on_one_host(lab: UpLab, tmp_path: Path) -> None:
 
 
 def test_three_runs_of_the_starter_scenarios_at_once(lab: UpLab, tmp_path: Path) -> None:
+    """Sessions at once may disturb a sequence that joins by the host alone: that is said so, and never taken for a miss."""
     started = [start("run", "--lab", "--json", f"{n}.json", cwd=tmp_path, env=lab.env) for n in range(3)]
     for number, process in enumerate(started):
         run = ended(process, tmp_path / f"{number}.json")
-        assert run.code == 0, run.said
+        disturbed = [verdict for verdict in run.full.verdicts if verdict.outcome is Outcome.INCONCLUSIVE]
+        assert {(verdict.expectation.rule, verdict.inconclusive) for verdict in disturbed} <= {(SEQUENCE, Inconclusive.AMBIGUOUS)}
+        assert run.code == (3 if disturbed else 0), run.said
         check(run.full)
 
 
 class ByWindowAlone(HostAttribution):
     """What the neighbours do: host and time, and the first that fits."""
 
-    def of_alert(self, alert: Alert) -> Attribution | None:
+    def of_alert(self, alert: Alert, pattern: Pattern | None = None) -> Attribution | None:
         times = [event.time for event in alert.events]
         fitting = sorted(
             name

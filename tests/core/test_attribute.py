@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.core.attribute import Attribution, HostAttribution
 from harness.model.facts import Event
+from harness.model.tree import And, Op, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis
 from tests.builders import FOOTPRINT, SECURITY, SYSMON, RemoteSession, alert, event, observed, planned
 
@@ -169,3 +171,32 @@ def test_a_host_process_born_after_ours_told_its_pid_is_not_ours(order: int) -> 
         assert basis(made.of_event(one)) == ("one/1@ws1", Basis.EXACT), one.id
     for one in (stranger.host_process(), stranger.child_process(), stranger.engine(), stranger.connection()):
         assert made.of_event(one) is None, one.id
+
+
+def sequence() -> Pattern:
+    connection = And(items=(Test(field="EventID", op=Op.EQUALS, value=5156), Test(field="DestPort", op=Op.EQUALS, value=5985)))
+    child = Test(field="ParentProcessName", op=Op.ENDS_WITH, value="\\wsmprovhost.exe")
+    return Pattern(kind=PatternKind.SEQUENCE, stages=(Stage(condition=connection), Stage(condition=child)))
+
+
+def test_a_pattern_belongs_to_whoever_completed_it_where_its_own_events_would_have_done() -> None:
+    """On a busy host a stranger's connection stands before our program, in the place of ours."""
+    made = host(ONE, strangers=(TWO,))
+    mixed = alert("a", "r", TWO.connection(), ONE.child_process(), raised=2)
+    found = made.of_alert(mixed, sequence())
+    assert found is not None
+    assert (found.detonation, found.basis) == ("one/1@ws1", Basis.EXACT)
+    assert found.keys[-1] == "its own events alone make the pattern"
+
+
+def test_a_pattern_that_another_session_completed_is_nobodys_here() -> None:
+    mixed = alert("a", "r", ONE.connection(), TWO.child_process(), raised=2)
+    assert host(ONE, strangers=(TWO,)).of_alert(mixed, sequence()) is None
+    assert basis(host(ONE, TWO).of_alert(mixed, sequence())) == ("two/1@ws1", Basis.EXACT)
+
+
+def test_a_pattern_that_our_own_events_do_not_make_is_ambiguous() -> None:
+    made = host(ONE, strangers=(TWO,))
+    twice = replace(sequence(), stages=(sequence().stages[0], *sequence().stages))
+    mixed = alert("a", "r", TWO.connection(), ONE.connection(), ONE.child_process(), raised=2)
+    assert basis(made.of_alert(mixed, twice)) == ("one/1@ws1", Basis.AMBIGUOUS)

@@ -35,7 +35,8 @@ def in_order(rule_id: str, *parts: Rule) -> Rule:
 
 
 PORT_THEN_CHILD, CHILD_THEN_PORT = in_order("port-child", PORT, CHILD), in_order("child-port", CHILD, PORT)
-RULES = {r.id: r for r in (CHILD, PORT, WRONG_PORT, SCRIPT, PORT_THEN_CHILD, CHILD_THEN_PORT)}
+PORT_THEN_SCRIPT = in_order("port-script", PORT, SCRIPT)
+RULES = {r.id: r for r in (CHILD, PORT, WRONG_PORT, SCRIPT, PORT_THEN_CHILD, CHILD_THEN_PORT, PORT_THEN_SCRIPT)}
 
 
 PRIORITY = Priority(
@@ -206,6 +207,45 @@ def test_missed_though_our_own_engine_matches_says_so() -> None:
 def test_a_sequences_query_matches_where_all_of_it_does_in_its_order(rule_id: str, query: GateState) -> None:
     verdict = Story(Expectation(rule=rule_id)).detonated().saw(*telemetry(), run(rule_id, 1.6), now=1.7).only()
     assert state(verdict) == [PASSED, PASSED, query, FAILED]
+
+
+def test_a_sequence_that_was_missed_says_how_far_it_came_and_what_stopped_it() -> None:
+    verdict = Story(Expectation(rule="child-port")).detonated().saw(*telemetry(), run("child-port", 1.6), now=1.7).only()
+    assert verdict.outcome is Outcome.MISSED
+    evidence = verdict.gates[2].evidence
+    assert evidence[0].startswith("event 1: Security 4688")
+    assert evidence[1].startswith("nearest event: Security 5156")
+    assert evidence[2] == "event 2 is not there: it came 150ms before event 1, not after it"
+    assert evidence[2] in verdict.cause
+
+
+def test_a_sequence_one_of_whose_events_has_no_telemetry_is_blind() -> None:
+    story = Story(Expectation(rule="port-script")).detonated().saw(*telemetry(), run("port-script", 1.6), now=1.7)
+    assert story.ledger.open == 1
+    verdict = story.saw(now=4.6).only()
+    assert verdict.outcome is Outcome.BLIND
+    assert "no event of microsoft-windows-powershell/operational 4104 arrived" in verdict.cause
+    assert state(verdict) == [PASSED, FAILED, UNREACHED, FAILED]
+
+
+def test_a_sequence_is_credited_by_what_completed_it_though_a_strangers_event_stands_in_it() -> None:
+    strangers = [observed(TWO.connection())]
+    mixed = alert("a", "port-child", TWO.connection(), ONE.child_process(), raised=1.2)
+    verdict = Story(Expectation(rule="port-child")).detonated().saw(*telemetry(), *strangers, mixed, now=1.4).only()
+    assert verdict.outcome is Outcome.DETECTED
+    story = Story(Expectation(rule="port-child", fires=False)).detonated()
+    theirs = alert("b", "port-child", ONE.connection(), TWO.child_process(), raised=1.2)
+    verdict = story.saw(*telemetry(), *telemetry(TWO), theirs, run("port-child", 1.6), now=1.7).only()
+    assert verdict.outcome is Outcome.QUIET
+    assert story.ledger.unattributed() == [theirs]
+
+
+def test_a_sequence_that_another_session_disturbed_is_no_miss() -> None:
+    """The stranger's program takes the place that our connection had made: of ours there is no alert, and nobody's fault."""
+    middle = replace(TWO.child_process(), time=at(0.1))
+    verdict = Story(Expectation(rule="port-child")).detonated().saw(*telemetry(), observed(middle), run("port-child", 1.6), now=1.7).only()
+    assert (verdict.outcome, verdict.inconclusive) == (Outcome.INCONCLUSIVE, Inconclusive.AMBIGUOUS)
+    assert "run it alone" in verdict.cause
 
 
 @pytest.mark.parametrize(

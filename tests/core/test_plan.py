@@ -91,3 +91,20 @@ def test_a_scenario_with_one_expectation_that_can_be_judged_is_sent() -> None:
 def test_nothing_to_do(scenarios: list[Scenario], targets: list[object], selection: Selection, said: str) -> None:
     with pytest.raises(NothingToDo, match=said):
         plan(scenarios, targets, RULES, selection, driver_is_windows=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seen_from", "host", "cannot"),
+    [("10.77.0.5", "127.0.0.1", False), (None, "127.0.0.1", True), (None, "localhost", True), ("::1", "ws1", True), (None, "ws1", False)],
+)
+def test_a_target_that_sees_the_driver_as_itself_has_no_network_leg(seen_from: str | None, host: str, cannot: bool) -> None:
+    accepted = rule(
+        "leg",
+        SECURITY,
+        5156,
+        Test(field="Direction", op=Op.EQUALS, value="%%14592"),
+        Test(field="SourceAddress", op=Op.STARTS_WITH, value="10."),
+    )
+    on = replace(target(), seen_from=seen_from, host=host)
+    made = plan([scenario("leg", step("whoami.exe", "leg"))], [on], {"leg": accepted}, Selection(), driver_is_windows=False)
+    assert [reason.need for reason in made.unexercisable.values()] == (["network leg"] if cannot else [])

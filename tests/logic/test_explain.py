@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.logic.explain import EventKind, Explanation, Predicate, explain
+from harness.model.intent import Rule
 from harness.model.tree import FieldName, Formula, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
+from harness.rules.eql import parse_eql
 from harness.rules.sigma import SigmaRules
 from tests.logic.tree_builders import SYSMON, both, is_, of_kind, rule
 from tests.needs import needs_recordings
@@ -210,3 +212,46 @@ def test_the_page_of_seed_003() -> None:
         if "/network_connection/" in name
     )
     assert [dict(each.others) for each in page.indicators] == [{}, {}, {"sigma": naming - 1}, {}]
+
+
+def eql(text: str, rule_id: str = ONE) -> Rule:
+    query = parse_eql(text)
+    return replace(rule(query.logic, rule_id), language="eql", pattern=query.pattern)
+
+
+def test_the_events_of_a_sequence_are_its_stages() -> None:
+    query = """sequence by host.id with maxspan=30s
+        [network where destination.port == 5985 and not source.ip == "::1"]
+        ![file where true]
+        [process where process.name : "a.exe"] with runs=2
+        until [process where event.type == "end"] | head 1"""
+    page = explain(eql(query), [], "none")
+    (variant,) = page.variants
+    assert variant.condition == "3 events of the same host.id, one after the other, within 30s | head 1"
+    assert [stage.name for stage in variant.stages] == ["event 1", "no event between them after event 1", "events 2 to 3", "until"]
+    assert variant.stages[0].lines[1:] == (
+        "    event.category equals (with regard to case) network",
+        "    destination.port equals (with regard to case) 5985",
+        "    not:",
+        "        source.ip equals (with regard to case) ::1",
+    )
+    assert page.exclusions == (Predicate(field="source.ip", kind="eq_cased", value="::1"),)
+    assert [each.predicate.field for each in page.indicators] == ["destination.port", "process.name"]
+    assert {(kind.provider, kind.event_id) for kind in page.kinds} >= {("Sysmon", 3), ("Sysmon", 11), ("Sysmon", 1), ("Sysmon", 5)}
+
+
+def test_kinds_that_lack_a_field_are_no_coverage() -> None:
+    page = explain(eql('process where event.type == "start" and process.parent.name : "a.exe"'), [], "none")
+    assert [(kind.provider, kind.event_id) for kind in page.kinds] == [("Sysmon", 1), ("Security auditing", 4688)]
+
+
+def test_indicators_are_counted_in_every_stage_of_other_rules() -> None:
+    one = eql('process where process.name : "a.exe"')
+    other = eql('sequence by host.id [network where true] [process where process.name : "A.EXE"]', TWO)
+    (indicator,) = explain(one, [one, other], "two").indicators
+    assert indicator.others == {"eql": 1}
+
+
+def test_a_rule_that_is_not_evaluated_has_no_stages() -> None:
+    page = explain(replace(eql("any where true"), logic=Or(items=()), not_evaluated="ES|QL is not evaluated here"), [], "none")
+    assert (page.kinds, page.variants, page.indicators) == ((), (), ())

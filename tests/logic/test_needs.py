@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, kinds, reads, unexercisable
-from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, able_kinds, kinds, reads, rule_kinds, unexercisable
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Rule
 from harness.model.tree import And, Node, Not, Op, Or
+from harness.rules.eql import parse_eql
 from tests.logic.tree_builders import SYSMON, is_, of_kind, rule
 
 SYSMON_LOWER = SYSMON.lower()
@@ -146,3 +149,64 @@ def test_a_rule_that_reads_two_situations_needs_one_of_them() -> None:
     assert found is not None
     assert found.need == "child process"
     assert unexercisable(rule(either(SOURCE, CHILD_OF_HOST)), WHOAMI, driver_is_windows=False) is None
+
+
+LEG = 'network where network.direction == "ingress" and source.ip != "127.0.0.1" and source.ip != "::1"'
+SEED_002 = f"""sequence by host.id with maxspan=30s
+  [{LEG} and destination.port in (5985, 5986)]
+  [process where event.type == "start" and process.parent.name : "wsmprovhost.exe" and
+    not process.executable : "?:\\\\Windows\\\\System32\\\\conhost.exe"]"""
+
+
+def eql(text: str) -> Rule:
+    query = parse_eql(text)
+    return replace(rule(query.logic), pattern=query.pattern)
+
+
+@pytest.mark.parametrize(
+    ("query", "action", "over_loopback", "need"),
+    [
+        (SEED_002, EnterPSSession(lines=("Get-Service",)), False, "child process"),
+        (SEED_002, EnterPSSession(lines=("whoami.exe",)), False, None),
+        (SEED_002, WHOAMI, True, "network leg"),
+        (SEED_002, UNKNOWN, True, "network leg"),
+        (SEED_002.replace("wsmprovhost", "winrshost"), WHOAMI, False, "remote shell"),
+        (LEG, CONNECT, False, None),
+        (LEG, CONNECT, True, "network leg"),
+        (LEG.replace("127.0.0.1", "10.0.0.1"), CONNECT, True, None),  # over IPv4 then
+        ('network where network.direction == "ingress"', CONNECT, True, None),
+        ('network where network.direction == "egress"', WHOAMI, False, "source side"),
+        (
+            'sequence by host.id with maxspan=1m [network where true] ![process where process.parent.name : "wsmprovhost.exe"]',
+            CMDLET,
+            False,
+            None,
+        ),
+        ('sequence by host.id [process where process.name : "whoami.exe"] [process where true]', CONNECT, False, "child process"),
+    ],
+)
+def test_patterns_and_the_ecs_view(query: str, action: Action, over_loopback: bool, need: str | None) -> None:
+    found = unexercisable(eql(query), action, driver_is_windows=False, over_loopback=over_loopback)
+    assert (found and found.need) == need
+
+
+def test_the_remedy_of_seed_002_is_its_smallest_benign_line() -> None:
+    found = unexercisable(eql(SEED_002), EnterPSSession(lines=("Get-Service",)), driver_is_windows=False)
+    assert found is not None
+    assert found.remedy == "whoami.exe"
+    assert "starts none" in found.reason
+
+
+def test_the_kinds_of_a_pattern_are_those_of_all_that_it_asks() -> None:
+    query = "sequence by host.id with maxspan=1m [network where true] ![registry where true] [file where true] until [driver where true]"
+    found = rule_kinds(eql(query))
+    assert found >= {(SYSMON_LOWER, number) for number in (3, 6, 11, 13)}
+    assert (SYSMON_LOWER, 1) not in found
+    assert rule_kinds(rule(of_kind("Security", 1))) == {("security", 1)}
+
+
+def test_kinds_that_lack_a_field_are_not_able() -> None:
+    logic = parse_eql('process where event.type == "start" and process.parent.name : "a.exe"').logic
+    assert kinds(logic) > able_kinds(logic) == {(SYSMON_LOWER, 1), ("security", 4688)}
+    assert able_kinds(parse_eql('network where network.protocol == "http" and network.direction == "ingress"').logic) == set()
+    assert able_kinds(is_("Image", "x")) == {(ANY_CHANNEL, ANY_EVENT_ID)}

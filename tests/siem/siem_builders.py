@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from threading import Lock
 
 from harness.detect import Detector
 from harness.model.intent import Rule
+from harness.rules.languages import parse_rules
 from harness.rules.sigma import SigmaRules
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import JITTER, EmbeddedSiem
@@ -63,13 +64,14 @@ def sigma(rule_id: str, image: str, level: str = "high") -> Rule:
     return rule
 
 
-def embedded(path: Path, clock: FakeClock, *, schedule_running: bool = True) -> EmbeddedSiem:
-    source = SigmaRules()
+def embedded(
+    path: Path, clock: FakeClock, *, schedule_running: bool = True, detector_of: Callable[[Sequence[Rule]], Detector] = Detector
+) -> EmbeddedSiem:
     return EmbeddedSiem(
         path,
         clock=clock,
-        detector_of=Detector,
-        parse=source.parse,
+        detector_of=detector_of,
+        parse=parse_rules,
         ingest_delay=INGEST_DELAY,
         rule_interval=INTERVAL,
         look_back=LOOK_BACK,

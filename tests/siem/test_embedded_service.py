@@ -17,6 +17,7 @@ from harness.detect import Detector
 from harness.errors import LabError, Problem, UsageError
 from harness.model.facts import Event, Facts, Watch
 from harness.model.intent import Rule
+from harness.rules.languages import parse_rules
 from harness.rules.sigma import SigmaRules
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import JITTER, EmbeddedSiem
@@ -158,7 +159,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("text", "said"), BROKEN)
 def test_a_rule_that_cannot_be_parsed_has_failed_runs_and_harms_no_other(on: EmbeddedBench, text: str, said: str) -> None:
-    deploy(on.path, [DeployedRule(id=WHOAMI, language="sigma", definition=text)])
+    deploy(on.path, [DeployedRule(id=WHOAMI, written_as="sigma", definition=text)])
     on.siem.deploy([sigma(HOSTNAME, "hostname.exe")])
     on.log(1, "hostname.exe")
     on.settle()
@@ -173,20 +174,20 @@ def test_a_rule_that_cannot_be_parsed_has_failed_runs_and_harms_no_other(on: Emb
     assert {alert.rule for alert in everything(on).alerts} == {HOSTNAME, WHOAMI}
 
 
-class FragileDetector:
+class FragileDetector(Detector):
     """The real detector, which one rule breaks: on every event, or where it is made ready."""
 
     breaks_when_made = False
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules = rules
-        self._detector = Detector(rules)
-        if self.breaks_when_made and any(rule.id == WHOAMI for rule in rules):
+        super().__init__(rules)
+        self._broken = any(rule.id == WHOAMI for rule in rules)
+        if self.breaks_when_made and self._broken:
             raise ArithmeticError("cannot be made")
 
     def matches(self, event: Event) -> Iterable[Rule]:
-        yield from self._detector.matches(event)
-        if any(rule.id == WHOAMI for rule in self._rules):
+        yield from super().matches(event)
+        if self._broken:
             raise ArithmeticError("cannot be asked")
 
 
@@ -204,7 +205,7 @@ def test_a_rule_that_breaks_the_detector_has_failed_runs_and_harms_no_other(
         path,
         clock=clock,
         detector_of=detector,
-        parse=SigmaRules().parse,
+        parse=parse_rules,
         ingest_delay=timedelta(0),
         rule_interval=timedelta(seconds=1),
         look_back=LOOK_BACK,
@@ -225,13 +226,12 @@ def test_a_rule_that_breaks_the_detector_has_failed_runs_and_harms_no_other(
 
 def test_a_rule_changed_while_another_text_is_parsed_is_not_credited_with_a_run_of_the_old(tmp_path: Path) -> None:
     path, clock, parsed = tmp_path / "siem.sqlite", FakeClock(), list[str]()
-    source = SigmaRules()
 
-    def parse(text: str, name: str) -> Iterable[Rule]:
+    def parse(written_as: str, text: str, name: str) -> Iterable[Rule]:
         if not parsed:
-            deploy(path, [DeployedRule(id=WHOAMI, language="sigma", definition=sigma_text(WHOAMI, "new.exe"))])
+            deploy(path, [DeployedRule(id=WHOAMI, written_as="sigma", definition=sigma_text(WHOAMI, "new.exe"))])
         parsed.append(text)
-        return source.parse(text, name)
+        return parse_rules(written_as, text, name)
 
     service = EmbeddedSiem(
         path,
@@ -273,7 +273,7 @@ def test_each_event_is_asked_about_once_by_each_version_of_a_rule(tmp_path: Path
         path,
         clock=clock,
         detector_of=Counting,
-        parse=SigmaRules().parse,
+        parse=parse_rules,
         ingest_delay=timedelta(0),
         rule_interval=timedelta(seconds=1),
         look_back=LOOK_BACK,
@@ -330,7 +330,7 @@ def threaded(path: Path) -> EmbeddedSiem:
         path,
         clock=SystemClock(),
         detector_of=Detector,
-        parse=SigmaRules().parse,
+        parse=parse_rules,
         ingest_delay=timedelta(milliseconds=20),
         rule_interval=timedelta(milliseconds=50),
         look_back=LOOK_BACK,

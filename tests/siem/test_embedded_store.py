@@ -32,7 +32,7 @@ def event(number: int, *, host: str = "ws1", time: datetime = START) -> StoredEv
 
 def alert(number: int, *, rule: str = "r1", host: str = "ws1") -> StoredAlert:
     return StoredAlert(
-        id=f"a{number}", rule=rule, host=host, severity="low", time=START, raised_at=START, searchable_at=START, event=f"e{number}"
+        id=f"a{number}", rule=rule, host=host, severity="low", time=START, raised_at=START, searchable_at=START, events=(f"e{number}",)
     )
 
 
@@ -102,10 +102,10 @@ def test_another_process_reads_what_was_committed_and_nothing_else(made: Writer,
 
 
 def test_another_process_deploys_and_stops_the_schedule(made: Writer, path: Path) -> None:
-    rule = DeployedRule(id="r1", language="sigma", definition="text")
+    rule = DeployedRule(id="r1", written_as="sigma", definition="text")
     code = (
         "import sys; from pathlib import Path; from harness.siem.embedded import store\n"
-        "store.deploy(Path(sys.argv[1]), [store.DeployedRule(id='r1', language='sigma', definition='text')])\n"
+        "store.deploy(Path(sys.argv[1]), [store.DeployedRule(id='r1', written_as='sigma', definition='text')])\n"
         "store.set_running(Path(sys.argv[1]), False)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path(__file__).resolve().parents[2], timeout=60)
@@ -129,15 +129,15 @@ def test_a_deployment_is_all_or_nothing(made: Writer, path: Path) -> None:
         def digest(self) -> str:
             return None  # type: ignore[return-value]
 
-    store.deploy(path, [DeployedRule(id="r1", language="sigma", definition="old")])
+    store.deploy(path, [DeployedRule(id="r1", written_as="sigma", definition="old")])
     with pytest.raises(sqlite3.IntegrityError):
-        store.deploy(path, [DeployedRule(id="r1", language="sigma", definition="new"), Unfit(id="r2", language="", definition="")])
+        store.deploy(path, [DeployedRule(id="r1", written_as="sigma", definition="new"), Unfit(id="r2", written_as="", definition="")])
     assert [rule.definition for rule in made.rules()] == ["old"]
 
 
 def test_a_rule_is_replaced_by_its_id(made: Writer, path: Path) -> None:
     for text in ("old", "new"):
-        store.deploy(path, [DeployedRule(id="r1", language="sigma", definition=text)])
+        store.deploy(path, [DeployedRule(id="r1", written_as="sigma", definition=text)])
     assert [rule.definition for rule in made.rules()] == ["new"]
 
 

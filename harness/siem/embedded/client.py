@@ -71,7 +71,7 @@ class EmbeddedClient:
 
     def deploy(self, rules: Sequence[Rule]) -> None:
         """See `Siem.deploy`. The engine takes them up at its next cycle."""
-        texts = [DeployedRule(id=rule.id, language=rule.language, definition=rule.definition) for rule in rules]
+        texts = [DeployedRule(id=rule.id, written_as=rule.written_as, definition=rule.definition) for rule in rules]
         with self._mapped():
             store.deploy(self._path, texts)
 
@@ -89,10 +89,10 @@ class EmbeddedClient:
             events, alerts, runs = snapshot.last_rows()
             observed = snapshot.events(_since(hosts, before.hosts, before.events))
             raised = snapshot.alerts(_since(hosts, before.hosts, before.alerts), _since(rules, before.rules, before.alerts))
-            sources = snapshot.events_by_id(alert.event for alert in raised)
+            sources = snapshot.events_by_id(event for alert in raised for event in alert.events)
             return Facts(
                 observed=tuple(Observed(event=_event(event), searchable_at=event.searchable_at) for event in observed),
-                alerts=tuple(_alert(alert, sources.get(alert.event)) for alert in raised),
+                alerts=tuple(_alert(alert, sources) for alert in raised),
                 runs=tuple(_run(run) for run in snapshot.runs(_since(rules, before.rules, before.runs))),
                 now=now,
                 schedule_running=_runs(schedule, now),
@@ -193,7 +193,7 @@ def _event(stored: StoredEvent) -> Event:
     return winlogbeat.read(json.loads(stored.document), stored.id)
 
 
-def _alert(stored: StoredAlert, source: StoredEvent | None) -> Alert:
+def _alert(stored: StoredAlert, sources: Mapping[str, StoredEvent]) -> Alert:
     return Alert(
         id=stored.id,
         rule=stored.rule,
@@ -201,7 +201,7 @@ def _alert(stored: StoredAlert, source: StoredEvent | None) -> Alert:
         severity=Severity(stored.severity),
         raised_at=stored.raised_at,
         searchable_at=stored.searchable_at,
-        events=(_event(source),) if source is not None else (),
+        events=tuple(_event(sources[id]) for id in stored.events if id in sources),
         source=NAME,
     )
 

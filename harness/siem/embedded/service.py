@@ -3,6 +3,10 @@
 It runs in threads of the process that makes the events. It knows no rule language (parsing and matching are handed in) and nothing of
 detonations, scenarios or expectations: like a real SIEM it sees events and rules alone.
 
+A rule on single events meets each event once. A pattern of several events is run as Elastic runs one: at every cycle over the whole
+look-back, in order of the events' own time, so that an event that arrives late is found by the next cycle whose window it lies in; an alert
+is known by its rule and events, so that what two cycles find is raised once.
+
 Why a recorded run is proof. An event's `searchable_at` is read and its row committed under one lock; a run's `started_at` is read and
 its events selected under the same lock. So an event is either in what a run saw or was searchable only after that run had started.
 A run and its alerts become visible in one transaction.
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,9 +27,11 @@ from threading import Lock, Thread
 from typing import Protocol
 from zlib import crc32
 
+from harness.detect import GivenUp, Hit
 from harness.errors import HarnessError, LabError
 from harness.events import winlogbeat
 from harness.events.windows import WindowsEvent
+from harness.logic.needs import reads, rule_kinds
 from harness.model.facts import Event
 from harness.model.intent import Rule
 from harness.ports import Clock
@@ -42,13 +48,24 @@ class Detector(Protocol):
     """Rules made ready to be asked of one event after another."""
 
     def matches(self, event: Event) -> Iterable[Rule]:
-        """The rules that the event satisfies."""
+        """The rules of one event that this one satisfies."""
+
+    def feed(self, event: Event) -> Iterable[Hit]:
+        """The hits that are certain by now."""
+
+    def finish(self) -> Iterable[Hit]:
+        """The hits that are left at the end."""
+
+    @property
+    def given_up(self) -> Sequence[GivenUp]:
+        """The rules that were too slow to be asked to the end."""
 
 
 class EmbeddedSiem:
     """Ingest and rule engine over one store.
 
-    `parse` gets a deployed rule's text and a name for it, and gives the rules in the text; it raises HarnessError where it cannot.
+    `parse` gets what a deployed rule is written as, its text and a name for it, and gives the rules in the text; it raises HarnessError
+    where it cannot.
     `detector_of` makes rules ready. Raises LabError where the file cannot be opened.
     """
 
@@ -58,7 +75,7 @@ class EmbeddedSiem:
         *,
         clock: Clock,
         detector_of: Callable[[Sequence[Rule]], Detector],
-        parse: Callable[[str, str], Iterable[Rule]],
+        parse: Callable[[str, str, str], Iterable[Rule]],
         ingest_delay: timedelta,
         rule_interval: timedelta,
         look_back: timedelta,
@@ -188,8 +205,12 @@ class _Inbox:
             return self._queue[0][0] if self._queue else None
 
 
+_Found = tuple[Rule, tuple[Event, ...]]
+
+
 class _Engine:
-    """The rule engine. It asks each version of a rule once about each event, and yet covers its whole window at every cycle.
+    """The rule engine. It asks each version of a rule of single events once about each event, and yet covers its whole window at every
+    cycle; a pattern is asked about its whole window, but only where something new is in it.
 
     Parsing and matching are code that was handed in, and rules are whatever people wrote: whatever one of them dies of is that rule's
     failure, recorded with its runs until its text changes, and no other rule's.
@@ -201,7 +222,7 @@ class _Engine:
         *,
         clock: Clock,
         detector_of: Callable[[Sequence[Rule]], Detector],
-        parse: Callable[[str, str], Iterable[Rule]],
+        parse: Callable[[str, str, str], Iterable[Rule]],
         look_back: timedelta,
     ) -> None:
         self._store = writer
@@ -219,6 +240,9 @@ class _Engine:
         self._asked: Mapping[str, str] = {}
         self._asked_row = 0
         self._ahead: list[StoredEvent] = []
+        # The window's events that patterns read, by id, and the patterns that wait for something not to happen.
+        self._window: dict[str, Event] = {}
+        self._waiting: frozenset[str] = frozenset()
 
     def cycle(self, turn: Lock) -> None:
         """Run every deployed rule over its window and record that it was."""
@@ -226,9 +250,16 @@ class _Engine:
         if not self._digests:
             return
         start, end = started_at - self._look_back, started_at
-        found = self._ask(self._detector, [event for event in fresh if start <= event.time <= end])
-        if new := [rule for rule in self._running() if self._asked.get(rule.id) != self._digests[rule.id]]:
-            found += self._ask(self._detector_of(new), self._store.events_between(start, end, self._asked_row))
+        asked_row = max([self._asked_row, *(event.row for event in fresh)])
+        arrived = [_read(event) for event in fresh if start <= event.time <= end]
+        found = self._ask(self._detector, arrived)
+        new = [rule for rule in self._running() if self._asked.get(rule.id) != self._digests[rule.id]]
+        if singles := [rule for rule in new if rule.pattern is None]:
+            found += self._ask(self._detector_of(singles), map(_read, self._store.events_between(start, end, self._asked_row)))
+        if new:  # another set of patterns reads other kinds of event
+            arrived = [_read(event) for event in self._store.events_between(start, end, asked_row)]
+            self._window.clear()
+        found += self._ask_patterns(arrived, {rule.id for rule in new}, start, end)
         if (errors := {id: rule if isinstance(rule, str) else "" for id, rule in self._loaded.items()}) != self._errors:
             self._rule_set, self._errors = self._store.add_rule_set(errors), errors
         finished_at = self._clock.now()
@@ -237,12 +268,12 @@ class _Engine:
             window=(start, end),
             started_at=started_at,
             finished_at=finished_at,
-            alerts=[_alert(rule, event, finished_at) for rule, event in found],
+            alerts=[_alert(rule, events, finished_at) for rule, events in found],
             keep_from=finished_at - _RUNS_KEPT,
         )
         # A host's clock may be ahead of ours: such an event comes into the window of a later cycle.
         self._ahead = [event for event in fresh if event.time > end]
-        self._asked_row = max([self._asked_row, *(event.row for event in fresh)])
+        self._asked_row = asked_row
         self._asked = self._digests
 
     def _begin(self, turn: Lock) -> tuple[datetime, list[StoredEvent]]:
@@ -263,13 +294,15 @@ class _Engine:
             rule.id: self._loaded[rule.id] if self._digests.get(rule.id) == rule.digest else self._load_one(rule) for rule in deployed
         }
         self._digests = {rule.id: rule.digest for rule in deployed}
-        self._detector = self._detector_of(self._running())
+        self._detector = self._detector_of(self._running_singles())
 
     def _load_one(self, deployed: DeployedRule) -> Rule | str:
         try:
-            rules = {rule.id: rule for rule in self._parse(deployed.definition, f"deployed rule {deployed.id}")}
+            rules = {rule.id: rule for rule in self._parse(deployed.written_as, deployed.definition, f"deployed rule {deployed.id}")}
             if (rule := rules.get(deployed.id)) is None:
                 return f"the text holds no rule {deployed.id}"
+            if rule.not_evaluated:
+                return rule.not_evaluated
             self._detector_of([rule])
         except HarnessError as error:
             return str(error)
@@ -280,26 +313,88 @@ class _Engine:
     def _running(self) -> list[Rule]:
         return [rule for rule in self._loaded.values() if isinstance(rule, Rule)]
 
-    def _ask(self, detector: Detector, events: Iterable[StoredEvent]) -> list[tuple[Rule, Event]]:
-        found = []
-        for stored in events:
-            event = winlogbeat.read(json.loads(stored.document), stored.id)
+    def _running_singles(self) -> list[Rule]:
+        return [rule for rule in self._running() if rule.pattern is None]
+
+    def _ask(self, detector: Detector, events: Iterable[Event]) -> list[_Found]:
+        found: list[_Found] = []
+        for event in events:
             try:
-                found += [(rule, event) for rule in detector.matches(event)]
+                found += [(rule, (event,)) for rule in detector.matches(event)]
             except Exception:  # noqa: BLE001
                 # Which rule it was is not told: each is asked by itself, and those that fail are asked no more.
                 found += self._ask_each(event)
-                detector = self._detector = self._detector_of(self._running())
+                detector = self._detector = self._detector_of(self._running_singles())
         return found
 
-    def _ask_each(self, event: Event) -> list[tuple[Rule, Event]]:
-        found = []
-        for rule in self._running():
+    def _ask_each(self, event: Event) -> list[_Found]:
+        found: list[_Found] = []
+        for rule in self._running_singles():
             try:
-                found += [(matched, event) for matched in self._detector_of([rule]).matches(event)]
+                found += [(matched, (event,)) for matched in self._detector_of([rule]).matches(event)]
             except Exception as error:  # noqa: BLE001
                 self._loaded[rule.id] = f"failed on event {event.id}: {type(error).__name__}: {error}"
         return found
+
+    def _ask_patterns(self, arrived: Iterable[Event], new: set[str], start: datetime, end: datetime) -> list[_Found]:
+        """What the patterns that could find more than at the last cycle find in the window, with what has arrived in it by now."""
+        patterns = [rule for rule in self._running() if rule.pattern is not None]
+        wanted = {rule.id: rule_kinds(rule) for rule in patterns}
+        due = new | self._waiting
+        for event in arrived:
+            readers = {id for id, kinds in wanted.items() if reads(kinds, event.channel, event.event_id)}
+            if readers:
+                self._window[event.id] = event
+                due |= readers
+        for id in [id for id, event in self._window.items() if event.time < start]:
+            del self._window[id]
+        events = sorted(self._window.values(), key=lambda event: (event.time, event.id))
+        found = self._hits([rule for rule in patterns if rule.id in due], events)
+        # What must not have happened may yet happen, or may have happened before the window.
+        settled = [(rule, parts) for rule, parts in found if _is_settled(rule, parts, start, end)]
+        self._waiting = frozenset(rule.id for rule, parts in found if _waits(rule, parts, end))
+        return settled
+
+    def _hits(self, rules: Sequence[Rule], events: Sequence[Event]) -> list[_Found]:
+        if not rules:
+            return []
+        try:
+            detector = self._detector_of(rules)
+            found = [(hit.rule, hit.events) for hit in _hits_in_order(detector, events)]
+            given_up = detector.given_up
+        except Exception as error:  # noqa: BLE001
+            if len(rules) == 1:
+                self._loaded[rules[0].id] = f"failed: {type(error).__name__}: {error}"
+                return []
+            return [each for rule in rules for each in self._hits([rule], events)]
+        for slow in given_up:
+            self._loaded[slow.rule.id] = f"failed: {slow.why}"
+        return found
+
+
+def _hits_in_order(detector: Detector, events: Iterable[Event]) -> Iterator[Hit]:
+    for event in events:
+        yield from detector.feed(event)
+    yield from detector.finish()
+
+
+def _is_settled(rule: Rule, events: Sequence[Event], start: datetime, end: datetime) -> bool:
+    """Whether the window shows all that the hit depends on: its missing events at either end lie within the span, and the span in it."""
+    pattern = rule.pattern
+    if pattern is None or pattern.max_span is None:
+        return True
+    began = not pattern.stages[0].missing or events[-1].time - pattern.max_span >= start
+    return began and not _waits(rule, events, end)
+
+
+def _waits(rule: Rule, events: Sequence[Event], end: datetime) -> bool:
+    """Whether an event that must not follow may still follow."""
+    pattern = rule.pattern
+    return pattern is not None and pattern.max_span is not None and pattern.stages[-1].missing and events[0].time + pattern.max_span >= end
+
+
+def _read(stored: StoredEvent) -> Event:
+    return winlogbeat.read(json.loads(stored.document), stored.id)
 
 
 def _stored(event: WindowsEvent, searchable_at: datetime) -> StoredEvent:
@@ -318,14 +413,16 @@ def _stored(event: WindowsEvent, searchable_at: datetime) -> StoredEvent:
     )
 
 
-def _alert(rule: Rule, event: Event, raised_at: datetime) -> StoredAlert:
+def _alert(rule: Rule, events: Sequence[Event], raised_at: datetime) -> StoredAlert:
+    """One alert for all events of a hit, as Elastic's alert of a sequence stands for those of its building blocks."""
+    ids = tuple(event.id for event in events)
     return StoredAlert(
-        id=sha256(f"{rule.id}/{event.id}".encode()).hexdigest()[:20],
+        id=sha256("/".join((rule.id, *ids)).encode()).hexdigest()[:20],
         rule=rule.id,
-        host=event.host,
+        host=events[-1].host,
         severity=rule.severity.value,
-        time=event.time,
+        time=events[-1].time,
         raised_at=raised_at,
         searchable_at=raised_at,
-        event=event.id,
+        events=ids,
     )

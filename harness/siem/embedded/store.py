@@ -21,7 +21,7 @@ from threading import RLock
 from uuid import uuid4
 
 APPLICATION_ID = 0x50485345
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # A writer's transaction is milliseconds long; a lock held for longer than this is a fault worth reporting.
 _BUSY_SECONDS = 5.0
@@ -60,11 +60,11 @@ create table alerts (
     time integer not null,
     raised_at integer not null,
     searchable_at integer not null,
-    event text not null
+    events text not null
 );
 create index alerts_by_host on alerts (host);
 create index alerts_by_rule on alerts (rule);
-create table rules (id text primary key, language text not null, definition text not null, digest text not null);
+create table rules (id text primary key, written_as text not null, definition text not null, digest text not null);
 create table rule_sets (id integer primary key autoincrement);
 create table members (rule_set integer not null, rule text not null, error text not null, primary key (rule_set, rule)) without rowid;
 create index members_by_rule on members (rule);
@@ -122,7 +122,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAlert:
-    """An alert. `time` is its source event's time, `event` its id."""
+    """An alert. `events` are the ids of its source events, in their order; `time` is the last one's, `host` where that one happened."""
 
     row: int = 0
     id: str
@@ -132,21 +132,21 @@ class StoredAlert:
     time: datetime
     raised_at: datetime
     searchable_at: datetime
-    event: str
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployedRule:
-    """A rule as it was given to the engine: text, not yet parsed."""
+    """A rule as it was given to the engine: text, not yet parsed. `written_as` is the format of the text."""
 
     id: str
-    language: str
+    written_as: str
     definition: str
 
     @property
     def digest(self) -> str:
         """Changes whenever the rule does."""
-        return sha256(f"{self.language}\n{self.definition}".encode()).hexdigest()
+        return sha256(f"{self.written_as}\n{self.definition}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,8 +234,8 @@ class Writer:
     def rules(self) -> list[DeployedRule]:
         """The rules that are deployed now, by id."""
         with self._lock:
-            rows = self._connection.execute("select id, language, definition from rules order by id")
-            return [DeployedRule(id=id, language=language, definition=definition) for id, language, definition in rows]
+            rows = self._connection.execute("select id, written_as, definition from rules order by id")
+            return [DeployedRule(id=id, written_as=written_as, definition=definition) for id, written_as, definition in rows]
 
     def rule_digests(self) -> dict[str, str]:
         """The digest of every rule that is deployed now, by the rule's id."""
@@ -266,9 +266,12 @@ class Writer:
         """
         with self._transaction() as connection:
             connection.executemany(
-                "insert or ignore into alerts (id, rule, host, severity, time, raised_at, searchable_at, event)"
+                "insert or ignore into alerts (id, rule, host, severity, time, raised_at, searchable_at, events)"
                 " values (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(a.id, a.rule, a.host, a.severity, micros(a.time), micros(a.raised_at), micros(a.searchable_at), a.event) for a in alerts],
+                [
+                    (a.id, a.rule, a.host, a.severity, micros(a.time), micros(a.raised_at), micros(a.searchable_at), json.dumps(a.events))
+                    for a in alerts
+                ],
             )
             connection.execute(
                 "insert into runs (rule_set, window_start, window_end, started_at, finished_at) values (?, ?, ?, ?, ?)",
@@ -354,9 +357,9 @@ class Snapshot:
                 time=from_micros(time),
                 raised_at=from_micros(raised_at),
                 searchable_at=from_micros(searchable_at),
-                event=event,
+                events=tuple(json.loads(events)),
             )
-            for row, id, rule, host, severity, time, raised_at, searchable_at, event in rows
+            for row, id, rule, host, severity, time, raised_at, searchable_at, events in rows
         ]
 
     def runs(self, rules: Iterable[Since]) -> list[StoredRun]:
@@ -395,7 +398,7 @@ def deploy(path: Path, rules: Iterable[DeployedRule]) -> None:
     with _opened(path, "rw") as connection, _transaction(connection):
         connection.executemany(
             "insert or replace into rules values (?, ?, ?, ?)",
-            [(rule.id, rule.language, rule.definition, rule.digest) for rule in rules],
+            [(rule.id, rule.written_as, rule.definition, rule.digest) for rule in rules],
         )
 
 
@@ -406,7 +409,7 @@ def set_running(path: Path, running: bool) -> None:
 
 
 _EVENT_COLUMNS = "row, id, host, channel, event_id, time, searchable_at, document"
-_ALERT_COLUMNS = "row, id, rule, host, severity, time, raised_at, searchable_at, event"
+_ALERT_COLUMNS = "row, id, rule, host, severity, time, raised_at, searchable_at, events"
 
 
 @contextmanager
