@@ -21,7 +21,8 @@ from harness.logic.match import BadValue, compile_node
 from harness.model.intent import Priority, PriorityLevel, Severity
 from harness.model.strategy import BlindSpot, Category, StepName, Strategy, Tactic, Validation
 from harness.model.tree import Node
-from harness.rules.eql import EqlError, parse_eql
+from harness.rules.eql import parse_eql
+from harness.rules.grammar import QueryError
 
 SUFFIX = ".strategy.yml"
 
@@ -49,7 +50,7 @@ def _condition(value: object) -> _Condition:
         raise wrong("condition", f"is longer than {_LONGEST_CONDITION} characters")
     try:
         query = parse_eql(value)
-    except EqlError as error:
+    except QueryError as error:
         where = f"line {error.line}, column {error.column} of it"
         raise wrong("condition", f"cannot be read as EQL: {error.what} ({where})", error.fix or fix) from None
     if query.pattern is not None:
