@@ -125,8 +125,8 @@ class Detector:
 
     def _found(self, rule: Rule, found: Iterator[tuple[Event, ...]], event: Event | None) -> Iterator[Hit]:
         try:
-            for events in found:
-                yield Hit(rule=rule, events=events)
+            for events in found:  # a sample's come in the order of its stages
+                yield Hit(rule=rule, events=tuple(sorted(events, key=lambda event: event.time)))
         except RuleTooSlow as error:
             self._patterns = [kept for kept in self._patterns if kept[0] is not rule]
             self.given_up.append(GivenUp(rule=rule, event=event, why=str(error)))

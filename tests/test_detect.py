@@ -150,3 +150,10 @@ def test_a_rule_that_is_too_slow_is_given_up_and_the_others_keep_what_they_have_
         ("pattern", "ws1-13-1"),
     ]
     assert detector.late == 0
+
+
+def test_a_samples_events_are_told_in_order_of_time() -> None:
+    query = parse_eql("sample by host.id [network where true] [process where true]")
+    detector = Detector([replace(rule(query.logic, "sample"), pattern=query.pattern)])
+    assert fed(detector, sysmon(3, 20), sysmon(1, 10)) == []
+    assert [tuple(part.id for part in hit.events) for hit in detector.finish()] == [("ws1-10-1", "ws1-20-3")]

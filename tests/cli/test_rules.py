@@ -144,8 +144,8 @@ def test_a_rule_that_is_not_evaluated_is_listed_shown_and_explained_with_its_rea
     listed = json.loads(harness("rules", "list", "--rules", "esql.toml", "--json", "-", cwd=tmp_path).out)
     assert [rule["not_evaluated"] for rule in listed["rules"]] == [reason]
     (tmp_path / "x.scenario.yml").write_text("id: x\ntitle: x\nsteps:\n  - name: x\n    connect: {}\n    expect:\n      - rule: '7'\n")
-    for command in ("plan", "run"):
-        ended = harness(command, "x.scenario.yml", "--lab", "--rules", "esql.toml", cwd=tmp_path)
+    for asked in ("plan", "run"):
+        ended = harness(asked, "x.scenario.yml", "--lab", "--rules", "esql.toml", cwd=tmp_path)
         assert ended.code == 2
         assert f"x.scenario.yml:7:9: steps[1].expect[1].rule cannot be expected to do anything: {reason}" in ended.err
 

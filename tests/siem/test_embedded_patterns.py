@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.detect import Detector, Hit
 from harness.events.windows import Level, WindowsEvent
+from harness.logic.sequence import find_all
 from harness.model.facts import Event, Facts, Watch
 from harness.model.intent import Rule
 from harness.rules.languages import parse_rules
@@ -223,3 +227,46 @@ def test_a_pattern_that_is_too_slow_has_failed_runs(on: EmbeddedBench) -> None:
     facts = cycle(on)
     assert raised(facts) == [(SEQUENCE, [3, 1])]
     assert {run.rule: run.ok for run in facts.runs} == {OTHER: False, SEQUENCE: True}
+
+
+TIMES = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from([1, 3, 11]), st.integers(0, 12)),
+    max_size=10,
+    unique_by=lambda made: made[0],
+)
+QUERIES = [
+    "sequence with maxspan=5s [network where true] [process where true]",
+    "sequence with maxspan=5s [network where true] [process where true] [network where true]",
+    "sequence with maxspan=6s [network where true] [process where true] until [file where true]",
+    "sequence with maxspan=6s [network where true] ![file where true] [process where true]",
+    "sequence with maxspan=9s [any where true] [any where true] [process where true]",
+    "sequence [network where true] [process where true]",
+]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TIMES, st.sampled_from(QUERIES))
+def test_every_cycle_finds_what_asking_the_whole_window_would_have_found(
+    tmp_path: Path, happenings: list[tuple[int, int, int]], query: str
+) -> None:
+    """Events arrive late by up to twelve seconds; what is raised in the end is what some cycle's window held when it was run."""
+    path = tmp_path / f"{uuid4().hex}.sqlite"
+    rule = elastic(query)
+    assert rule.pattern is not None
+    expected: set[tuple[str, ...]] = set()
+    with bench(path) as on:
+        on.siem.deploy([rule])
+        seen: dict[str, Event] = {}
+        for second in range(60):
+            for number, (time, event_id, late) in enumerate(happenings):
+                if time + late == second:
+                    on.service.ingest(happened(number, on, age=late, event_id=event_id))
+            on.clock.wait(1)
+            on.service.pump()
+            on.run_rules()
+            now = on.clock.now()
+            seen |= {observed.event.id: observed.event for observed in on.siem.sweep([WATCH], "").observed}
+            inside = [event for event in seen.values() if now - LOOK_BACK <= event.time]
+            expected |= {tuple(event.id for event in found) for found in find_all(rule.pattern, inside)}
+        alerts = {tuple(event.id for event in alert.events) for alert in on.siem.sweep([WATCH], "").alerts}
+    assert alerts == expected

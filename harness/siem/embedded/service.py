@@ -34,6 +34,7 @@ from harness.events.windows import WindowsEvent
 from harness.logic.needs import reads, rule_kinds
 from harness.model.facts import Event
 from harness.model.intent import Rule
+from harness.model.tree import PatternKind
 from harness.ports import Clock
 from harness.siem.embedded import store
 from harness.siem.embedded.store import DeployedRule, StoredAlert, StoredEvent, Writer
@@ -210,7 +211,7 @@ _Found = tuple[Rule, tuple[Event, ...]]
 
 class _Engine:
     """The rule engine. It asks each version of a rule of single events once about each event, and yet covers its whole window at every
-    cycle; a pattern is asked about its whole window, but only where something new is in it.
+    cycle; a pattern is asked about as much of its window as what is new in it can be joined to.
 
     Parsing and matching are code that was handed in, and rules are whatever people wrote: whatever one of them dies of is that rule's
     failure, recorded with its runs until its text changes, and no other rule's.
@@ -340,16 +341,24 @@ class _Engine:
         """What the patterns that could find more than at the last cycle find in the window, with what has arrived in it by now."""
         patterns = [rule for rule in self._running() if rule.pattern is not None]
         wanted = {rule.id: rule_kinds(rule) for rule in patterns}
-        due = new | self._waiting
+        # By rule, the time of the earliest event that it has not been asked about.
+        since = dict.fromkeys(new | self._waiting, start)
         for event in arrived:
-            readers = {id for id, kinds in wanted.items() if reads(kinds, event.channel, event.event_id)}
+            readers = [id for id, kinds in wanted.items() if reads(kinds, event.channel, event.event_id)]
             if readers:
                 self._window[event.id] = event
-                due |= readers
+                since |= {id: min(event.time, since.get(id, event.time)) for id in readers}
         for id in [id for id, event in self._window.items() if event.time < start]:
             del self._window[id]
         events = sorted(self._window.values(), key=lambda event: (event.time, event.id))
-        found = self._hits([rule for rule in patterns if rule.id in due], events)
+        found: list[_Found] = []
+        whole = [rule for rule in patterns if rule.id in since and _reach(rule) is None]
+        found += self._hits(whole, events)
+        spanned = {rule.id: since[rule.id] - reach for rule in patterns if rule.id in since and (reach := _reach(rule)) is not None}
+        if spanned:
+            earliest = min(spanned.values())
+            near = self._hits([rule for rule in patterns if rule.id in spanned], [event for event in events if event.time >= earliest])
+            found += [(rule, parts) for rule, parts in near if parts[-1].time >= since[rule.id]]
         # What must not have happened may yet happen, or may have happened before the window.
         settled = [(rule, parts) for rule, parts in found if _is_settled(rule, parts, start, end)]
         self._waiting = frozenset(rule.id for rule, parts in found if _waits(rule, parts, end))
@@ -376,6 +385,15 @@ def _hits_in_order(detector: Detector, events: Iterable[Event]) -> Iterator[Hit]
     for event in events:
         yield from detector.feed(event)
     yield from detector.finish()
+
+
+def _reach(rule: Rule) -> timedelta | None:
+    """How far before an event that is new to it a rule's pattern must be looked at to find all that this event is a part of; None: as far
+    as the window goes. What a sequence with a span has under way from before that cannot be completed any more."""
+    pattern = rule.pattern
+    if pattern is None or pattern.max_span is None or pattern.kind is not PatternKind.SEQUENCE or pattern.pipes:
+        return None
+    return pattern.max_span + timedelta(milliseconds=1)  # spans are counted in whole milliseconds
 
 
 def _is_settled(rule: Rule, events: Sequence[Event], start: datetime, end: datetime) -> bool:
