@@ -23,16 +23,19 @@ from harness.core.plan import Selection, plan
 from harness.engine import Engine, Patience
 from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
-from harness.model.intent import Auth, Plan, Rule, Scenario, Target
+from harness.model.intent import Auth, Plan, Priority, Rule, Scenario, Target
 from harness.ports import Siem
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
 from harness.rules.languages import rule_sources
-from harness.scenarios import load_scenarios
+from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
+from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
 from harness.settings import Settings, resolve
 from harness.siem.embedded.client import EmbeddedClient
 from harness.transports.psrp import Credential, PsrpTransport
 from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, find, state_file, targets_of
+
+DRIVER_IS_WINDOWS = sys.platform == "win32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +72,15 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
         known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
     else:
         known = _known(rules, EmbeddedClient(settings.siem.path)) if settings.siem is not None else None
-    scenarios = _scenarios(request, known, rules)
+    priorities = _priorities(request)
+    scenarios = _scenarios(request, known, rules, priorities)
     targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
-    return _plan(request, scenarios, targets, rules), rules
+    return _plan(request, scenarios, targets, rules, priorities), rules
+
+
+_HERE = Path("scenarios")
+_STARTER = (Path(harness.__file__).parent / "starter_scenarios", Path(harness.__file__).parent.parent / "scenarios")
+"""The scenarios that came with the package; in a checkout they are beside it."""
 
 
 @contextmanager
@@ -104,10 +113,17 @@ def scenario_paths(asked: Sequence[Path]) -> Sequence[Path]:
     """The files asked for, else ./scenarios, else the starter scenarios that came with the package."""
     if asked:
         return asked
-    here = Path("scenarios")
-    packaged = Path(harness.__file__).parent / "starter_scenarios"
-    beside = Path(harness.__file__).parent.parent / "scenarios"  # in a checkout
-    return [next((path for path in (here, packaged, beside) if path.is_dir()), here)]
+    return [next((path for path in (_HERE, *_STARTER) if path.is_dir()), _HERE)]
+
+
+def known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
+    """Every scenario that a strategy may name, by id: the starter scenarios, those of ./scenarios, those asked for; later ones take the
+    place of earlier ones with their id. Raises `UsageError`."""
+    starter = next((path for path in _STARTER if path.is_dir()), _HERE)
+    # A directory of that name need not be about us.
+    own = [_HERE] if _HERE.resolve() != starter.resolve() and any(_HERE.rglob(f"*{SUFFIX}")) else []
+    groups = [[starter], own, list(asked)]
+    return {scenario.id: scenario for paths in groups if paths for scenario in load_scenarios(paths, None)}
 
 
 @contextmanager
@@ -118,16 +134,19 @@ def _on_lab(request: Request) -> Iterator[Run]:
     starting = StartingLab(lab_config(settings)) if place is None else None
     try:
         rules = _rules(request)
-        scenarios = _scenarios(request, _known_on_lab(rules, place), rules)
+        priorities = _priorities(request)
+        scenarios = _scenarios(request, _known_on_lab(rules, place), rules, priorities)
         offline = targets_of(lab_config(settings)) if place is None else place.targets
-        _plan(request, scenarios, _chosen(request, _lab_targets(offline)), rules)  # what is wrong is said before waiting for the lab
+        _plan(
+            request, scenarios, _chosen(request, _lab_targets(offline)), rules, priorities
+        )  # what is wrong is said before waiting for the lab
         if starting is not None:
             place = starting.ready()
         assert place is not None
         siem = EmbeddedClient(Path(place.siem))
         siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents and not rule.not_evaluated])
         targets = _chosen(request, _lab_targets(place.targets))
-        made = _plan(request, scenarios, targets, rules)
+        made = _plan(request, scenarios, targets, rules, priorities)
         yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
     finally:
         if starting is not None:
@@ -140,9 +159,10 @@ def _on_targets(request: Request) -> Run:
         raise UsageError(Problem(path=str(settings.file or "harness.toml"), what="there is no [siem]", fix="add one, or run with --lab"))
     rules = _rules(request)
     siem = EmbeddedClient(settings.siem.path)
-    scenarios = _scenarios(request, _known(rules, siem), rules)
+    priorities = _priorities(request)
+    scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
     targets = _real_targets(request)
-    made = _plan(request, scenarios, targets, rules)
+    made = _plan(request, scenarios, targets, rules, priorities)
     addresses = {name: vetted[0] for name, vetted in check_scope(targets, settings.scope, date.today(), _resolve).items() if vetted}  # noqa: DTZ011
     return _run(request, made, rules, siem, _credentials(settings, targets), addresses)
 
@@ -194,15 +214,29 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
 
 def _rules(request: Request) -> Mapping[str, Rule]:
     """The rules asked for by id. On the lab its own pack is always there, and a rule of the same id takes the place of the pack's."""
-    asked = request.settings.rules
+    asked = [path for path in request.settings.rules if not is_strategy(path)]
     sources = rule_sources()
     rules = {rule.id: rule for rule in load_rules([RULE_PACK], sources)} if request.lab or not asked else {}
     return rules | {rule.id: rule for rule in load_rules(asked, sources)} if asked else rules
 
 
-def _scenarios(request: Request, known: frozenset[str] | None, rules: Mapping[str, Rule]) -> Sequence[Scenario]:
+def _scenarios(
+    request: Request, known: frozenset[str] | None, rules: Mapping[str, Rule], priorities: Mapping[str, Priority]
+) -> Sequence[Scenario]:
     reasons = {rule.id: rule.not_evaluated for rule in rules.values() if rule.not_evaluated}
-    return load_scenarios(scenario_paths(request.scenarios), known, reasons)
+    return load_scenarios(scenario_paths(request.scenarios), known, reasons, frozenset(priorities))
+
+
+def _priorities(request: Request) -> Mapping[str, Priority]:
+    """What the detection strategies beside the rules say of priorities, by rule id. The pack's are always known; one that was asked for
+    takes the place of the pack's on the same rule."""
+    files: list[StrategyFile] = []
+    for paths in ([RULE_PACK], request.settings.rules):
+        found, problems = load_strategies(paths)
+        if problems:
+            raise UsageError(*problems)
+        files.extend(found)
+    return {file.strategy.rule: file.strategy.priority for file in files}
 
 
 def _known(rules: Mapping[str, Rule], siem: Siem) -> frozenset[str] | None:
@@ -218,8 +252,14 @@ def _known_on_lab(rules: Mapping[str, Rule], place: LabPlace | None) -> frozense
     return _known(rules, EmbeddedClient(Path(place.siem))) if place is not None else frozenset(rules)
 
 
-def _plan(request: Request, scenarios: Sequence[Scenario], targets: Sequence[Target], rules: Mapping[str, Rule]) -> Plan:
-    return plan(scenarios, targets, rules, request.selection, driver_is_windows=sys.platform == "win32")
+def _plan(
+    request: Request,
+    scenarios: Sequence[Scenario],
+    targets: Sequence[Target],
+    rules: Mapping[str, Rule],
+    priorities: Mapping[str, Priority],
+) -> Plan:
+    return plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
 
 
 def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:

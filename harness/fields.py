@@ -1,8 +1,8 @@
-"""Values that people type in scenario and settings files, and the one way in which a wrong one is told.
+"""Values that people type in scenario, strategy and settings files, and the one way in which a wrong one is told.
 
-The edge models of `harness.scenarios` and `harness.settings` are pydantic models made of these types. `check` turns what
-pydantic found into `Problem`s with places, in our own words: a problem's text never repeats the value of a secret field, since it
-never repeats a value at all, only keys.
+The edge models of `harness.scenarios`, `harness.settings` and `harness.rules.strategy` are pydantic models made of these types. `check`
+turns what pydantic found into `Problem`s with places, in our own words: a problem's text never repeats the value of a secret field, since
+it never repeats a value at all, only keys.
 """
 
 from __future__ import annotations
@@ -123,6 +123,9 @@ _DURATION_SCHEMA = {
 }
 _REGEX_SCHEMA = {"type": "string", "format": "regex", "minLength": 1}
 
+HyphenId = Annotated[str, Shape(expression=r"[a-z0-9]+(-[a-z0-9]+)*", wanted="lower-case words and numbers joined by hyphens")]
+Technique = Annotated[str, Shape(expression=r"T[0-9]{4}(\.[0-9]{3})?", wanted="an ATT&CK technique", fix="write it as T1021 or T1021.006")]
+RuleId = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a rule's full id")]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"\S")]
 Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
 PositiveDuration = Annotated[Duration, AfterValidator(_some_duration)]
@@ -201,6 +204,8 @@ def _words(model: type[BaseModel], loc: Loc, details: ErrorDetails, context: Map
         return f"{name} must be one of {', '.join(wanted)}", nearest(str(value), wanted)
     if kind == "too_short":
         return f"{name} is empty", "leave it out, or give it an entry" if len(loc) > 1 else ""
+    if kind == "too_long":
+        return f"{name} has more than {context['max_length']} entries", ""
     if kind in ("string_too_short", "string_pattern_mismatch"):
         return f"{name} is empty", ""
     return f"{name}: {details['msg']}", ""

@@ -15,18 +15,30 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from harness.documents import Document, Loc, Place, parse_yaml, read_text
 from harness.errors import Problem, UsageError
-from harness.fields import Entry, Omittable, PositiveDuration, Regex, Shape, Text, check, dotted, nearest, schema_of, wrong
+from harness.fields import (
+    Entry,
+    HyphenId,
+    Omittable,
+    PositiveDuration,
+    Regex,
+    RuleId,
+    Shape,
+    Technique,
+    Text,
+    check,
+    dotted,
+    nearest,
+    schema_of,
+    wrong,
+)
 from harness.model.intent import Action, Argument, Connect, EnterPSSession, Expectation, InvokeCommand, Scenario, Severity, Step
 
 SUFFIX = ".scenario.yml"
 
 _ACTIONS = ("enter_pssession", "invoke_command", "connect")
-_TERMS = ("within", "severity", "known_gap")
+_TERMS = ("within", "severity", "priority", "known_gap")
 
-ScenarioId = Annotated[str, Shape(expression=r"[a-z0-9]+(-[a-z0-9]+)*", wanted="lower-case words and numbers joined by hyphens")]
-Technique = Annotated[str, Shape(expression=r"T[0-9]{4}(\.[0-9]{3})?", wanted="an ATT&CK technique", fix="write it as T1021 or T1021.006")]
 Tag = Annotated[str, Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="a lower-case word")]
-RuleId = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a rule's full id")]
 Line = Annotated[str, Shape(expression=r"[^\r\n]*\S[^\r\n]*", wanted="one line that is not empty", fix="one list entry for each line")]
 ExitCode = Annotated[int, Field(strict=True, ge=-(2**31), le=2**32 - 1)]
 
@@ -66,6 +78,9 @@ class _Expectation(Entry):
     rule: RuleId
     within: Annotated[PositiveDuration | None, Omittable(), Field(description="How soon after the step began, at most.")] = None
     severity: Annotated[Severity | None, Omittable()] = None
+    priority: Annotated[
+        Severity | None, Omittable(), Field(description="What the rule's detection strategy must make of the alert's events.")
+    ] = None
     fires: Annotated[bool, Field(strict=True, description="false: the rule must stay quiet.")] = True
     known_gap: Annotated[Text | None, Omittable(), Field(description="Why the rule is expected to miss, for now.")] = None
 
@@ -80,6 +95,15 @@ class _Expectation(Entry):
             begun = sorted(rule for rule in known if rule.startswith(value.lower()))
             hint = f"write the id in full: {begun[0]}" if len(begun) == 1 else nearest(value, known)
             raise wrong("rule", "is known neither to the rule pack nor to the SIEM", hint)
+        return value
+
+    @field_validator("priority")
+    @classmethod
+    def _computable(cls, value: Severity | None, info: ValidationInfo) -> Severity | None:
+        known = None if info.context is None else info.context.get("with_strategy")
+        if value is not None and known is not None and "rule" in info.data and info.data["rule"] not in known:
+            fix = "a strategy beside the rules (*.strategy.yml) says it; or ask for the alert's severity"
+            raise wrong("priority", "cannot be told: no detection strategy is about this rule", fix)
         return value
 
 
@@ -98,7 +122,7 @@ class _Step(_ActionEntry):
 class _ScenarioFile(Entry):
     """A scenario: steps in order on one target."""
 
-    id: Annotated[ScenarioId, Field(max_length=80)]
+    id: Annotated[HyphenId, Field(max_length=80)]
     title: Text
     technique: Annotated[Technique | None, Omittable()] = None
     tags: tuple[Tag, ...] = ()
@@ -106,12 +130,16 @@ class _ScenarioFile(Entry):
 
 
 def load_scenarios(
-    paths: Sequence[Path], known_rules: frozenset[str] | None, not_evaluated: Mapping[str, str] | None = None
+    paths: Sequence[Path],
+    known_rules: frozenset[str] | None,
+    not_evaluated: Mapping[str, str] | None = None,
+    with_strategy: frozenset[str] | None = None,
 ) -> tuple[Scenario, ...]:
     """The scenarios of files, and of directories' `*.scenario.yml` files at any depth, sorted by path.
 
-    `known_rules` are the rule ids that an expectation may name; None lets any pass. `not_evaluated`: ids that it may not, because nothing
-    runs these rules, each with the reason. Raises `UsageError` with every problem of every file, in file order.
+    `known_rules` are the rule ids that an expectation may name, `with_strategy` those whose priority it may ask for; None lets any pass.
+    `not_evaluated`: ids that it may not, because nothing runs these rules, each with the reason. Raises `UsageError` with every problem of
+    every file, in file order.
     """
     files, problems = _files(paths)
     scenarios: list[Scenario] = []
@@ -122,7 +150,8 @@ def load_scenarios(
         except UsageError as error:
             problems.extend(error.problems)
             continue
-        entry, found = check(_ScenarioFile, document, {"known_rules": known_rules, "not_evaluated": not_evaluated or {}})
+        context = {"known_rules": known_rules, "not_evaluated": not_evaluated or {}, "with_strategy": with_strategy}
+        entry, found = check(_ScenarioFile, document, context)
         found += tuple(_plain_problems(document))
         problems.extend(sorted(found, key=lambda problem: (problem.line, problem.column)))
         # Of the plain value: a double id is told at once, whatever else is wrong with its file.
@@ -222,7 +251,14 @@ def _scenario(entry: _ScenarioFile, source: str) -> Scenario:
 
 def _step(entry: _Step) -> Step:
     expect = tuple(
-        Expectation(rule=item.rule, within=item.within, severity=item.severity, fires=item.fires, known_gap=item.known_gap)
+        Expectation(
+            rule=item.rule,
+            within=item.within,
+            severity=item.severity,
+            priority=item.priority,
+            fires=item.fires,
+            known_gap=item.known_gap,
+        )
         for item in entry.expect
     )
     return Step(

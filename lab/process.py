@@ -22,6 +22,7 @@ import platformdirs
 
 import lab
 from harness.errors import LabError
+from harness.files import write_whole
 
 RULE_PACK = Path(lab.__file__).parent / "rules"
 HOSTS = ("ws1", "ws2")
@@ -179,10 +180,7 @@ def state_file(asked: Path | None) -> Path:
 def remember(place: LabPlace, state: Path) -> None:
     """Write down where a lab is, for its owner only."""
     state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = state.with_suffix(f".{os.getpid()}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(place.dump())
-    fresh.replace(state)
+    write_whole(state, place.dump(), mode=0o600)
 
 
 def find(state: Path) -> LabPlace | None:

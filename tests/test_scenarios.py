@@ -189,6 +189,14 @@ steps:
             "    connect: {}\n    expect: [{rule: zzz, fires: false, severity: low}]\n",
             ["known neither", ": steps[1].expect[1].severity has no meaning beside fires: false"],
         ),
+        (
+            f"    connect: {{}}\n    expect: [{{rule: {RULE}, fires: false, priority: high}}]\n",
+            [": steps[1].expect[1].priority has no meaning beside fires: false"],
+        ),
+        (
+            f"    connect: {{}}\n    expect: [{{rule: {RULE}, priority: soon}}]\n",
+            [": steps[1].expect[1].priority must be one of informational, low, medium, high, critical"],
+        ),
         (f"    connect: {{}}\n    expect: [{{rule: {RULE}, fires: no}}]\n", [": steps[1].expect[1].fires must be true or false"]),
         (
             f"    connect: {{}}\n    expect: [{{rule: {RULE}, severity: hihg}}]\n",
@@ -267,6 +275,15 @@ def test_paths_that_hold_nothing_are_errors(write: Write, tmp_path: Path) -> Non
 def test_any_rule_passes_where_none_are_known(write: Write) -> None:
     (scenario,) = load_scenarios([write(HEAD + "    connect: {}\n    expect: [{rule: zzz}]\n")], None)
     assert scenario.steps[0].expect == (Expectation(rule="zzz"),)
+
+
+def test_a_priority_may_be_asked_of_rules_with_a_strategy(write: Write) -> None:
+    path = write(HEAD + f"    connect: {{}}\n    expect: [{{rule: {RULE}, priority: high}}]\n")
+    for with_strategy in (None, frozenset({RULE})):
+        (scenario,) = load_scenarios([path], KNOWN, with_strategy=with_strategy)
+        assert scenario.steps[0].expect == (Expectation(rule=RULE, priority=Severity.HIGH),)
+    with pytest.raises(UsageError, match=r":6:.*priority cannot be told: no detection strategy is about this rule"):
+        load_scenarios([path], KNOWN, with_strategy=frozenset())
 
 
 def test_an_expectation_list_may_be_shared_by_an_alias(write: Write) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +16,10 @@ from harness.cli.options import PATH, config_option, read_settings, write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.errors import Problem
+    from harness.model.intent import Rule, Scenario
     from harness.rules.catalog import Catalog
+    from harness.rules.strategy import StrategyFile
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -36,9 +39,18 @@ def _looking(command: F) -> F:
     return command
 
 
+_scenarios_option = click.option(
+    "--scenarios",
+    multiple=True,
+    type=PATH,
+    metavar="PATH",
+    help="Where else the scenarios of detection strategies are: files or directories, beside ./scenarios and the starter scenarios.",
+)
+
+
 @click.group()
 def rules() -> None:
-    """Look at rules: what there is, what one says, what is wrong with it."""
+    """Look at rules and their detection strategies: what there is, what one says, what is wrong with it."""
 
 
 @rules.command("list")
@@ -47,7 +59,7 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
     """List the rules, and what is not evaluable with its reason."""
     from harness.reports.rules import list_json, print_list
 
-    catalog = _catalog(paths, config)
+    catalog = _catalog(_asked(paths, config))
     if json_path is not None:
         _write(json_path, list_json(catalog.name, catalog.rules, catalog.refused))
     else:
@@ -56,16 +68,43 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
 
 
 @rules.command()
-@click.argument("rule")
+@click.argument("name")
 @_looking
-def show(rule: str, paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
-    """Print the text of RULE (its id, the beginning of its id, or its title)."""
+@_scenarios_option
+@click.option(
+    "--report", "reports", multiple=True, type=PATH, metavar="FILE", help="A run's --json to take verdicts of; else the last run."
+)
+def show(
+    name: str,
+    paths: tuple[Path, ...],
+    json_path: str | None,
+    config: Path | None,
+    scenarios: tuple[Path, ...],
+    reports: tuple[Path, ...],
+) -> int:
+    """Print a rule, or a detection strategy with the last verdicts of its scenarios.
+
+    NAME is the id, the beginning of the id, or the title of either. A rule that has a strategy is shown with it.
+    """
     from harness.reports.rules import print_rule, show_json
     from harness.rules.catalog import find
     from harness.rules.header import header
+    from harness.rules.strategy import find_strategy, load_strategies
 
-    found = find(_catalog(paths, config), rule)
-    if json_path is not None:
+    asked = _asked(paths, config)
+    strategies, wrong = load_strategies(asked)
+    catalog = _catalog(asked, may_be_empty=bool(strategies or wrong))
+    if not catalog.rules and not catalog.refused:
+        catalog = _catalog(_asked((), config))
+    strategy = find_strategy(strategies, name)
+    if strategy is None:
+        found = find(catalog, name)
+        strategy = next((each for each in strategies if each.strategy.rule == found.id), None)
+    for problem in wrong:
+        click.echo(f"harness: {problem}", err=True)
+    if strategy is not None:
+        _show_strategy(strategy, _known_rules(asked, catalog, config), scenarios, reports, json_path)
+    elif json_path is not None:
         _write(json_path, show_json(found, header(found)))
     else:
         print_rule(found, _console())
@@ -86,7 +125,7 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
     from harness.rules.catalog import find
     from harness.rules.header import header
 
-    catalog = _catalog(paths, config)
+    catalog = _catalog(_asked(paths, config))
     found = find(catalog, rule)
     page = reading.explain(found, catalog.rules, catalog.name)
     if json_path is not None:
@@ -99,40 +138,103 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
 @rules.command()
 @click.argument("files", nargs=-1, type=PATH)
 @_looking
-def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
-    """Say what is wrong with rules, or with Elasticsearch watches; ends with 1 where something is.
+@_scenarios_option
+def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None, config: Path | None, scenarios: tuple[Path, ...]) -> int:
+    """Say what is wrong with rules, detection strategies or Elasticsearch watches; ends with 1 where something is.
 
     FILES are what --rules takes, or files with a watch in them (JSON, a curl call, a page).
     """
     from harness.logic import lint as reading
     from harness.reports.rules import lint_json, print_lint
+    from harness.rules.strategy import load_strategies
     from harness.rules.watcher import holds_watches, lint_watches
 
-    asked = (*files, *paths)
+    named = (*files, *paths)
     watches = [
-        path for path in asked if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".zip") and path.is_file() and holds_watches(path)
+        path for path in named if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".zip") and path.is_file() and holds_watches(path)
     ]
-    rule_paths = tuple(path for path in asked if path not in watches)
     problems = [problem for path in watches for problem in lint_watches(path)]
     findings: list[reading.Finding] = []
-    if rule_paths or not watches:
-        catalog = _catalog(rule_paths, config)
-        problems.extend(catalog.refused)
+    asked = tuple(path for path in named if path not in watches)
+    if asked or not watches:
+        asked = _asked(asked, config)
+        strategies, unreadable = load_strategies(asked)
+        catalog = _catalog(asked, may_be_empty=bool(strategies or unreadable))
         findings.extend(reading.lint(catalog.rules))
+        problems.extend((*catalog.refused, *unreadable))
+        if strategies:
+            known = _known_rules(asked, catalog, config)
+            problems.extend(_strategy_problems(strategies, known, _known_scenarios(scenarios)))
     if json_path is not None:
         _write(json_path, lint_json(findings, problems))
     else:
-        print_lint(findings, problems, ", ".join(map(str, asked)) or catalog.name, _console())
+        print_lint(findings, problems, ", ".join(map(str, named)) or catalog.name, _console())
     return 1 if findings or problems else 0
 
 
-def _catalog(paths: Sequence[Path], config: Path | None) -> Catalog:
-    from harness.rules.catalog import load_catalog
-    from harness.rules.languages import rule_sources
+def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
+    """What is looked at: these paths, else those of the settings, else the lab's pack."""
     from lab.process import RULE_PACK
 
-    asked = tuple(paths) or tuple(read_settings(config).rules)
-    return load_catalog(asked or (RULE_PACK,), rule_sources())
+    return tuple(paths) or tuple(read_settings(config).rules) or (RULE_PACK,)
+
+
+def _catalog(asked: Sequence[Path], *, may_be_empty: bool = False) -> Catalog:
+    """The rules under these paths; detection strategies among them are passed over."""
+    from harness.rules.catalog import load_catalog
+    from harness.rules.languages import rule_sources
+    from harness.rules.strategy import is_strategy
+
+    return load_catalog([path for path in asked if not is_strategy(path)], rule_sources(), may_be_empty=may_be_empty)
+
+
+def _known_rules(asked: Sequence[Path], catalog: Catalog, config: Path | None) -> Mapping[str, Rule]:
+    """The rules that a strategy may be about, by id: those of the catalog of what was asked for, and, wherever the strategy stands, those
+    of the settings' paths and the lab's pack."""
+    from lab.process import RULE_PACK
+
+    others = [path for path in dict.fromkeys((RULE_PACK, *_asked((), config))) if path not in asked]
+    return {rule.id: rule for rule in (*_catalog(others, may_be_empty=True).rules, *catalog.rules)}
+
+
+def _strategy_problems(
+    strategies: Sequence[StrategyFile], rules: Mapping[str, Rule], scenarios: Mapping[str, Scenario]
+) -> Iterator[Problem]:
+    """What does not hold of each strategy."""
+    from harness.assemble import DRIVER_IS_WINDOWS
+    from harness.rules.strategy_lint import lint as lint_strategy
+
+    for file in strategies:
+        for finding in lint_strategy(file.strategy, rules, scenarios, driver_is_windows=DRIVER_IS_WINDOWS):
+            yield file.place(finding.loc).problem(f"{finding.fault}: {finding.what}", finding.fix)
+
+
+def _known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
+    from harness.assemble import known_scenarios
+
+    return known_scenarios(asked)
+
+
+def _show_strategy(
+    file: StrategyFile, rules: Mapping[str, Rule], scenarios: Sequence[Path], reports: Sequence[Path], json_path: str | None
+) -> None:
+    from harness.last_run import read_report, recall
+    from harness.reports.strategy import StrategyPage, print_strategy, strategy_json
+    from harness.rules.strategy_lint import last_verdicts
+
+    read = [read_report(path) for path in reports] if reports else [report for report in (recall(),) if report is not None]
+    steps = _known_scenarios(scenarios)
+    page = StrategyPage(
+        strategy=file.strategy,
+        rule=rules.get(file.strategy.rule),
+        verdicts=last_verdicts(file.strategy, steps, read),
+        runs=[report.run_id for report in read],
+        problems=list(_strategy_problems([file], rules, steps)),
+    )
+    if json_path is not None:
+        _write(json_path, strategy_json(page))
+    else:
+        print_strategy(page, _console())
 
 
 def _console() -> Console:

@@ -17,6 +17,7 @@ from harness.cli.options import PATH, config_option, read_settings
 
 if TYPE_CHECKING:
     from harness.assemble import Request
+    from harness.model.report import Report
     from harness.ports import Reporter
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -69,7 +70,18 @@ def run(json_path: str | None, **asked: Any) -> int:
                 reporter.see(progress)
             if isinstance(progress, RunFinished):
                 code = progress.report.exit_code
+                _keep(progress.report)
     return code
+
+
+def _keep(report: Report) -> None:
+    """For `harness rules show`. A home that cannot be written to is no reason for a run to fail."""
+    from harness.last_run import keep, last_run_file
+
+    try:
+        keep(report)
+    except OSError as error:
+        click.echo(f"harness: the report was not kept as the last one: {last_run_file()}: {error.strerror}", err=True)
 
 
 @click.command()

@@ -10,15 +10,17 @@ import click
 
 
 @click.command()
-@click.argument("document", type=click.Choice(["scenario", "settings", "report", "replay"]), default="scenario")
+@click.argument("document", type=click.Choice(["scenario", "strategy", "settings", "report", "replay"]), default="scenario")
 def schema(document: str) -> int:
-    """Print the JSON schema of scenario files, of harness.toml or of a JSON report."""
+    """Print the JSON schema of scenario files, of detection strategies, of harness.toml or of a JSON report."""
     from harness.reports.json import replay_schema, report_schema
+    from harness.rules.strategy import strategy_schema
     from harness.scenarios import scenario_schema
     from harness.settings import settings_schema
 
     made: Mapping[str, Callable[[], dict[str, Any]]] = {
         "scenario": scenario_schema,
+        "strategy": strategy_schema,
         "settings": settings_schema,
         "report": report_schema,
         "replay": replay_schema,

@@ -19,7 +19,7 @@ from harness.logic.sequence import find_all
 from harness.logic.why import near_kinds, nearest
 from harness.logic.why_pattern import Stopped, stopped
 from harness.model.facts import Detonation, Event, Execution, Failure, FailureKind, Observed, RuleRun, RuleState
-from harness.model.intent import Expectation, PlannedStep, Rule, Unexercisable
+from harness.model.intent import Expectation, PlannedStep, Rule, Severity, Unexercisable
 from harness.model.verdicts import Basis, Gate, GateKind, GateState, Inconclusive, Outcome, Sighting, Verdict
 
 # Errors that say a line did not run at all: to take the step for executed would make a later miss a lie.
@@ -241,9 +241,18 @@ class _Judgement:
             return self._verdict(Outcome.LATE, f"raised {after}, wanted within {wanted.within.total_seconds():g} s")
         if wanted.severity is not None and all(s.alert.severity is not wanted.severity for s in in_time):
             return self._verdict(Outcome.MISGRADED, f"raised as {in_time[0].alert.severity.value}, wanted {wanted.severity.value}")
+        if wanted.priority is not None and all(s.priority is not wanted.priority for s in in_time):
+            return self._of_another_priority(wanted.priority, in_time)
         if wanted.known_gap is not None:
             return self._verdict(Outcome.GAP_CLOSED, f"detected {after}: take the known_gap line out ({wanted.known_gap})")
         return self._verdict(Outcome.DETECTED, f"detected {after}")
+
+    def _of_another_priority(self, wanted: Severity, raised: Sequence[Sighting]) -> Verdict:
+        found = next((sighting.priority for sighting in raised if sighting.priority is not None), None)
+        if found is None:
+            cause = f"detected, but the alert does not tell its events: whether its priority is {wanted.value} is not known"
+            return self._inconclusive(Inconclusive.NO_TELEMETRY, cause)
+        return self._verdict(Outcome.MISGRADED, f"by its strategy the alert's events have priority {found.value}, wanted {wanted.value}")
 
     def _is_disturbed(self) -> bool:
         """Whether the rule's pattern is in the detonation's own events, but not among all those of its host: an event of another session
@@ -373,4 +382,5 @@ def _event_text(event: Event) -> str:
 
 def _sighting_text(sighting: Sighting) -> str:
     caused = ", caused by the transport alone" if sighting.transport_caused else ""
-    return f"alert {sighting.alert.id} ({sighting.alert.severity.value}), {sighting.basis.value} by {', '.join(sighting.keys)}{caused}"
+    grade = sighting.alert.severity.value + (f", priority {sighting.priority.value}" if sighting.priority is not None else "")
+    return f"alert {sighting.alert.id} ({grade}), {sighting.basis.value} by {', '.join(sighting.keys)}{caused}"

@@ -16,8 +16,9 @@ from harness.core.attribute import SLACK, Attribution, HostAttribution
 from harness.core.judge import Case, judge, never_sent, undeployed, unexercisable
 from harness.core.transport import transport_caused
 from harness.events.fields import short_name
+from harness.logic.priority import priority_of
 from harness.model.facts import Alert, Detonation, Facts, Observed, RuleRun, SiemStatus, Watch
-from harness.model.intent import Expectation, Plan, PlannedStep, Rule
+from harness.model.intent import Expectation, Plan, PlannedStep, Rule, Severity
 from harness.model.verdicts import Basis, Inconclusive, Sighting, Verdict
 
 # For what nobody measured: drift between readings of a clock, and the time a document takes from written to found.
@@ -52,6 +53,7 @@ class Ledger:
         self._hosts: dict[str, HostAttribution] = defaultdict(HostAttribution)
         self._detonations: dict[str, Detonation] = {}
         self._alerts: dict[str, Alert] = {}
+        self._priorities: dict[str, Severity | None] = {}
         self._runs: dict[str, dict[str, RuleRun]] = defaultdict(dict)
         self._now = started_at + siem_offset
         self._schedule_running = status.schedule_running
@@ -226,9 +228,16 @@ class Ledger:
                     transport_caused=bool(alert.events) and all(transport_caused(e, detonation.identity) for e in alert.events),
                     time_to_detect=alert.raised_at - self._offset - detonation.started_at,
                     keys=attribution.keys,
+                    priority=self._priority_of(alert),
                 )
             )
         return found
+
+    def _priority_of(self, alert: Alert) -> Severity | None:
+        if alert.id not in self._priorities:
+            wanted = self._plan.priorities.get(alert.rule)
+            self._priorities[alert.id] = priority_of(wanted, alert.events) if wanted is not None else None
+        return self._priorities[alert.id]
 
     def _ingest_lag(self, host: HostAttribution, detonation: Detonation, mine: Sequence[Observed]) -> timedelta:
         """How long an event of this host may take: promised or measured in this run, the larger.

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from harness.errors import NothingToDo
 from harness.logic.needs import unexercisable
-from harness.model.intent import Plan, PlannedStep, Rule, Scenario, Step, Target, Unexercisable
+from harness.model.intent import Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Unexercisable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +21,19 @@ class Selection:
 
 
 def plan(
-    scenarios: Sequence[Scenario], targets: Sequence[Target], rules: Mapping[str, Rule], selection: Selection, *, driver_is_windows: bool
+    scenarios: Sequence[Scenario],
+    targets: Sequence[Target],
+    rules: Mapping[str, Rule],
+    selection: Selection,
+    *,
+    driver_is_windows: bool,
+    priorities: Mapping[str, Priority] | None = None,
 ) -> Plan:
     """Every selected scenario on every target, in file order.
 
     A scenario is kept whole, since its later steps stand on its earlier ones; of its expectations only the selected rules'
-    remain. One whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`.
+    remain. One whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`. `priorities` are
+    those of the rules' detection strategies.
 
     Raises `NothingToDo` where nothing is selected.
     """
@@ -41,7 +48,7 @@ def plan(
                 planned = PlannedStep(id=f"{scenario.id}/{number}@{target.name}", scenario=scenario.id, step=step, target=target)
                 steps.append(planned)
                 cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
-    return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None)
+    return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None, priorities=priorities or {})
 
 
 def worth_sending(made: Plan) -> list[PlannedStep]:
@@ -79,7 +86,7 @@ def _is_loopback(target: Target) -> bool:
 def _narrow(scenario: Scenario, selection: Selection) -> Scenario | None:
     if selection.tags and not selection.tags & set(scenario.tags):
         return None
-    if selection.techniques and not any(_covers(wanted, has) for wanted in selection.techniques for has in _techniques(scenario)):
+    if selection.techniques and not any(covers(wanted, has) for wanted in selection.techniques for has in _techniques(scenario)):
         return None
     if not selection.rules:
         return scenario
@@ -95,7 +102,8 @@ def _techniques(scenario: Scenario) -> set[str]:
     return {technique for technique in (scenario.technique, *(step.technique for step in scenario.steps)) if technique}
 
 
-def _covers(wanted: str, has: str) -> bool:
+def covers(wanted: str, has: str) -> bool:
+    """Whether an ATT&CK technique is the wanted one, or a sub-technique of it."""
     return has.upper() == wanted.upper() or has.upper().startswith(f"{wanted.upper()}.")
 
 

@@ -79,6 +79,24 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorityLevel:
+    """A priority, the condition on one event of an alert that gives it, and why. `text` is the condition as its author wrote it."""
+
+    level: Severity
+    when: Node
+    text: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priority:
+    """How soon people should look at a rule's alerts: the gravest level whose condition one of the alert's events meets, else `default`."""
+
+    default: Severity
+    levels: tuple[PriorityLevel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnterPSSession:
     """Lines typed into an interactive session, one after the other, in one runspace."""
 
@@ -106,12 +124,14 @@ class Expectation:
     """What a rule should do about a step.
 
     `fires` false: it must stay quiet. `known_gap`: why it is expected to miss, for now. `within` runs from the moment the
-    step started; None leaves the deadline to be computed from ingest lag and the rule's interval.
+    step started; None leaves the deadline to be computed from ingest lag and the rule's interval. `severity` is the alert's own;
+    `priority` is what the rule's detection strategy makes of the alert's events.
     """
 
     rule: str
     within: timedelta | None = None
     severity: Severity | None = None
+    priority: Severity | None = None
     fires: bool = True
     known_gap: str | None = None
 
@@ -216,12 +236,13 @@ class Plan:
     """What would run where, and what cannot be exercised: made before anything is sent.
 
     `steps` in the order of each target's run. `unexercisable` by (planned step id, rule id). `rules`: the rules that the run is about;
-    None where it is about all.
+    None where it is about all. `priorities` by rule id, of the rules that have a detection strategy.
     """
 
     steps: tuple[PlannedStep, ...]
     unexercisable: Mapping[tuple[str, str], Unexercisable]
     rules: frozenset[str] | None = None
+    priorities: Mapping[str, Priority] = field(default_factory=dict)
 
     def about(self, rule: str) -> bool:
         """Whether the run is about this rule."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from harness.model.facts import Alert, Detonation
-from harness.model.intent import Expectation
+from harness.model.intent import Expectation, Severity
 
 
 class Basis(StrEnum):
@@ -22,7 +22,8 @@ class Basis(StrEnum):
 class Sighting:
     """An alert attributed to a detonation. `keys` says by which keys, in words.
 
-    `transport_caused`: the session alone would have raised it; it is never evidence for the step's command.
+    `transport_caused`: the session alone would have raised it; it is never evidence for the step's command. `priority` is what the
+    rule's detection strategy makes of the alert's events; None without a strategy, or where the alert's events are not known.
     """
 
     detonation: str
@@ -31,6 +32,7 @@ class Sighting:
     transport_caused: bool
     time_to_detect: timedelta
     keys: tuple[str, ...]
+    priority: Severity | None = None
 
 
 class GateKind(StrEnum):

@@ -26,12 +26,12 @@ _PART = 400
 
 def list_json(catalog: str, rules: Sequence[Rule], refused: Sequence[Problem]) -> dict[str, object]:
     """The list as plain values."""
-    return {"catalog": catalog, "rules": [_rule_json(rule) for rule in rules], "refused": [asdict(problem) for problem in refused]}
+    return {"catalog": catalog, "rules": [rule_json(rule) for rule in rules], "refused": [asdict(problem) for problem in refused]}
 
 
 def show_json(rule: Rule, header: Mapping[str, str]) -> dict[str, object]:
     """A rule with its own text, as plain values."""
-    return {**_rule_json(rule), "header": dict(header), "definition": rule.definition}
+    return {**rule_json(rule), "header": dict(header), "definition": rule.definition}
 
 
 def explain_json(page: Explanation, needs: Sequence[Requirement], header: Mapping[str, str]) -> dict[str, object]:
@@ -95,31 +95,31 @@ def print_rule(rule: Rule, console: Console) -> None:
         console.print(Text(f"Not evaluated: {inert(rule.not_evaluated)}\n", style="yellow"))
     if rule.elastic is not None and rule.elastic.repaired:
         console.print(Text(f"Repaired: {inert(rule.elastic.repaired)}\n", style="yellow"))
-    _body(rule, console)
+    body(rule, console)
 
 
 def print_page(page: Explanation, needs: Sequence[Requirement], header: Mapping[str, str], console: Console) -> None:
     """Header, techniques, event coverage, what it needs, body, stages and predicates, exclusions, indicators."""
     rule = page.rule
     console.print(Text(inert(rule.title), style="bold"))
-    console.print(_pairs({"id": rule.id, "language": rule.language, "level": rule.severity, **header, "source": rule.source}))
-    _heading("MITRE ATT&CK coverage", console)
+    console.print(pairs({"id": rule.id, "language": rule.language, "level": rule.severity, **header, "source": rule.source}))
+    heading("MITRE ATT&CK coverage", console)
     console.print(Text(f"  {inert(', '.join(rule.techniques)) or 'the rule names no technique'}"))
     if rule.not_evaluated:
-        _heading("Not evaluated", console)
+        heading("Not evaluated", console)
         console.print(Text(f"  {inert(rule.not_evaluated)}"))
-        _heading("Rule body", console)
-        _body(rule, console)
+        heading("Rule body", console)
+        body(rule, console)
         return
-    _heading("Event coverage", console)
+    heading("Event coverage", console)
     kinds = _table("provider", "event", "title", "channel")
     for kind in page.kinds:
         event = "every event" if kind.event_id is None else f"Event ID {kind.event_id}"
         kinds.add_row(*_cells(kind.provider or "any", event, kind.title or "-", kind.channel or "any"))
     console.print(Padding(kinds, (0, 0, 0, 2)))
     _needs(needs, console)
-    _heading("Rule body", console)
-    _body(rule, console)
+    heading("Rule body", console)
+    body(rule, console)
     _stages(page, console)
     _exclusions(page.exclusions, console)
     _indicators(page, console)
@@ -144,7 +144,8 @@ def line_of(finding: Finding) -> int:
     return next((number for number, line in lines if finding.value in line), 0)
 
 
-def _rule_json(rule: Rule) -> dict[str, object]:
+def rule_json(rule: Rule) -> dict[str, object]:
+    """What a list says of a rule, as plain values."""
     return {
         "id": rule.id,
         "title": rule.title,
@@ -157,15 +158,19 @@ def _rule_json(rule: Rule) -> dict[str, object]:
     }
 
 
-def _body(rule: Rule, console: Console) -> None:
+def body(rule: Rule, console: Console) -> None:
     """Every line whole and unbroken, so that it can be taken out of the page."""
     for line in rule.definition.rstrip().splitlines():
-        parts = (inert(line[at : at + _PART]) for at in range(0, len(line), _PART))
-        console.print(Text("    " + "".join(parts)), soft_wrap=True)
+        console.print(Text("    " + whole(line)), soft_wrap=True)
+
+
+def whole(text: str) -> str:
+    """The text made inert, however long it is."""
+    return "".join(inert(text[at : at + _PART]) for at in range(0, len(text), _PART))
 
 
 def _needs(needs: Sequence[Requirement], console: Console) -> None:
-    _heading("What it needs", console)
+    heading("What it needs", console)
     table = _table("need", "what", "setting, or the smallest thing that gives it")
     for each in needs:
         table.add_row(*_cells(each.need, each.what, each.how or "-"))
@@ -173,7 +178,7 @@ def _needs(needs: Sequence[Requirement], console: Console) -> None:
 
 
 def _stages(page: Explanation, console: Console) -> None:
-    _heading("Stages and predicates", console)
+    heading("Stages and predicates", console)
     for variant in page.variants:
         if variant.label:
             console.print(Text(f"  On {inert(variant.label)}", style="italic"))
@@ -186,7 +191,7 @@ def _stages(page: Explanation, console: Console) -> None:
 
 
 def _exclusions(exclusions: Sequence[Predicate], console: Console) -> None:
-    _heading("Exclusions", console)
+    heading("Exclusions", console)
     console.print(Text("  What the rule suppresses: the tests under a NOT that stands at the top of its condition."))
     if not exclusions:
         console.print(Text("  none"))
@@ -198,7 +203,7 @@ def _exclusions(exclusions: Sequence[Predicate], console: Console) -> None:
 
 
 def _indicators(page: Explanation, console: Console) -> None:
-    _heading("Indicators", console)
+    heading("Indicators", console)
     counted = f"{page.counted} rules of {inert(page.catalog)}"
     console.print(Text(f"  What the rule matches, and how many other rules look for the same field, kind and value. Counted: {counted}."))
     table = _table("field", "kind", "value", "other rules")
@@ -219,11 +224,13 @@ def _visible(value: str) -> str:
     return f"'{value}'" if value != value.strip() else value
 
 
-def _heading(text: str, console: Console) -> None:
+def heading(text: str, console: Console) -> None:
+    """The heading of a page's section."""
     console.print(Text(f"\n{text}", style="bold underline"))
 
 
-def _pairs(pairs: Mapping[str, str]) -> Table:
+def pairs(pairs: Mapping[str, str]) -> Table:
+    """Names and what they stand for, a row each."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -32,7 +32,7 @@ _PIPED_WIDTH = 120
 _LONGEST = 400
 _EVIDENCE_LINES = 4
 
-_OUTCOME_STYLE: Mapping[Outcome, str] = {
+OUTCOME_STYLE: Mapping[Outcome, str] = {
     Outcome.DETECTED: "green",
     Outcome.QUIET: "green",
     Outcome.GAP_CLOSED: "cyan",
@@ -233,7 +233,7 @@ def _step_line(detonation: Detonation) -> Text:
 def _verdict_line(verdict: Verdict, still_open: int) -> Text:
     after = f" after {_seconds(verdict.time_to_detect)}" if verdict.time_to_detect is not None else ""
     return _text(
-        (verdict.outcome.value, _OUTCOME_STYLE[verdict.outcome]),
+        (verdict.outcome.value, OUTCOME_STYLE[verdict.outcome]),
         (f" {_short(verdict.expectation.rule)} {verdict.planned}{after}", ""),
         (f" ({still_open} open)", "bright_black"),
     )
@@ -304,7 +304,7 @@ def _compact(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
     ):
         found = [verdict for verdict in report.verdicts if verdict.outcome is outcome]
         for (rule, why), verdicts in _grouped(found, lambda verdict: (verdict.expectation.rule, _reason(verdict))):
-            head = (f"{label}: ", _OUTCOME_STYLE[outcome])
+            head = (f"{label}: ", OUTCOME_STYLE[outcome])
             lines.append(_text(head, (f"{_named(rule, titles)} {len(verdicts)}x: ", ""), (why, "bright_black")))
             if outcome is Outcome.KNOWN_GAP:
                 # What was found beside what its author holds: the reason may have become another one.
@@ -377,7 +377,7 @@ def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> Renderab
     kind = f" ({first.inconclusive.value.replace('_', ' ')})" if first.inconclusive is not None else ""
     rules = list(dict.fromkeys(verdict.expectation.rule for verdict in verdicts))
     named = _named(rules[0], titles) if len(rules) == 1 else _listed([_short(rule) for rule in rules], 8)
-    head = _text((f"{first.outcome.value}{kind} ", _OUTCOME_STYLE[first.outcome]), (named, "bold"))
+    head = _text((f"{first.outcome.value}{kind} ", OUTCOME_STYLE[first.outcome]), (named, "bold"))
     steps = list(dict.fromkeys(verdict.planned for verdict in verdicts))
     lines: list[RenderableType] = [_text((first.cause, ""))]
     where = f"{steps[0]}  {first.detonation.planned.step.name}" if first.detonation is not None else steps[0]
@@ -441,7 +441,7 @@ def _counts(outcomes: Mapping[Outcome, int]) -> Text:
     for outcome in Outcome:
         if outcomes.get(outcome):
             text.append(", " if text else "")
-            text.append(f"{outcomes[outcome]} {outcome.value.lower().replace('_', ' ')}", style=_OUTCOME_STYLE[outcome])
+            text.append(f"{outcomes[outcome]} {outcome.value.lower().replace('_', ' ')}", style=OUTCOME_STYLE[outcome])
     return text
 
 

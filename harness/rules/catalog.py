@@ -39,17 +39,17 @@ class Catalog:
     refused: tuple[Problem, ...]
 
 
-def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource]) -> Catalog:
+def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource], *, may_be_empty: bool = False) -> Catalog:
     """Every rule under these paths, in order of path; a rule in an archive has the source `<archive>/<member>`.
 
     In directories and archives a file of no rule language is passed over (a README, a licence). A file reached twice is loaded once.
     Raises `UsageError` where a path that was named is not there, is of no rule language, or is an archive that cannot be read; and where
-    nothing at all was found.
+    nothing at all was found, unless that `may_be` so.
     """
     catalog, unreadable = _read(paths, sources)
     if unreadable:
         raise UsageError(*unreadable)
-    if not catalog.rules and not catalog.refused:
+    if not catalog.rules and not catalog.refused and not may_be_empty:
         raise UsageError(Problem(path=catalog.name, what="holds no rule in any language that is read here"))
     return catalog
 

@@ -41,12 +41,17 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | dict(extra or {})
 
 
+def own_state(cwd: Path, env: Mapping[str, str] | None) -> dict[str, str]:
+    """A state directory below the working directory: what one test's run leaves, no other test sees, nor whoever runs the tests."""
+    return {"XDG_STATE_HOME": str(cwd / ".state")} | dict(env or {})
+
+
 def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start `harness ARGUMENTS`."""
     return subprocess.Popen(
         [sys.executable, "-m", "harness.cli", *arguments],
         cwd=cwd,
-        env=environment(env),
+        env=environment(own_state(cwd, env)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -37,6 +37,15 @@ def test_the_scenario_loads(tmp_path: Path) -> None:
     assert scenario.id == "whoami-in-a-session"
 
 
+def test_the_strategy_holds_but_for_what_the_starter_scenarios_do_not_ask(tmp_path: Path) -> None:
+    found = re.search(r"```yaml\n(# shells\.strategy\.yml\n.*?)```", README, re.DOTALL)
+    assert found is not None
+    (tmp_path / "shells.strategy.yml").write_text(found[1])
+    linted = harness("rules", "lint", "shells.strategy.yml", cwd=tmp_path)
+    assert [line.partition(": ")[2] for line in linted.out.splitlines()[:-1] if "no validation step holds priority" not in line] == []
+    assert harness("rules", "show", "shells-of-a-session", "--rules", "shells.strategy.yml", cwd=tmp_path).code == 0
+
+
 def test_the_settings_load(tmp_path: Path) -> None:
     path = tmp_path / "harness.toml"
     path.write_text(block("toml"))

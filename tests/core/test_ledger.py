@@ -14,7 +14,7 @@ import pytest
 
 from harness.core.ledger import Ledger
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Observed, RuleState, SiemStatus, StreamKind, StreamRecord
-from harness.model.intent import Connect, Expectation, Plan, PlannedStep, Rule, Severity, Unexercisable
+from harness.model.intent import Connect, Expectation, Plan, PlannedStep, Priority, PriorityLevel, Rule, Severity, Unexercisable
 from harness.model.tree import Op, Or, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis, GateKind, GateState, Inconclusive, Outcome, Verdict
 from tests.builders import FOOTPRINT, POWERSHELL, SECURITY, T0, RemoteSession, alert, at, facts, observed, planned, rule, run, status
@@ -39,6 +39,19 @@ PORT_THEN_SCRIPT = in_order("port-script", PORT, SCRIPT)
 RULES = {r.id: r for r in (CHILD, PORT, WRONG_PORT, SCRIPT, PORT_THEN_CHILD, CHILD_THEN_PORT, PORT_THEN_SCRIPT)}
 
 
+PRIORITY = Priority(
+    default=Severity.MEDIUM,
+    levels=(
+        PriorityLevel(
+            level=Severity.HIGH,
+            when=Test(field="NewProcessName", op=Op.ENDS_WITH, value="\\cmd.exe"),
+            text="",
+            because="a shell",
+        ),
+    ),
+)
+
+
 class Story:
     """A ledger over one or more expectations, fed by hand."""
 
@@ -47,7 +60,7 @@ class Story:
         cannot = story.get("cannot", {})
         assert isinstance(cannot, dict)
         self.ledger = Ledger(
-            Plan(steps=(self.step,), unexercisable=cannot),
+            Plan(steps=(self.step,), unexercisable=cannot, priorities={"child": PRIORITY}),
             RULES,
             siem or status(*RULES),
             started_at=T0,
@@ -125,6 +138,51 @@ def test_late_is_waited_for_beyond_within() -> None:
 def test_severity(wanted: Severity | None, outcome: Outcome) -> None:
     story = Story(Expectation(rule="child", severity=wanted)).detonated()
     assert story.saw(*telemetry(), alert("a", "child", ONE.child_process(), raised=1.2), now=1.4).only().outcome is outcome
+
+
+CMD = replace(ONE, tag="cmd", child="cmd.exe")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "session", "outcome", "said"),
+    [
+        (Severity.MEDIUM, ONE, Outcome.DETECTED, "detected after"),
+        (Severity.HIGH, ONE, Outcome.MISGRADED, "by its strategy the alert's events have priority medium, wanted high"),
+        (Severity.HIGH, CMD, Outcome.DETECTED, "detected after"),
+        (Severity.MEDIUM, CMD, Outcome.MISGRADED, "by its strategy the alert's events have priority high, wanted medium"),
+        (None, CMD, Outcome.DETECTED, "detected after"),
+    ],
+)
+def test_priority(wanted: Severity | None, session: RemoteSession, outcome: Outcome, said: str) -> None:
+    """Whatever the alert's own severity: it is the same for each of its alerts."""
+    story = Story(Expectation(rule="child", priority=wanted, severity=Severity.MEDIUM)).detonated()
+    raised = alert("a", "child", session.connection(), session.child_process(), raised=0.8)
+    verdict = story.saw(*telemetry(session), raised, now=0.8).only()
+    assert verdict.outcome is outcome
+    assert said in verdict.cause
+    expected = Severity.HIGH if session is CMD else Severity.MEDIUM
+    assert [sighting.priority for sighting in verdict.sightings] == [expected]
+    assert f"priority {expected}" in verdict.gates[3].evidence[0]
+
+
+def test_any_alert_in_time_may_have_the_priority() -> None:
+    story = Story(Expectation(rule="child", priority=Severity.HIGH)).detonated()
+    both = [alert(name, "child", session.child_process(), raised=0.8) for name, session in (("a", ONE), ("b", CMD))]
+    assert story.saw(*telemetry(), *telemetry(CMD), *both, now=0.8).only().outcome is Outcome.DETECTED
+
+
+def test_the_priority_of_an_alert_without_events_is_not_known() -> None:
+    story = Story(Expectation(rule="child", priority=Severity.HIGH)).detonated()
+    verdict = story.saw(*telemetry(), alert("a", "child", raised=0.8), now=0.8).only()
+    assert (verdict.outcome, verdict.inconclusive) == (Outcome.INCONCLUSIVE, Inconclusive.NO_TELEMETRY)
+    assert "does not tell its events" in verdict.cause
+
+
+def test_a_rule_without_a_strategy_has_no_priority() -> None:
+    verdict = (
+        Story(Expectation(rule="port")).detonated().saw(*telemetry(), alert("a", "port", ONE.connection(), raised=0.8), now=0.8).only()
+    )
+    assert verdict.sightings[0].priority is None
 
 
 def test_missed_is_proven_by_the_rules_own_run_and_names_the_clause_that_killed_it() -> None:
