@@ -110,7 +110,9 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
 
     asked = (*files, *paths)
     watches = [
-        path for path in asked if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".zip") and path.is_file() and holds_watches(path)
+        path
+        for path in asked
+        if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".eql", ".zip") and path.is_file() and holds_watches(path)
     ]
     rule_paths = tuple(path for path in asked if path not in watches)
     problems = [problem for path in watches for problem in lint_watches(path)]

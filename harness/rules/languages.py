@@ -12,9 +12,10 @@ from harness.errors import Problem, UsageError
 from harness.model.intent import Rule
 from harness.ports import RuleSource
 from harness.rules.elastic import ElasticRules
+from harness.rules.eql_file import EqlFiles
 from harness.rules.sigma import SigmaRules
 
-_SOURCES: Mapping[str, type[RuleSource]] = {"sigma": SigmaRules, "elastic": ElasticRules}
+_SOURCES: Mapping[str, type[RuleSource]] = {"sigma": SigmaRules, "elastic": ElasticRules, "eql": EqlFiles}
 """By what a rule is written as (`Rule.written_as`)."""
 
 
