@@ -151,7 +151,9 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
 
     named = (*files, *paths)
     watches = [
-        path for path in named if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".zip") and path.is_file() and holds_watches(path)
+        path
+        for path in named
+        if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".eql", ".zip") and path.is_file() and holds_watches(path)
     ]
     problems = [problem for path in watches for problem in lint_watches(path)]
     findings: list[reading.Finding] = []
