@@ -17,7 +17,7 @@ from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
 from harness.translate.networks import network_pattern
 from harness.translate.parts import ANY_RUN, alternatives, flat_logic, pieces, tests
 from harness.translate.refusal import NotExpressible
-from harness.translate.regexes import UNIT, json_character, json_text, json_value, number_range, parse_regex
+from harness.translate.regexes import UNIT, json_anywhere, json_character, json_value, number_range, parse_regex
 
 _LONGEST = 40_000
 """Characters of a pattern. PCRE compiles it to at most 64 KiB, and a command's argument has 128 KiB."""
@@ -149,7 +149,7 @@ def _keyword(test: Test) -> str:
         case Op.LIKE:
             return _written(_trimmed(pieces(test)))
         case Op.REGEX:
-            return json_text(parse_regex(text_of(_plain(test)), cased=test.cased))
+            return json_anywhere(parse_regex(text_of(_plain(test)), cased=test.cased))
     raise NotExpressible(f"a keyword that '{test.op}'")
 
 

@@ -98,11 +98,6 @@ def parse_regex(pattern: str, *, cased: bool) -> Regex:
     return _Parser(pattern, cased).parse()
 
 
-def literal(text: str, *, cased: bool) -> Chain:
-    """A text that stands for itself."""
-    return Chain(items=tuple(Chars(ranges=((ord(each), ord(each)),), cased=cased) for each in text))
-
-
 def _union(ranges: Iterable[tuple[int, int]]) -> Ranges:
     found: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
@@ -345,11 +340,11 @@ def _branches(regex: Regex) -> Iterable[tuple[Regex, ...]]:
 
 def _lucene_branch(items: list[Regex]) -> str:
     """A branch that may be found anywhere in a value, but for its own anchors at its ends."""
-    front, back = "(.|\n)*", "(.|\n)*"
+    front, back = ".*", ".*"
     while items and isinstance(items[0], Edge) and items[0].kind in "^b":
-        front = "" if items.pop(0) == Edge(kind="^") else "((.|\n)*[^0-9A-Z_a-z])?"
+        front = "" if items.pop(0) == Edge(kind="^") else "(.*[^0-9A-Z_a-z])?"
     while items and isinstance(items[-1], Edge) and items[-1].kind in "$b":
-        back = "" if items.pop() == Edge(kind="$") else "([^0-9A-Z_a-z](.|\n)*)?"
+        back = "" if items.pop() == Edge(kind="$") else "([^0-9A-Z_a-z].*)?"
     return front + "".join(_lucene(item) for item in items) + back
 
 
@@ -380,7 +375,7 @@ def _count(least: int, most: int | None) -> str:
 
 def _lucene_set(ranges: Ranges) -> str:
     if ranges == _ANYTHING:
-        return "(.|\n)"  # whether a dot fits a line end differs between engines of this dialect
+        return "."  # which fits a line end as well
     if ranges == _NOT_LINE_END:
         return "[^\n]"
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
@@ -400,15 +395,47 @@ def _members(ranges: Ranges) -> str:
 
 # --- grep -P over JSON --------------------------------------------------------------------------------------------------------
 
-UNIT = r'(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])'
+UNIT = r'(?:[^"\\]|\\(?:[^u]|u....))'
 """One character of a JSON text as it stands in the line."""
 
 _SHORT = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r"}
 
 
+_LARGEST = 10_000
+"""Characters, and sets as 25 of them, each counted as often as it is repeated: PCRE writes all that out and has 64 KiB for it."""
+
+
 def json_value(regex: Regex) -> str:
-    """The regex over a JSON text's inside, from behind its opening quote. Case is folded by the pattern around; raises `NotExpressible`."""
-    return "(?:" + "|".join(_json_branch(branch) for branch in _branches(regex)) + ")"
+    """The regex over a JSON text's inside, from behind its opening quote, where the pattern around folds case. Raises `NotExpressible`."""
+    return _json(regex, search=True)
+
+
+def json_anywhere(regex: Regex) -> str:
+    """The same over a whole line, without a search before it."""
+    return _json(regex, search=False)
+
+
+def _json(regex: Regex, *, search: bool) -> str:
+    if _size(regex) > _LARGEST:
+        raise NotExpressible("a regular expression counts so many repetitions that grep would not compile it")
+    cased = cased_only(regex)
+    written = _explicit(regex) if cased else regex
+    found = "|".join(_json_branch(branch) if search else json_text(Chain(items=branch)) for branch in _branches(written))
+    return f"(?-i:{found})" if cased else f"(?:{found})"
+
+
+def _size(regex: Regex) -> int:
+    match regex:
+        case Repeat(item=item, least=least, most=most):
+            return _size(item) * max(least, most or 1, 1)
+        case Chain(items=items) | Choice(items=items):
+            return sum(_size(item) for item in items)
+        case Ahead(item=item):
+            return _size(item)
+        case Chars(ranges=ranges):
+            return 1 if len(ranges) == 1 and ranges[0][0] == ranges[0][1] else 25
+        case Edge():
+            return 1
 
 
 def _json_branch(items: tuple[Regex, ...]) -> str:
@@ -440,20 +467,17 @@ def json_text(regex: Regex) -> str:
 def _json_set(chars: Chars) -> str:
     ranges = chars.ranges
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
-        found = json_character(chr(ranges[0][0]))
-        return f"(?-i:{found})" if chars.cased and chr(ranges[0][0]).isalpha() else found
+        return json_character(chr(ranges[0][0]))
     if ranges == _ANYTHING:
         return UNIT
+    if ranges[-1:] and ranges[-1][1] == _LAST:
+        return f"(?!{_json_set(replace(chars, ranges=_complement(ranges)))}){UNIT}"
     plain = _within(ranges, ((32, 33), (35, 91), (93, 127)))
     parts = [f"[{_class_members(plain)}]"] if plain else []
     parts += [json_character(chr(code)) for code in (*range(32), 34, 92) if _holds(ranges, code)]
     beyond = _within(ranges, ((128, _LAST),))
-    if beyond == ((128, _LAST),):
-        parts.append(r"[^\x00-\x7f]|\\u(?!00[0-7])[0-9a-fA-F]{4}")
-    else:
-        parts += [f"[{_class_members(beyond)}]"] if beyond else []
-    found = "(?:" + ("|".join(parts) or "(?!)") + ")"
-    return f"(?-i:{found})" if chars.cased and ranges != _folded(ranges) else found
+    parts += [f"[{_class_members(beyond)}]"] if beyond else []
+    return parts[0] if len(parts) == 1 else "(?:" + ("|".join(parts) or "(?!)") + ")"
 
 
 def _class_members(ranges: Ranges) -> str:
@@ -564,18 +588,18 @@ def cased_only(regex: Regex) -> bool:
             return False
 
 
-def uncased(regex: Regex) -> Regex:
-    """The same where letters of both cases are one."""
+def _explicit(regex: Regex) -> Regex:
+    """The same with both cases of every letter written out where the case does not matter."""
     match regex:
-        case Chars():
-            return replace(regex, cased=False)
+        case Chars(ranges=ranges, cased=cased):
+            return regex if cased else Chars(ranges=_folded(ranges), cased=True)
         case Repeat(item=item):
-            return replace(regex, item=uncased(item))
+            return replace(regex, item=_explicit(item))
         case Ahead(item=item):
-            return replace(regex, item=uncased(item))
+            return replace(regex, item=_explicit(item))
         case Chain(items=items):
-            return Chain(items=tuple(uncased(item) for item in items))
+            return Chain(items=tuple(_explicit(item) for item in items))
         case Choice(items=items):
-            return Choice(items=tuple(uncased(item) for item in items))
+            return Choice(items=tuple(_explicit(item) for item in items))
         case Edge():
             return regex
