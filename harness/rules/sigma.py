@@ -12,7 +12,7 @@ Formats: https://sigmahq.io/sigma-specification (Sigma Rules 2.1, Modifiers appe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -351,12 +351,8 @@ class _Document:
         if logsource.get("product") != "windows":
             what = f"the log source's product is {logsource.get('product')!r}: only Windows events are evaluable here"
             raise self._error(what, self._place("logsource", "product"))
-        category, service = logsource.get("category"), logsource.get("service")
-        if category == "process_creation":
-            yield "Sysmon 1", _sysmon()
-            yield "Security 4688", _audit()
-        else:
-            yield str(category or service or "windows"), _sysmon()
+        for label in labels(logsource):
+            yield label, _audit() if label == AUDITED else _sysmon()
 
     def _variant(self, label: str, pipeline: ProcessingPipeline, filters: Sequence[_Document]) -> Node:
         from sigma.exceptions import SigmaError
@@ -430,8 +426,32 @@ def _key_of(error: Exception) -> str:
 # --- pipelines ------------------------------------------------------------------------------------------------------------
 
 
+AUDITED = "Security 4688"
+"""The variant of process creation that Windows itself audits."""
+
+
+def labels(logsource: Mapping[str, object]) -> tuple[str, ...]:
+    """The variants of a Windows log source, by the names that people know them by: process creation is in two logs."""
+    category, service = logsource.get("category"), logsource.get("service")
+    return ("Sysmon 1", AUDITED) if category == "process_creation" else (str(category or service or "windows"),)
+
+
+def fresh_pipeline(label: str) -> ProcessingPipeline:
+    """The pipeline that adds channel and event id to a variant's rules, for a caller that puts others behind it: that changes them all."""
+    return _audit_pipeline() if label == AUDITED else _sysmon_pipeline()
+
+
 @cache
 def _sysmon() -> ProcessingPipeline:
+    return _sysmon_pipeline()
+
+
+@cache
+def _audit() -> ProcessingPipeline:
+    return _audit_pipeline()
+
+
+def _sysmon_pipeline() -> ProcessingPipeline:
     from sigma.pipelines.sysmon.sysmon import sysmon_pipeline
     from sigma.pipelines.windows.windows import windows_logsource_pipeline
 
@@ -439,8 +459,7 @@ def _sysmon() -> ProcessingPipeline:
     return stacked
 
 
-@cache
-def _audit() -> ProcessingPipeline:
+def _audit_pipeline() -> ProcessingPipeline:
     """Process creation as Security 4688 has it. Sysmon fields that 4688 lacks stay as they are and match nothing there.
 
     pySigma's pipeline leaves the account and the integrity level out. 4688 names the creator's account and, where the process runs

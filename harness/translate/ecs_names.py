@@ -36,6 +36,14 @@ BOOLEANS = frozenset(["file.code_signature.exists", "file.code_signature.valid"]
 """ECS fields that are no keywords, so that a pattern over them is no valid query."""
 
 
+_FILTERING = range(5150, 5160)
+
+
+def is_filtering(channel: str, event_id: int) -> bool:
+    """Whether an event is the Windows Filtering Platform's, which winlogbeat's pipeline leaves unmapped."""
+    return channel.lower() == "security" and event_id in _FILTERING
+
+
 def event_data(field: str) -> str:
     """The field under the name that every Windows event keeps it by, as its author writes it."""
     return f"winlog.event_data.{field}"

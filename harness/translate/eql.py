@@ -19,7 +19,7 @@ from harness.logic.match import key_of, text_of
 from harness.model.facts import FlatValue
 from harness.model.intent import Rule
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
-from harness.translate.ecs_names import ADDRESSES, BOOLEANS, NUMBERS, ecs_name, event_data, same_in_ecs
+from harness.translate.ecs_names import ADDRESSES, BOOLEANS, NUMBERS, ecs_name, event_data, is_filtering, same_in_ecs
 from harness.translate.networks import network_pattern
 from harness.translate.parts import ANY_RUN, Part, alternatives, flat_logic, parts, pieces, tests
 from harness.translate.refusal import NotExpressible
@@ -32,8 +32,8 @@ _REQUIRED = frozenset(["winlog.channel", "event.code"])
 """Fields that every event of Windows has, and so every index of them."""
 
 
-def eql(rule: Rule) -> tuple[str, tuple[str, ...]]:
-    """The query, and what it loses. Raises `NotExpressible`."""
+def eql(rule: Rule) -> tuple[str, tuple[str, ...], frozenset[str]]:
+    """The query, what it loses, and the ECS fields that it asks for. Raises `NotExpressible`."""
     found = parts(flat_logic(rule))
     if not found:
         raise NotExpressible("no event can satisfy the rule")
@@ -47,7 +47,8 @@ def eql(rule: Rule) -> tuple[str, tuple[str, ...]]:
     text = "any where " + (written[0] if len(written) == 1 else "\n  or ".join(f"({each})" for each in written))
     if len(text) > _LONGEST:
         raise NotExpressible(f"the query would have {len(text):,} characters")
-    return text, tuple(dict.fromkeys(note for writer in writers for note in writer.notes))
+    notes = tuple(dict.fromkeys(note for writer in writers for note in writer.notes))
+    return text, notes, frozenset(name for writer in writers for name in writer.names)
 
 
 def _alike(part: Part) -> Iterator[Part]:
@@ -69,6 +70,7 @@ class _Writer:
 
     part: Part
     notes: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
 
     def part_text(self) -> str:
         """The whole condition: the kind of event, and what is asked of it."""
@@ -102,15 +104,16 @@ class _Writer:
         """Tests of one field in one manner, of which any will do."""
         test = group[0]
         if test.field is None:
-            self.notes.append("EQL looks into no field that is not named: a keyword is looked for in `message`, which must have been stored.")
+            self.notes.append("EQL looks into no field that is not named: a keyword is looked for in `message`, which must be mapped as wildcard or keyword.")
             return _joined([_text("message", each) for each in group], "or", "false")
         if isinstance(test.value, FieldName):
             raise NotExpressible(f"it compares the fields {test.field} and {test.value.name}, and Elasticsearch's EQL compares none")
         name = self._name(test.field)
+        self.names.add(name)
         if test.op in (Op.EXISTS, Op.IS_NULL):
             return f"{_optional(name)} {'!=' if test.op is Op.EXISTS and test.value is not False else '=='} null"
         if key_of(test.field) == "data":
-            self.notes.append("A classic event's unnamed strings (`Data`) are asked for in `message`, where they are rendered.")
+            self.notes.append("A classic event's unnamed strings (`Data`) are asked for in `message`, where they are rendered, and which must be mapped as wildcard or keyword.")
         found: list[str] = []
         plain: list[Test] = []
         for each in group:
@@ -121,6 +124,9 @@ class _Writer:
                 found.append(same)
         if plain:
             found.extend(self._typed(name, tuple(plain)))
+            own = event_data(test.field)
+            if name != own and any(is_filtering(self.part.channel, number) for number in self.part.event_ids):
+                found.append(_texts(own, tuple(plain)))  # mapped by some pipelines, and left where it was by winlogbeat's
         return _joined(found, "or", "false")
 
     def _name(self, name: str) -> str:

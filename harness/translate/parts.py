@@ -124,3 +124,8 @@ def _pattern_pieces(pattern: str) -> Iterator[tuple[str, bool]]:
             literal.append(character)
     if literal:
         yield "".join(literal), True
+
+
+def fields_asked(node: Node) -> frozenset[str]:
+    """The keys of the fields that a tree's tests are about."""
+    return frozenset(key_of(each.field) for each in tests(node) if isinstance(each, Test) and each.field is not None)

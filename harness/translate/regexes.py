@@ -380,7 +380,7 @@ def _lucene_set(ranges: Ranges) -> str:
         return "[^\n]"
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
         character = chr(ranges[0][0])
-        return f"\\{character}" if character in '.?+*|{}[]()"\\#@&<>~^$/-' else character
+        return f"\\{character}" if character in '.?+*|{}[]()"\\#@&<>~^$-' else character
     if ranges and ranges[-1][1] == _LAST:
         return f"[^{_members(_complement(ranges))}]"
     return f"[{_members(ranges)}]"
@@ -388,7 +388,7 @@ def _lucene_set(ranges: Ranges) -> str:
 
 def _members(ranges: Ranges) -> str:
     def one(code: int) -> str:
-        return f"\\{chr(code)}" if chr(code) in '\\]["^-/' else chr(code)
+        return f"\\{chr(code)}" if chr(code) in '\\]["^-' else chr(code)
 
     return "".join(one(low) if low == high else f"{one(low)}-{one(high)}" if high > low + 1 else one(low) + one(high) for low, high in ranges)
 

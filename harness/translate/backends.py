@@ -1,0 +1,176 @@
+"""Sigma rules through pySigma's backends: Lucene over ECS and without a mapping, Splunk's SPL, Logpoint.
+
+A rule is parsed anew for every variant and language, because conversion changes it. Every exception of pySigma ends here, as a
+`NotExpressible` with its text. pySigma is imported with the first translation. This module must never know a tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.logic.needs import Kind, kinds
+from harness.model.intent import Rule
+from harness.model.tree import Or
+from harness.rules.sigma import AUDITED, LANGUAGE, fresh_pipeline, labels
+from harness.translate.refusal import NotExpressible
+from harness.translate.said import documents
+
+if TYPE_CHECKING:
+    from sigma.collection import SigmaCollection
+    from sigma.conversion.base import Backend
+    from sigma.processing.pipeline import ProcessingPipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A query for each variant of the rule, and what is known of it.
+
+    `fields` are the names that the language's queries ask for, by whether some text is compared there; `did` names the mends that changed it.
+    """
+
+    variants: tuple[tuple[str, str], ...]
+    did: frozenset[str] = frozenset()
+    fields: frozenset[tuple[str, bool]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """How a language is reached: the mends and mapping behind a variant's own pipeline, and the backend."""
+
+    pipeline: ProcessingPipeline
+    backend: Callable[[ProcessingPipeline], Backend]
+    done: list[set[str]] = field(default_factory=list)
+
+
+def lucene_over_ecs(rule: Rule) -> Query:
+    """As winlogbeat and Elastic Agent store events. Raises `NotExpressible`."""
+    from sigma.backends.elasticsearch import LuceneBackend
+    from sigma.pipelines.elasticsearch.windows import ecs_windows
+
+    from harness.translate.mends import ecs_mends, lucene_regexes
+
+    def way(label: str, read: frozenset[Kind]) -> _Way:
+        mends, done = ecs_mends(read, sysmon=label != AUDITED and any("sysmon" in channel for channel, _ in read))
+        regexes, did = lucene_regexes()
+        return _Way(pipeline=regexes + mends + _without(ecs_windows(), "winlog.channel"), backend=LuceneBackend, done=[*done, did])
+
+    return _convert(rule, way)
+
+
+def lucene_as_it_is(rule: Rule) -> Query:
+    """Lucene over the event's own field names. Raises `NotExpressible`."""
+    from sigma.backends.elasticsearch import LuceneBackend
+
+    from harness.translate.mends import lucene_regexes
+
+    def way(label: str, read: frozenset[Kind]) -> _Way:
+        regexes, did = lucene_regexes()
+        return _Way(pipeline=regexes, backend=LuceneBackend, done=[did])
+
+    return _convert(rule, way)
+
+
+def splunk(rule: Rule) -> Query:
+    """Splunk's SPL. Raises `NotExpressible`."""
+    from sigma.backends.splunk import SplunkBackend
+    from sigma.pipelines.splunk import splunk_windows_pipeline
+
+    from harness.translate.mends import sources
+
+    return _convert(
+        rule, lambda label, read: _Way(pipeline=sources("WinEventLog:") + _without(splunk_windows_pipeline(), "source"), backend=SplunkBackend)
+    )
+
+
+def logpoint(rule: Rule) -> Query:
+    """Logpoint's search language. Raises `NotExpressible`."""
+    from sigma.backends.logpoint import Logpoint
+    from sigma.pipelines.logpoint import logpoint_windows_pipeline
+
+    from harness.translate.mends import numbers_as_text
+
+    def way(label: str, read: frozenset[Kind]) -> _Way:
+        return _Way(pipeline=numbers_as_text() + _without(logpoint_windows_pipeline(), "channel"), backend=Logpoint)
+
+    return _convert(rule, way)
+
+
+def _without(pipeline: ProcessingPipeline, condition: str) -> ProcessingPipeline:
+    """A mapping without the channels that it would add itself: they are there already, those among them that it does not know."""
+    from sigma.processing.transformations import AddConditionTransformation
+
+    def adds(transformation: object) -> bool:
+        return isinstance(transformation, AddConditionTransformation) and condition in transformation.conditions
+
+    pipeline.items = [item for item in pipeline.items if not adds(item.transformation)]
+    return pipeline
+
+
+def _convert(rule: Rule, way: Callable[[str, frozenset[Kind]], _Way]) -> Query:
+    if rule.language != LANGUAGE:
+        raise NotExpressible(f"this translation is made of Sigma rules, and the rule is in {rule.language}")
+    found_documents = documents(rule)
+    events = next((document for document in found_documents if isinstance(document.get("logsource"), dict) and "detection" in document), None)
+    names = labels(events["logsource"]) if events else ("",)
+    branches = rule.logic.items if len(names) > 1 and isinstance(rule.logic, Or) else (rule.logic,) * len(names)
+    variants: list[tuple[str, str]] = []
+    did: set[str] = set()
+    fields: set[tuple[str, bool]] = set()
+    for label, branch in zip(names, branches, strict=True):
+        with _refused():
+            found = way(label, kinds(branch))
+            backend = found.backend(fresh_pipeline(label) + found.pipeline)
+            rules = _collection(found_documents)
+            queries = backend.convert(rules)
+            variants.append((label, _one(queries)))
+            did |= set().union(*found.done) if found.done else set()
+            fields |= set(_fields(rules))
+    return Query(variants=tuple(variants), did=frozenset(did), fields=frozenset(fields))
+
+
+def _collection(found: tuple[dict[str, Any], ...]) -> SigmaCollection:
+    from copy import deepcopy
+
+    from sigma.collection import SigmaCollection
+
+    return SigmaCollection.from_dicts(deepcopy(list(found)))
+
+
+def _one(queries: object) -> str:
+    """A rule's conditions are alternatives."""
+    found = [str(query) for query in queries] if isinstance(queries, list) else [str(queries)]
+    if not found or not all(query.strip() for query in found):
+        raise NotExpressible("the converter made nothing of it")
+    return found[0] if len(found) == 1 else " OR ".join(f"({query})" for query in found)
+
+
+def _fields(rules: SigmaCollection) -> Iterator[tuple[str, bool]]:
+    """The fields that the converted rules ask for, and whether for a text with letters in it."""
+    from sigma.rule import SigmaRule
+    from sigma.rule.detection import SigmaDetectionItem
+    from sigma.types import SigmaRegularExpression, SigmaString
+
+    todo: list[Any] = [detection for rule in rules.rules if isinstance(rule, SigmaRule) for detection in rule.detection.detections.values()]
+    while todo:
+        item = todo.pop()
+        if not isinstance(item, SigmaDetectionItem):
+            todo.extend(item.detection_items)
+        elif item.field is not None:
+            texts = (str(value) for value in item.value if isinstance(value, SigmaString | SigmaRegularExpression))
+            yield item.field, any(character.isalpha() for text in texts for character in text)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    from sigma.exceptions import SigmaError
+
+    try:
+        yield
+    except (SigmaError, NotImplementedError) as error:
+        raise NotExpressible(f"the converter refuses it: {error}") from error
+    except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
+        # Backends take for granted what most rules have, and fail in whatever way Python does where one has it not.
+        raise NotExpressible(f"the converter fails: {type(error).__name__}: {error}") from error
