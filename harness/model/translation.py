@@ -25,7 +25,8 @@ class Trap:
 class Translation:
     """A rule in one language, to be copied as it stands. `fence` is the language's name in Markdown.
 
-    `refused` says why the rule cannot be said in that language; `text` is then empty. `notes` are what the text lost or adds, each a sentence.
+    `refused` says why the rule cannot be said in that language; `text` is then empty.
+    `notes` are what the text lost or adds, each a sentence.
     """
 
     target: str

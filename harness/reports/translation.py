@@ -108,7 +108,9 @@ def _kinds(sheet: Sheet) -> Iterator[str]:
 
 
 def _links(found: Iterator[tuple[str, str, str]]) -> str:
-    return "<br>".join(f"[{_escaped(f'{id}: {name}' if name else id)}](https://attack.mitre.org/{_path(path)}/)" for id, name, path in found)
+    return "<br>".join(
+        f"[{_escaped(f'{id}: {name}' if name else id)}](https://attack.mitre.org/{_path(path)}/)" for id, name, path in found
+    )
 
 
 def _path(path: str) -> str:

@@ -25,15 +25,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A field that a query asks for, under the language's name, and how: by a text with letters in it, by a pattern."""
+
+    name: str
+    letters: bool
+    pattern: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A query for each variant of the rule, and what is known of it.
+    """A query for each variant of the rule, what it asks for, and which mends changed it. `keywords`: it asks for a text anywhere."""
 
-    `fields` are the names that the language's queries ask for, by whether some text is compared there; `did` names the mends that changed it.
-    """
-
-    variants: tuple[tuple[str, str], ...]
-    did: frozenset[str] = frozenset()
-    fields: frozenset[tuple[str, bool]] = frozenset()
+    variants: tuple[str, ...]
+    did: frozenset[str]
+    asked: frozenset[Asked]
+    keywords: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +54,7 @@ class _Way:
 
 def lucene_over_ecs(rule: Rule) -> Query:
     """As winlogbeat and Elastic Agent store events. Raises `NotExpressible`."""
-    from sigma.backends.elasticsearch import LuceneBackend
+    from sigma.backends.elasticsearch.elasticsearch_lucene import LuceneBackend
     from sigma.pipelines.elasticsearch.windows import ecs_windows
 
     from harness.translate.mends import ecs_mends, lucene_regexes
@@ -62,7 +69,7 @@ def lucene_over_ecs(rule: Rule) -> Query:
 
 def lucene_as_it_is(rule: Rule) -> Query:
     """Lucene over the event's own field names. Raises `NotExpressible`."""
-    from sigma.backends.elasticsearch import LuceneBackend
+    from sigma.backends.elasticsearch.elasticsearch_lucene import LuceneBackend
 
     from harness.translate.mends import lucene_regexes
 
@@ -75,20 +82,22 @@ def lucene_as_it_is(rule: Rule) -> Query:
 
 def splunk(rule: Rule) -> Query:
     """Splunk's SPL. Raises `NotExpressible`."""
-    from sigma.backends.splunk import SplunkBackend
-    from sigma.pipelines.splunk import splunk_windows_pipeline
+    from sigma.backends.splunk.splunk import SplunkBackend
+    from sigma.pipelines.splunk.splunk import splunk_windows_pipeline
 
     from harness.translate.mends import sources
 
-    return _convert(
-        rule, lambda label, read: _Way(pipeline=sources("WinEventLog:") + _without(splunk_windows_pipeline(), "source"), backend=SplunkBackend)
-    )
+    def way(label: str, read: frozenset[Kind]) -> _Way:
+        mapping = splunk_windows_pipeline()  # type: ignore[no-untyped-call]
+        return _Way(pipeline=sources("WinEventLog:") + _without(mapping, "source"), backend=SplunkBackend)
+
+    return _convert(rule, way)
 
 
 def logpoint(rule: Rule) -> Query:
     """Logpoint's search language. Raises `NotExpressible`."""
-    from sigma.backends.logpoint import Logpoint
-    from sigma.pipelines.logpoint import logpoint_windows_pipeline
+    from sigma.backends.logpoint.logpoint import Logpoint
+    from sigma.pipelines.logpoint.windows import logpoint_windows_pipeline
 
     from harness.translate.mends import numbers_as_text
 
@@ -113,22 +122,24 @@ def _convert(rule: Rule, way: Callable[[str, frozenset[Kind]], _Way]) -> Query:
     if rule.language != LANGUAGE:
         raise NotExpressible(f"this translation is made of Sigma rules, and the rule is in {rule.language}")
     found_documents = documents(rule)
-    events = next((document for document in found_documents if isinstance(document.get("logsource"), dict) and "detection" in document), None)
+    events = next(
+        (document for document in found_documents if isinstance(document.get("logsource"), dict) and "detection" in document), None
+    )
     names = labels(events["logsource"]) if events else ("",)
     branches = rule.logic.items if len(names) > 1 and isinstance(rule.logic, Or) else (rule.logic,) * len(names)
-    variants: list[tuple[str, str]] = []
+    variants: list[str] = []
     did: set[str] = set()
-    fields: set[tuple[str, bool]] = set()
+    asked: set[Asked | None] = set()
     for label, branch in zip(names, branches, strict=True):
         with _refused():
             found = way(label, kinds(branch))
             backend = found.backend(fresh_pipeline(label) + found.pipeline)
             rules = _collection(found_documents)
             queries = backend.convert(rules)
-            variants.append((label, _one(queries)))
-            did |= set().union(*found.done) if found.done else set()
-            fields |= set(_fields(rules))
-    return Query(variants=tuple(variants), did=frozenset(did), fields=frozenset(fields))
+            variants.append(_one(queries))
+            did.update(*found.done)
+            asked.update(_asked(rules))
+    return Query(variants=tuple(variants), did=frozenset(did), asked=frozenset(each for each in asked if each), keywords=None in asked)
 
 
 def _collection(found: tuple[dict[str, Any], ...]) -> SigmaCollection:
@@ -147,8 +158,8 @@ def _one(queries: object) -> str:
     return found[0] if len(found) == 1 else " OR ".join(f"({query})" for query in found)
 
 
-def _fields(rules: SigmaCollection) -> Iterator[tuple[str, bool]]:
-    """The fields that the converted rules ask for, and whether for a text with letters in it."""
+def _asked(rules: SigmaCollection) -> Iterator[Asked | None]:
+    """What the converted rules ask for; None for a text anywhere."""
     from sigma.rule import SigmaRule
     from sigma.rule.detection import SigmaDetectionItem
     from sigma.types import SigmaRegularExpression, SigmaString
@@ -158,9 +169,15 @@ def _fields(rules: SigmaCollection) -> Iterator[tuple[str, bool]]:
         item = todo.pop()
         if not isinstance(item, SigmaDetectionItem):
             todo.extend(item.detection_items)
-        elif item.field is not None:
-            texts = (str(value) for value in item.value if isinstance(value, SigmaString | SigmaRegularExpression))
-            yield item.field, any(character.isalpha() for text in texts for character in text)
+        elif item.field is None:
+            yield None
+        else:
+            texts = [value for value in item.value if isinstance(value, SigmaString | SigmaRegularExpression)]
+            yield Asked(
+                name=item.field,
+                letters=any(character.isalpha() for text in texts for character in str(text)),
+                pattern=any(isinstance(text, SigmaRegularExpression) or text.contains_special() for text in texts),
+            )
 
 
 @contextmanager
@@ -170,7 +187,14 @@ def _refused() -> Iterator[None]:
     try:
         yield
     except (SigmaError, NotImplementedError) as error:
-        raise NotExpressible(f"the converter refuses it: {error}") from error
+        raise NotExpressible(f"the converter refuses it: {_reason(error)}") from error
+    except NotExpressible as error:
+        raise NotExpressible(_reason(error)) from error
     except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
         # Backends take for granted what most rules have, and fail in whatever way Python does where one has it not.
-        raise NotExpressible(f"the converter fails: {type(error).__name__}: {error}") from error
+        raise NotExpressible(f"the converter fails: {type(error).__name__}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The error's text without the places in its own source that pySigma adds to every exception that passes through it."""
+    return str(error).partition(" (while ")[0]

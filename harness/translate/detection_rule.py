@@ -1,4 +1,6 @@
-"""A query as a detection rule of Elastic Security, one line of the NDJSON that its rules page imports. It must never know how the query was made.
+"""A query as a detection rule of Elastic Security, one line of the NDJSON that its rules page imports.
+
+This module must never know how the query was made.
 
 Nothing is downloaded: tactics are a table, and a technique bears its id as its name, because names of techniques are ATT&CK's own data.
 A rule of Elastic's is handed on as it is.
@@ -10,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from harness.model.intent import Rule, Severity
@@ -26,7 +27,7 @@ _SEVERITIES |= {Severity.HIGH: ("high", 73), Severity.CRITICAL: ("critical", 99)
 def of_query(rule: Rule, *, language: str, query: str) -> str:
     """The line of a rule whose query was translated. `language` in Elastic's words: eql, lucene."""
     severity, score = _SEVERITIES[rule.severity]
-    body = {
+    body: dict[str, Any] = {
         "rule_id": rule.id,
         "name": rule.title,
         "description": description(rule) or rule.title,
@@ -52,7 +53,7 @@ def of_elastic(rule: Rule) -> str:
     return json.dumps(_DEFAULTS | {"description": rule.title} | dict(table), ensure_ascii=False, default=str)
 
 
-_DEFAULTS: Mapping[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "from": "now-6m",
     "to": "now",
     "interval": "5m",

@@ -29,11 +29,22 @@ _AMBIGUOUS = re.compile(r"(?:subject|target)(?:username|domainname|usersid|sid|l
 """Accounts: an event has several, of which ECS keeps one."""
 
 NUMBERS = frozenset(
-    ["destination.port", "source.port", "process.pid", "process.parent.pid", "powershell.sequence", "powershell.total", "process.args_count"]
+    [
+        "destination.port",
+        "source.port",
+        "process.pid",
+        "process.parent.pid",
+        "powershell.sequence",
+        "powershell.total",
+        "process.args_count",
+    ]
 )
 ADDRESSES = frozenset(["destination.ip", "source.ip", "dns.resolved_ip"])
 BOOLEANS = frozenset(["file.code_signature.exists", "file.code_signature.valid"])
 """ECS fields that are no keywords, so that a pattern over them is no valid query."""
+
+ANALYSED = frozenset(["message", "powershell.file.script_block_text"])
+"""Fields that winlogbeat's mapping takes apart into words."""
 
 
 _FILTERING = range(5150, 5160)

@@ -104,7 +104,8 @@ class _Writer:
         """Tests of one field in one manner, of which any will do."""
         test = group[0]
         if test.field is None:
-            self.notes.append("EQL looks into no field that is not named: a keyword is looked for in `message`, which must be mapped as wildcard or keyword.")
+            self.notes.append("A keyword is looked for in `message` alone.")
+            self.names.add("message")
             return _joined([_text("message", each) for each in group], "or", "false")
         if isinstance(test.value, FieldName):
             raise NotExpressible(f"it compares the fields {test.field} and {test.value.name}, and Elasticsearch's EQL compares none")
@@ -113,7 +114,7 @@ class _Writer:
         if test.op in (Op.EXISTS, Op.IS_NULL):
             return f"{_optional(name)} {'!=' if test.op is Op.EXISTS and test.value is not False else '=='} null"
         if key_of(test.field) == "data":
-            self.notes.append("A classic event's unnamed strings (`Data`) are asked for in `message`, where they are rendered, and which must be mapped as wildcard or keyword.")
+            self.notes.append("Unnamed strings (`Data`) are looked for in `message`, where they are rendered.")
         found: list[str] = []
         plain: list[Test] = []
         for each in group:
@@ -151,7 +152,9 @@ class _Writer:
         if test.op is Op.EQUALS or key_of(test.field) == "hashes":
             same = same_in_ecs(self.part.channel, self.part.event_ids[0], test.field, wanted)
             if same:
-                return _joined([f"{_optional(name)} : {quoted(text_of(value))}" for name, value in same if isinstance(value, str)], "and", "true")
+                return _joined(
+                    [f"{_optional(name)} : {quoted(text_of(value))}" for name, value in same if isinstance(value, str)], "and", "true"
+                )
         return None
 
     def _typed(self, name: str, group: tuple[Test, ...]) -> Iterator[str]:
@@ -174,7 +177,9 @@ class _Writer:
         if left:
             assert left[0].field is not None
             own = event_data(left[0].field)
-            self.notes.append(f"`{name}` takes no such comparison: the event's own `{own}` is asked, which ingest pipelines may have moved away.")
+            self.notes.append(
+                f"`{name}` takes no such comparison: the event's own `{own}` is asked, which ingest pipelines may have moved away."
+            )
             yield _texts(own, tuple(left))
 
 
@@ -283,7 +288,9 @@ def _text(name: str, test: Test) -> str:
         inner = (each for piece, is_text in pieces(test) for each in _piece(piece, is_text))
         return f"{_optional(name)} regex{'' if test.cased else '~'} {quoted(lucene(Chain(items=(Edge(kind='^'), *inner, Edge(kind='$')))))}"
     folds = not cased_only(regex)
-    return f"{_optional(name)} regex {quoted(lucene(regex))}" if not folds else f"{_optional(name)} regex~ {quoted(lucene(as_cased(regex)))}"
+    return (
+        f"{_optional(name)} regex {quoted(lucene(regex))}" if not folds else f"{_optional(name)} regex~ {quoted(lucene(as_cased(regex)))}"
+    )
 
 
 def as_cased(regex: Regex) -> Regex:

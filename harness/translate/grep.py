@@ -1,7 +1,9 @@
 """A rule as `grep -P` over events as JSON, one event a line, for a place without any tool.
 
 Every test is a look-ahead from the line's start to the field's name, as JSON writes it, and into its text, whose escapes are minded: a
-backslash of a path is two in the line. The pattern holds no single quote, so that a shell keeps it whole. This module must never know Sigma.
+backslash of a path is two in the line. The pattern holds no single quote, so that a shell keeps it whole.
+
+This module must never know Sigma.
 
 Pattern language: https://www.pcre.org/current/doc/html/pcre2pattern.html.
 """
@@ -46,7 +48,7 @@ def grep(rule: Rule) -> tuple[str, tuple[str, ...]]:
 
 
 def _notes(node: Node) -> Iterator[str]:
-    yield "One event a line, under the field names of its own log (NXLog's form, or winlogbeat's winlog.event_data); a field that holds a list is not read."
+    yield "One event a line, in NXLog's form or winlogbeat's (winlog.event_data); a field that holds a list is not read."
     if any(isinstance(each, Test) and each.field is None for each in tests(node)):
         yield "A keyword is looked for in the whole line, names of fields and what the shipper added included."
     if any(isinstance(each, Test) and each.field is not None and key_of(each.field) == "data" for each in tests(node)):

@@ -16,12 +16,21 @@ from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline
 from sigma.processing.transformations import ConvertTypeTransformation, FieldMappingTransformation
 from sigma.processing.transformations.base import DetectionItemTransformation
 from sigma.rule.detection import SigmaDetection, SigmaDetectionItem
-from sigma.types import SigmaBool, SigmaCIDRExpression, SigmaRegularExpression, SigmaRegularExpressionFlag, SigmaString, SigmaType, SpecialChars
+from sigma.types import (
+    SigmaBool,
+    SigmaCIDRExpression,
+    SigmaRegularExpression,
+    SigmaRegularExpressionFlag,
+    SigmaString,
+    SigmaType,
+    SpecialChars,
+)
 
 from harness.logic.match import text_of
 from harness.logic.needs import Kind
 from harness.translate.ecs_names import ADDRESSES, ecs_name, event_data, is_filtering, same_in_ecs
 from harness.translate.regexes import lucene, parse_regex
+
 
 @dataclass
 class LuceneRegexes(DetectionItemTransformation):
@@ -96,7 +105,7 @@ def _is_wild(value: SigmaString) -> bool:
 
 def _string(parts: Iterable[object]) -> SigmaString:
     made = SigmaString("")
-    made.s = tuple(part for part in parts if part != "" and isinstance(part, str | SpecialChars))
+    made.s = [part for part in parts if part != "" and isinstance(part, str | SpecialChars)]
     return made
 
 
@@ -128,10 +137,16 @@ class Hashes(DetectionItemTransformation):
         for value, found in zip(values, same, strict=True):
             items = [_item("Hashes", value), *(_item(name, SigmaString(text)) for name, text in found)]
             asked.append(SigmaDetection(list(items), item_linking=ConditionOR))
-        return asked[0] if len(asked) == 1 and isinstance(asked[0], SigmaDetection) else SigmaDetection(asked, detection_item.value_linking)
+        return (
+            asked[0]
+            if len(asked) == 1 and isinstance(asked[0], SigmaDetection)
+            else SigmaDetection(asked, item_linking=detection_item.value_linking)
+        )
 
     def _same(self, text: str) -> Iterable[tuple[str, str]]:
-        found = {(name, text_of(value)) for kind in self.kinds for name, value in same_in_ecs(*kind, "Hashes", text) if isinstance(value, str)}
+        found = {
+            (name, text_of(value)) for kind in self.kinds for name, value in same_in_ecs(*kind, "Hashes", text) if isinstance(value, str)
+        }
         return sorted(found)
 
 
@@ -182,10 +197,14 @@ def ecs_mends(kinds: frozenset[Kind], *, sysmon: bool) -> tuple[ProcessingPipeli
         accounts = Accounts()
         items.append(ProcessingItem(accounts))
         done.append(accounts.did)
-    names: dict[str, str | list[str]] = {"ParentProcessName": "process.parent.executable.caseless"}
+    names: dict[str | None, str | list[str]] = {"ParentProcessName": "process.parent.executable.caseless"}
     if any(is_filtering(*kind) for kind in kinds):
         names |= {own: [mapped, event_data(own)] for own, mapped in _UNMAPPED.items()}
-    items.append(ProcessingItem(FieldMappingTransformation(names), field_name_conditions=[IncludeFieldCondition(fields=list(names))]))
+    items.append(
+        ProcessingItem(
+            FieldMappingTransformation(names), field_name_conditions=[IncludeFieldCondition(fields=[name for name in names if name])]
+        )
+    )
     return ProcessingPipeline(items=items), done
 
 

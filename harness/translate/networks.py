@@ -38,7 +38,10 @@ def _of_six(network: IPv6Network) -> str:
         return f"{front}[0-9a-f:.]+"
     low = groups[whole] if rest else 0
     high = low + (1 << (16 - rest)) - 1 if rest else 0
-    group = f"0{{0,3}}{number_range(low, high, 16)}:"
+    group = f"0{{0,3}}{number_range(low, high, 16)}"
+    if len(fixed) == 7:
+        return front + group
+    group += ":"
     # A group of zeros may be shortened away, together with those behind it. At the front the text then begins with two colons.
     if low == 0:
         group = f"(?:{group}|{':' if front else '::'})"

@@ -1,4 +1,4 @@
-"""A rule's tree taken apart by kinds of event: for each log and its event ids, what else the rule asks. Pure; it must never know a language."""
+"""A rule's tree taken apart by kinds of event: for each log and its event ids, what else the rule asks. It must never know a language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rule as PowerShell over Windows' own event logs: Get-WinEvent, filtered by the log service where that says the same, else in the pipeline.
+"""A rule as PowerShell over Windows' own logs: Get-WinEvent, filtered by the log service where that says the same, else in the pipeline.
 
 The service's filters (FilterHashtable, FilterXPath) compare text with regard to case, and Sigma does not: only ids and numbers are left to
 them. Everything else is asked of the event's own fields, read from its XML. This module must never know Sigma.
@@ -67,7 +67,7 @@ def powershell(rule: Rule) -> tuple[str, tuple[str, ...]]:
 
 
 def _notes(node: Node, found: tuple[Part, ...]) -> Iterator[str]:
-    yield "Run as an administrator where a log asks for it; a log that is not there, or holds no such event, is an error that does not stop the others."
+    yield "Run as an administrator where a log asks for it. A log that is not there, or has no such event, is an error that stops nothing."
     if any(not part.channel for part in found):
         yield "The rule names no log, so every log is read."
     if any(isinstance(each, Test) and each.field is None for each in tests(node)):
@@ -198,7 +198,7 @@ def _present(field: str) -> str:
 
 def _fits_nothing(test: Test) -> bool:
     """Whether the wildcard pattern fits the empty text."""
-    return all(piece == ANY_RUN and not is_text or not piece for piece, is_text in pieces(test))
+    return all((piece == ANY_RUN and not is_text) or not piece for piece, is_text in pieces(test))
 
 
 def _wildcard(test: Test) -> str:
@@ -237,5 +237,5 @@ def _net_regex(pattern: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A literal text. PowerShell takes typographic quotes for its own, so they are doubled as well; control characters stand as they are."""
+    """A literal text. PowerShell takes typographic quotes for its own: they are doubled too. Control characters stand as they are."""
     return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", text) + "'"

@@ -390,7 +390,9 @@ def _members(ranges: Ranges) -> str:
     def one(code: int) -> str:
         return f"\\{chr(code)}" if chr(code) in '\\]["^-' else chr(code)
 
-    return "".join(one(low) if low == high else f"{one(low)}-{one(high)}" if high > low + 1 else one(low) + one(high) for low, high in ranges)
+    return "".join(
+        one(low) if low == high else f"{one(low)}-{one(high)}" if high > low + 1 else one(low) + one(high) for low, high in ranges
+    )
 
 
 # --- grep -P over JSON --------------------------------------------------------------------------------------------------------
@@ -461,7 +463,9 @@ def json_text(regex: Regex) -> str:
         case Ahead(item=item, negative=negative):
             return f"(?{'!' if negative else '='}{json_text(item)})"
         case Edge(kind=kind):
-            raise NotExpressible(f"a regular expression over JSON text has no {'anchor' if kind == '^' else 'negated edge of a word'} inside it")
+            raise NotExpressible(
+                f"a regular expression over JSON text has no {'anchor' if kind == '^' else 'negated edge of a word'} inside it"
+            )
 
 
 def _json_set(chars: Chars) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from harness.events.kinds import SYSMON, fields_of, provider_of
 from harness.logic.match import fold, key_of
 from harness.model.intent import Rule
-from harness.model.tree import Test
 from harness.model.translation import Sheet, Translation, Trap
+from harness.model.tree import Test
 from harness.rules.sigma import LANGUAGE
 from harness.translate import backends, detection_rule, traps, watch
+from harness.translate.ecs_names import ANALYSED
 from harness.translate.eql import eql
 from harness.translate.grep import grep
 from harness.translate.parts import fields_asked, parts, tests
@@ -81,17 +82,13 @@ def _written(rule: Rule) -> list[str]:
 
 
 def _source(rule: Rule) -> _Said:
-    notes = ()
-    if rule.elastic is not None and rule.elastic.repaired:
-        notes = (f"Loaded after a repair: {rule.elastic.repaired}.",)
-    return _Said(text=rule.definition.strip("\n"), notes=notes)
+    repaired = rule.elastic.repaired if rule.elastic is not None else ""
+    return _Said(text=rule.definition.strip("\n"), notes=(f"Loaded after a repair: {repaired}.",) if repaired else ())
 
 
 def _either(query: backends.Query) -> str:
     """One query for all variants."""
-    if len(query.variants) == 1:
-        return query.variants[0][1]
-    return " OR ".join(f"({text})" for _, text in query.variants)
+    return query.variants[0] if len(query.variants) == 1 else " OR ".join(f"({text})" for text in query.variants)
 
 
 def _es_qs(rule: Rule) -> _Said:
@@ -103,18 +100,20 @@ def _es_qs(rule: Rule) -> _Said:
 
 def _lucene_notes(query: backends.Query) -> Iterator[str]:
     yield "For fields as winlogbeat 7 and later, and Elastic Agent, store them."
-    own = sorted(name for name, _ in query.fields if name.startswith("winlog.event_data."))
+    own = sorted({each.name for each in query.asked if each.name.startswith("winlog.event_data.")})
     if own:
-        yield f"No ECS field is known for {', '.join(name.removeprefix('winlog.event_data.') for name in own)}: asked under winlog.event_data."
+        yield f"No ECS field is known for {', '.join(name.removeprefix('winlog.event_data.') for name in own)}: asked in winlog.event_data."
     if "winlog.event_data.Data" in own:
-        yield "winlogbeat has no `Data`: a classic event's unnamed strings are param1, param2 ... there, or parsed. Rename it to where they are."
+        yield "winlogbeat has no `Data`: a classic event's unnamed strings are param1, param2 ... there, or parsed."
+    if analysed := sorted({each.name for each in query.asked} & ANALYSED):
+        yield f"winlogbeat maps {', '.join(analysed)} as analysed text, where patterns meet single words: map it as wildcard."
     if "user" in query.did:
-        yield "Sysmon's `User` is stored as user.domain and user.name: both are asked, where the usual conversion asks user.name for the whole."
+        yield "Sysmon's `User` is stored as user.domain and user.name: both are asked, and not user.name for the whole."
     if "hashes" in query.did:
         yield "`Hashes` is asked as a list and as the single hash that winlogbeat makes of it; those are in lower case."
     if "regex" in query.did:
         yield "Regular expressions are rewritten for Lucene, which fits whole values and has no anchors."
-    if any(name is None or name == "" for name, _ in query.fields):
+    if query.keywords:
         yield "A keyword is looked for in the index's default fields."
 
 
@@ -136,7 +135,7 @@ def _graylog(rule: Rule) -> _Said:
 def _splunk(rule: Rule) -> _Said:
     query = backends.splunk(rule)
     notes = ["For the Windows add-on's field names; where events are rendered as XML the source begins with XmlWinEventLog."]
-    texts = [text for _, text in query.variants]
+    texts = query.variants
     if len(texts) > 1 and any("\n|" in text for text in texts):
         notes.append("Its variants are searches of their own, because they filter behind the search.")
         return _Said(text="| multisearch\n" + "\n".join(f"    [search {text}]" for text in texts), notes=tuple(notes))
@@ -146,7 +145,7 @@ def _splunk(rule: Rule) -> _Said:
 def _logpoint(rule: Rule) -> _Said:
     query = backends.logpoint(rule)
     notes = ["For Logpoint's taxonomy as pySigma's pipeline maps it; fields that it does not know are in snake case."]
-    texts = [text for _, text in query.variants]
+    texts = query.variants
     if len(texts) > 1 and any("|" in text for text in texts):
         notes.append("Its variants are queries of their own, one a line, because they filter behind the search.")
         return _Said(text="\n".join(texts), notes=tuple(notes))
@@ -168,6 +167,8 @@ def _eql(rule: Rule) -> _Said:
             raise NotExpressible(f"the rule is of type {rule.elastic.kind}, in {table.get('language', 'no query language')}")
         return _Said(text=str(table["query"]).strip("\n"), notes=("The rule's own query.",))
     text, notes, names = eql(rule)
+    if analysed := sorted(names & ANALYSED):
+        notes = (*notes, f"EQL takes no analysed text, as winlogbeat maps {', '.join(analysed)}: map it as wildcard.")
     return _Said(text=text, notes=notes, traps=tuple(traps.of_eql(rule, names)))
 
 

@@ -34,12 +34,20 @@ def of_lucene(rule: Rule, query: Query) -> Iterator[Trap]:
     """Those of a Lucene query over ECS."""
     yield from _direction(rule)
     yield from _caseless(rule, query)
-    texts = sorted(name for name, has_text in query.fields if has_text and name not in _ALIKE and not name.endswith(".caseless"))
+    texts = sorted({each.name for each in query.asked if each.letters and each.name not in _ALIKE and not each.name.endswith(".caseless")})
     if texts:
         yield Trap(
             name="case",
             what=f"Sigma does not mind the case of letters; a query on a keyword field does: {', '.join(texts)}.",
             remedy="Use the EQL translation, or map these fields with a lowercase normalizer. (An ES|QL conversion minds it too.)",
+            mended=False,
+        )
+    typed = sorted({each.name for each in query.asked if each.pattern and each.name in NUMBERS | ADDRESSES | BOOLEANS})
+    if typed:
+        yield Trap(
+            name="numbers",
+            what=f"It asks by a pattern for {', '.join(typed)}: Elasticsearch takes none on numbers and addresses, and refuses the query.",
+            remedy="Ask for the values or networks themselves; or use the EQL translation.",
             mended=False,
         )
     yield from _filtering(rule)
@@ -74,19 +82,19 @@ def _direction(rule: Rule) -> Iterator[Trap]:
     if "initiated" in fields_asked(rule.logic):
         yield Trap(
             name="direction",
-            what="`Initiated: 'true'` is usually converted to `network.direction:true`; winlogbeat stores egress and ingress, so it never matches.",
+            what="`Initiated: 'true'` usually becomes `network.direction:true`, which never matches: winlogbeat stores egress and ingress.",
             remedy="Nothing: here true asks for egress, and false for ingress.",
             mended=True,
         )
 
 
 def _caseless(rule: Rule, query: Query) -> Iterator[Trap]:
-    names = sorted(name for name, _ in query.fields if name.endswith(".caseless"))
+    names = sorted({each.name for each in query.asked if each.name.endswith(".caseless")})
     if names:
         yield Trap(
             name="caseless fields",
             what=f"The query asks for {', '.join(names)}: no event matches until the index has them.",
-            remedy="Add `caseless` to the mapping, a keyword sub-field with a lowercase normalizer, and index anew; or use the EQL translation.",
+            remedy="Add `caseless` to the mapping (a keyword sub-field with a lowercase normalizer), or use the EQL translation.",
             mended=False,
         )
     if "parentprocessname" in {key_of(each) for each in fields_asked(rule.logic)}:
@@ -103,7 +111,7 @@ def _filtering(rule: Rule) -> Iterator[Trap]:
     if any(is_filtering(*kind) for kind in kinds(rule.logic)) and asked & {key_of(name) for name in _FILTERED}:
         yield Trap(
             name="unmapped 5156",
-            what="winlogbeat probably leaves the Filtering Platform's addresses and ports in winlog.event_data, while converted rules ask ECS.",
+            what="winlogbeat probably leaves 5156's addresses and ports in winlog.event_data, while converted rules ask ECS fields.",
             remedy="Nothing: here both places are asked.",
             mended=True,
         )
