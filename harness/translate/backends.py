@@ -99,10 +99,10 @@ def logpoint(rule: Rule) -> Query:
     from sigma.backends.logpoint.logpoint import Logpoint
     from sigma.pipelines.logpoint.windows import logpoint_windows_pipeline
 
-    from harness.translate.mends import numbers_as_text
+    from harness.translate.mends import for_logpoint
 
     def way(label: str, read: frozenset[Kind]) -> _Way:
-        return _Way(pipeline=numbers_as_text() + _without(logpoint_windows_pipeline(), "channel"), backend=Logpoint)
+        return _Way(pipeline=for_logpoint() + _without(logpoint_windows_pipeline(), "channel"), backend=Logpoint)
 
     return _convert(rule, way)
 

@@ -226,6 +226,21 @@ def sources(prefix: str) -> ProcessingPipeline:
     return ProcessingPipeline(items=[ProcessingItem(Sources(prefix=prefix))])
 
 
-def numbers_as_text() -> ProcessingPipeline:
-    """The pipeline that writes numbers as texts, for a backend that knows no others everywhere."""
-    return ProcessingPipeline(items=[ProcessingItem(ConvertTypeTransformation(target_type="str"))])
+@dataclass
+class QuotesInRegexes(DetectionItemTransformation):
+    """Quotation marks in regular expressions by their code: Logpoint's backend puts them between its own as they are."""
+
+    def apply_detection_item(self, detection_item: SigmaDetectionItem) -> None:
+        """Only regular expressions are touched."""
+        detection_item.value = [_without_quotes(value) for value in detection_item.value]
+
+
+def _without_quotes(value: SigmaType) -> SigmaType:
+    if not isinstance(value, SigmaRegularExpression):
+        return value
+    return SigmaRegularExpression(re.sub(r'((?:\\\\)*)\\?"', r"\1\\x22", str(value.regexp)), value.flags)
+
+
+def for_logpoint() -> ProcessingPipeline:
+    """The pipeline of what Logpoint's backend takes for granted: no number among a field's values, no quotation mark in a regex."""
+    return ProcessingPipeline(items=[ProcessingItem(QuotesInRegexes()), ProcessingItem(ConvertTypeTransformation(target_type="str"))])

@@ -104,3 +104,38 @@ def test_seed_003(tmp_path: Path) -> None:
     ):
         assert f"\n{line}\n" in ended.out
     assert "Counted: 2406 rules of" in ended.out
+
+
+def test_translate(tmp_path: Path) -> None:
+    ended = harness("rules", "translate", "96b9f619", "--page", "page.md", cwd=tmp_path)
+    assert ended.code == 0
+    for name in (
+        "source",
+        "powershell",
+        "es-qs",
+        "xpack-watcher",
+        "graylog",
+        "splunk",
+        "logpoint",
+        "grep",
+        "eql",
+        "spark-sql",
+        "elastic-rule",
+    ):
+        assert f"\n{name}: " in ended.out
+        assert f"\n### {name}\n" in (tmp_path / "page.md").read_text()
+    assert "\ngrep -P '^(?i)" in ended.out
+    ended = harness("rules", "translate", "96b9f619", "--to", "grep", "--to", "eql", "--json", "-", cwd=tmp_path)
+    document = json.loads(ended.out)
+    assert (ended.code, [each["target"] for each in document["translations"]]) == (0, ["grep", "eql"])
+
+
+def test_translate_says_when_nothing_can_be_said(tmp_path: Path) -> None:
+    write(tmp_path / "two.yml", "A|fieldref: B")
+    ended = harness("rules", "translate", "mine", "--rules", "two.yml", "--to", "eql", cwd=tmp_path)
+    assert (ended.code, "not expressible: it compares the fields A and B" in ended.out) == (2, False)  # the title has an escape in it
+    ended = harness("rules", "translate", "11111111", "--rules", "two.yml", "--to", "eql", cwd=tmp_path)
+    assert (ended.code, "not expressible: it compares the fields A and B" in ended.out) == (1, True)
+    ended = harness("rules", "translate", "11111111", "--rules", "two.yml", "--to", "sigmaql", cwd=tmp_path)
+    assert ended.code == 2
+    assert "--to: there is no language 'sigmaql'" in ended.err

@@ -14,7 +14,9 @@ from harness.rules.eql import lucene_regex
 from harness.translate.refusal import NotExpressible
 from harness.translate.regexes import json_character, json_value, lucene, number_range, parse_regex
 
-atoms = st.sampled_from(["a", "b", "A", "\\\\", '"', "/", "\\.", ".", "[a-c]", "[^a]", "\\d", "\\w", "\\s", "\\S", "(?:a|bb)", "é", "\\t", " ", "'"])
+atoms = st.sampled_from(
+    ["a", "b", "A", "\\\\", '"', "/", "\\.", ".", "[a-c]", "[^a]", "\\d", "\\w", "\\s", "\\S", "(?:a|bb)", "é", "\\t", " ", "'"]
+)
 quantifiers = st.sampled_from(["", "", "", "*", "+", "?", "{2}", "{1,2}", "*?"])
 pieces = st.builds(lambda atom, quantifier: atom + quantifier, atoms, quantifiers)
 branches = st.builds(
@@ -24,7 +26,7 @@ branches = st.builds(
     st.sampled_from(["", "$"]),
 )
 patterns = st.lists(branches, min_size=1, max_size=3).map("|".join)
-texts = st.text(st.sampled_from('abcAB1 \\"/.\t\né\''), max_size=8).filter(lambda text: not text.endswith("\n"))
+texts = st.text(st.sampled_from("abcAB1 \\\"/.\t\né'"), max_size=8).filter(lambda text: not text.endswith("\n"))
 
 
 def found_by_lucene(pattern: str, text: str, *, cased: bool) -> bool:
