@@ -16,6 +16,7 @@ from harness.cli.options import PATH, config_option, read_settings, write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.ports import RuleSource
     from harness.rules.catalog import Catalog
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -140,6 +141,7 @@ def translate(
     from harness.fields import nearest
     from harness.reports.translation import print_sheet, sheet_json, sheet_page
     from harness.rules.catalog import find
+    from harness.rules.elastic import ElasticRules
     from harness.rules.header import header
     from harness.translate.said import tactics
     from harness.translate.sheet import TARGETS
@@ -149,7 +151,7 @@ def translate(
         if name not in TARGETS:
             fix = nearest(name, TARGETS) or f"one of {', '.join(TARGETS)}"
             raise UsageError(Problem(path="--to", what=f"there is no language {name!r}", fix=fix))
-    found = find(_catalog(paths, config), rule)
+    found = find(_catalog(paths, config, ElasticRules()), rule)
     sheet = said_in(found, targets or tuple(TARGETS))
     if page is not None:
         write_text(page, sheet_page(sheet, header(found), tactics(found)))
@@ -160,13 +162,14 @@ def translate(
     return 0 if any(each.text for each in sheet.translations) else 1
 
 
-def _catalog(paths: Sequence[Path], config: Path | None) -> Catalog:
+def _catalog(paths: Sequence[Path], config: Path | None, *also: RuleSource) -> Catalog:
+    """What these paths hold in Sigma, and in the languages of these sources."""
     from harness.rules.catalog import load_catalog
     from harness.rules.sigma import SigmaRules
     from lab.process import RULE_PACK
 
     asked = tuple(paths) or tuple(read_settings(config).rules)
-    return load_catalog(asked or (RULE_PACK,), [SigmaRules()])
+    return load_catalog(asked or (RULE_PACK,), [SigmaRules(), *also])
 
 
 def _console() -> Console:
