@@ -19,10 +19,13 @@ from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
 from harness.translate.networks import network_pattern
 from harness.translate.parts import ANY_RUN, alternatives, flat_logic, pieces, tests
 from harness.translate.refusal import NotExpressible
-from harness.translate.regexes import UNIT, json_anywhere, json_character, json_value, number_range, parse_regex
+from harness.translate.regexes import UNIT, Regex, json_anywhere, json_character, json_value, number_range, parse_regex, size
 
 _LONGEST = 40_000
 """Characters of a pattern. PCRE compiles it to at most 64 KiB, and a command's argument has 128 KiB."""
+
+_REPEATED = 10_000
+"""The size of all regular expressions together, repetitions written out: PCRE has 64 KiB for what it compiles."""
 
 _LARGEST = 10**18
 """Numbers are compared up to here."""
@@ -41,6 +44,9 @@ _KEYS = {
 def grep(rule: Rule) -> tuple[str, tuple[str, ...]]:
     """The command, and what it loses. Raises `NotExpressible`."""
     node = flat_logic(rule)
+    regexes = (each for each in tests(node) if isinstance(each, Test) and each.op is Op.REGEX)
+    if sum(size(_regex(each)) for each in regexes) > _REPEATED:
+        raise NotExpressible("its regular expressions count so many repetitions that grep would not compile them")
     pattern = "^(?i)" + _all(node)
     if len(pattern) > _LONGEST:
         raise NotExpressible(f"the pattern would have {len(pattern):,} characters, more than grep takes")
@@ -88,7 +94,7 @@ def _tests(group: tuple[Test, ...]) -> str:
     if test.op in (Op.LESS, Op.LESS_OR_EQUAL, Op.GREATER, Op.GREATER_OR_EQUAL):
         return f'(?={key}"?\\s*{_any(_order(each) for each in group)}\\s*(?:"|(?=[,}}\\s])))'
     if test.op is Op.REGEX:
-        return f'(?={key}"{_any(json_value(parse_regex(text_of(_plain(each)), cased=test.cased)) for each in group)})'
+        return f'(?={key}"{_any(json_value(_regex(each)) for each in group)})'
     numbers = [re.escape(text) for each in group if test.op is Op.EQUALS and _NUMBER.fullmatch(text := text_of(_plain(each)))]
     bare = f"|{_any(numbers)}(?=[,}}\\s])" if numbers else ""
     front = f"{UNIT}*?" if test.op in (Op.CONTAINS, Op.ENDS_WITH) else ""
@@ -102,6 +108,10 @@ def _plain(test: Test) -> str | int | float | bool:
     if test.value is None or isinstance(test.value, FieldName):
         raise NotExpressible(f"'{test.op}' has no value to compare with")
     return test.value
+
+
+def _regex(test: Test) -> Regex:
+    return parse_regex(text_of(_plain(test)), cased=test.cased)
 
 
 def _key(field: str) -> str:
@@ -151,7 +161,7 @@ def _keyword(test: Test) -> str:
         case Op.LIKE:
             return _written(_trimmed(pieces(test)))
         case Op.REGEX:
-            return json_anywhere(parse_regex(text_of(_plain(test)), cased=test.cased))
+            return json_anywhere(_regex(test))
     raise NotExpressible(f"a keyword that '{test.op}'")
 
 

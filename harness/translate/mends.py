@@ -227,20 +227,22 @@ def sources(prefix: str) -> ProcessingPipeline:
 
 
 @dataclass
-class QuotesInRegexes(DetectionItemTransformation):
-    """Quotation marks in regular expressions by their code: Logpoint's backend puts them between its own as they are."""
+class PlainValues(DetectionItemTransformation):
+    """What Logpoint's backend cannot write: truth as a text, and quotation marks in regular expressions by their code."""
 
     def apply_detection_item(self, detection_item: SigmaDetectionItem) -> None:
-        """Only regular expressions are touched."""
-        detection_item.value = [_without_quotes(value) for value in detection_item.value]
+        """Texts and numbers are left alone."""
+        detection_item.value = [_plain(value) for value in detection_item.value]
 
 
-def _without_quotes(value: SigmaType) -> SigmaType:
+def _plain(value: SigmaType) -> SigmaType:
+    if isinstance(value, SigmaBool):
+        return SigmaString(text_of(value.boolean))
     if not isinstance(value, SigmaRegularExpression):
         return value
     return SigmaRegularExpression(re.sub(r'((?:\\\\)*)\\?"', r"\1\\x22", str(value.regexp)), value.flags)
 
 
 def for_logpoint() -> ProcessingPipeline:
-    """The pipeline of what Logpoint's backend takes for granted: no number among a field's values, no quotation mark in a regex."""
-    return ProcessingPipeline(items=[ProcessingItem(QuotesInRegexes()), ProcessingItem(ConvertTypeTransformation(target_type="str"))])
+    """The pipeline of what Logpoint's backend takes for granted: that all values are texts, and no regex has a quotation mark."""
+    return ProcessingPipeline(items=[ProcessingItem(PlainValues()), ProcessingItem(ConvertTypeTransformation(target_type="str"))])

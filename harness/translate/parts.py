@@ -22,15 +22,28 @@ class Part:
     node: Node
 
 
-def flat_logic(rule: Rule) -> Node:
-    """The tree of a rule that asks about one event's own fields. Raises `NotExpressible` where it asks for something else."""
+def one_event(rule: Rule) -> Node:
+    """The tree of a rule that asks about one event. Raises `NotExpressible` where it asks for something else."""
     if rule.not_evaluated:
         raise NotExpressible(f"the rule has no tree: {rule.not_evaluated}")
     if rule.pattern is not None:
         raise NotExpressible("the rule is about several events together")
-    if any(isinstance(each, Formula) or each.view is not ViewName.FLAT for each in tests(rule.logic)):
-        raise NotExpressible("the rule reads ECS fields, which events have only once an ingest pipeline has made them")
+    if any(isinstance(each, Formula) for each in tests(rule.logic)):
+        raise NotExpressible("the rule computes values of fields")
     return rule.logic
+
+
+def flat_logic(rule: Rule) -> Node:
+    """The same of a rule that asks about an event's own fields alone. Raises `NotExpressible`."""
+    node = one_event(rule)
+    if reads_ecs(node):
+        raise NotExpressible("the rule reads ECS fields, which events have only once an ingest pipeline has made them")
+    return node
+
+
+def reads_ecs(node: Node) -> bool:
+    """Whether some test reads the ECS view."""
+    return any(each.view is ViewName.ECS for each in tests(node))
 
 
 def tests(node: Node) -> Iterator[Test | Formula]:

@@ -403,10 +403,6 @@ UNIT = r'(?:[^"\\]|\\(?:[^u]|u....))'
 _SHORT = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r"}
 
 
-_LARGEST = 10_000
-"""Characters, and sets as 25 of them, each counted as often as it is repeated: PCRE writes all that out and has 64 KiB for it."""
-
-
 def json_value(regex: Regex) -> str:
     """The regex over a JSON text's inside, from behind its opening quote, where the pattern around folds case. Raises `NotExpressible`."""
     return _json(regex, search=True)
@@ -418,22 +414,21 @@ def json_anywhere(regex: Regex) -> str:
 
 
 def _json(regex: Regex, *, search: bool) -> str:
-    if _size(regex) > _LARGEST:
-        raise NotExpressible("a regular expression counts so many repetitions that grep would not compile it")
     cased = cased_only(regex)
     written = _explicit(regex) if cased else regex
     found = "|".join(_json_branch(branch) if search else json_text(Chain(items=branch)) for branch in _branches(written))
     return f"(?-i:{found})" if cased else f"(?:{found})"
 
 
-def _size(regex: Regex) -> int:
+def size(regex: Regex) -> int:
+    """Its characters, and sets as 25 of them, each counted as often as it is repeated: as much as an engine that writes that out has to."""
     match regex:
         case Repeat(item=item, least=least, most=most):
-            return _size(item) * max(least, most or 1, 1)
+            return size(item) * max(least, most or 1, 1)
         case Chain(items=items) | Choice(items=items):
-            return sum(_size(item) for item in items)
+            return sum(size(item) for item in items)
         case Ahead(item=item):
-            return _size(item)
+            return size(item)
         case Chars(ranges=ranges):
             return 1 if len(ranges) == 1 and ranges[0][0] == ranges[0][1] else 25
         case Edge():

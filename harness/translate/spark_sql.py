@@ -1,7 +1,8 @@
-"""A rule as Spark SQL over a table `events` whose columns are the events' own field names, as Spark reads JSON lines and hunts have them.
+"""A rule as Spark SQL over a table `events`, as Spark reads JSON lines.
 
-`harness hunt` runs it as it stands. Null is an absent field, so every negation is one of a value that is made false first. This module must
-never know Sigma.
+For Sigma the columns are the events' own field names, as NXLog writes and hunts read them: `harness hunt` runs it as it stands. For
+Elastic's rules they are ECS fields, each a part of a structure, as winlogbeat and Elastic Agent write them. Null is an absent field, so
+every negation is one of a value that is made false first. This module must never know Sigma.
 
 Functions: https://spark.apache.org/docs/latest/api/sql/ (contains, startswith and endswith are there since Spark 3.3).
 """
@@ -12,9 +13,9 @@ from collections.abc import Iterator
 
 from harness.logic.match import fold, key_of, text_of
 from harness.model.intent import Rule
-from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
+from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test, ViewName
 from harness.translate.networks import network_pattern
-from harness.translate.parts import ANY_RUN, alternatives, flat_logic, pieces, tests
+from harness.translate.parts import ANY_RUN, alternatives, one_event, pieces, reads_ecs, tests
 from harness.translate.refusal import NotExpressible
 
 _NAMES = {"computer": "Hostname", "provider_name": "SourceName", "data": "Message"}
@@ -22,12 +23,15 @@ _NAMES = {"computer": "Hostname", "provider_name": "SourceName", "data": "Messag
 
 _EVERYTHING = "everything"
 
+_LISTS = frozenset(["event.category", "event.type", "process.args", "process.parent.args", "dns.resolved_ip", "registry.data.strings"])
+"""ECS fields that hold lists."""
+
 _ORDER = {Op.LESS: "<", Op.LESS_OR_EQUAL: "<=", Op.GREATER: ">", Op.GREATER_OR_EQUAL: ">="}
 
 
 def spark_sql(rule: Rule) -> tuple[str, tuple[str, ...]]:
     """The query, and what it loses. Raises `NotExpressible`."""
-    node = flat_logic(rule)
+    node = one_event(rule)
     keyword = any(isinstance(each, Test) and each.field is None for each in tests(node))
     # Texts for people: nothing here is run, and every literal is quoted.
     table = f"(SELECT *, concat_ws('\\n', *) AS {_EVERYTHING} FROM events)" if keyword else "events"  # noqa: S608
@@ -36,8 +40,11 @@ def spark_sql(rule: Rule) -> tuple[str, tuple[str, ...]]:
 
 
 def _notes(node: Node, keyword: bool) -> Iterator[str]:
-    read = sorted({_column(each.field) for each in tests(node) if isinstance(each, Test) and each.field is not None})
-    yield f"Spark refuses a column that the table has not ({', '.join(read)}); `harness hunt` takes it for one without values."
+    read = ", ".join(sorted({_column(each.field, each.view) for each in tests(node) if isinstance(each, Test) and each.field is not None}))
+    if reads_ecs(node):
+        yield f"For documents with nested fields, as winlogbeat writes them. Spark refuses a field that no document has ({read})."
+        return
+    yield f"Spark refuses a column that the table has not ({read}); `harness hunt` takes it for one without values."
     if keyword:
         yield "A keyword is looked for in all columns, what the shipper added included."
     if any(isinstance(each, Test) and each.field is not None and key_of(each.field) == "data" for each in tests(node)):
@@ -68,11 +75,18 @@ def _joined(found: list[str], word: str, depth: int, empty: str) -> str:
 def _any(group: tuple[Test, ...]) -> str:
     """Tests of one field in one manner, of which any will do."""
     test = group[0]
-    column = _EVERYTHING if test.field is None else _column(test.field)
+    column = _EVERYTHING if test.field is None else _column(test.field, test.view)
+    if test.field is not None and key_of(test.field) in _LISTS and test.op not in (Op.EXISTS, Op.IS_NULL):
+        return f"exists({column}, value -> {_asked(group, 'value')})"
+    return _asked(group, column)
+
+
+def _asked(group: tuple[Test, ...], column: str) -> str:
+    test = group[0]
     if test.op in (Op.EXISTS, Op.IS_NULL):
         return f"{column} IS {'NOT ' if test.op is Op.EXISTS and test.value is not False else ''}NULL"
     if isinstance(test.value, FieldName):
-        return _compared(test, column, _column(test.value.name))
+        return _compared(test, column, _column(test.value.name, test.view))
     if test.op is Op.EQUALS and test.field is not None:
         return _equal(test, column, [_wanted(each) for each in group])
     found = [_one(each, column) for each in group]
@@ -133,8 +147,9 @@ def _wanted(test: Test) -> str:
     return text_of(test.value)
 
 
-def _column(field: str) -> str:
-    return "`" + _NAMES.get(key_of(field), field).replace("`", "``") + "`"
+def _column(field: str, view: ViewName) -> str:
+    parts = field.split(".") if view is ViewName.ECS else [_NAMES.get(key_of(field), field)]
+    return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
 
 
 def _quoted(text: str) -> str:

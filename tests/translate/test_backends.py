@@ -112,6 +112,13 @@ def test_splunk_is_asked_by_source() -> None:
     assert 'source="WinEventLog:Microsoft-Windows-Sysmon/Operational"' in variants[0]
 
 
+def test_logpoint_is_told_truth_and_quotation_marks_in_its_own_way() -> None:
+    (text,) = backends.logpoint(on("System", {"Signed": True, "Text|re": 'a\\"b"c'})).variants
+    assert 'signed="true"' in text
+    assert balanced(text, LOGPOINT_TEXT)
+    assert "a\\x22b\\x22c" in text
+
+
 def test_fields_compared_are_not_said_by_every_language() -> None:
     rule = on("System", {"A|fieldref": "B"})
     for translated in (backends.lucene_over_ecs, backends.lucene_as_it_is, backends.logpoint):
@@ -148,7 +155,7 @@ def balanced(text: str, quoted: str) -> bool:
 @needs_recordings
 def test_real_rules() -> None:
     refused: list[tuple[str, str]] = []
-    for rule in sample(80, seed=51):
+    for rule in sample(40, seed=51):
         for translated in (backends.lucene_over_ecs, backends.lucene_as_it_is):
             try:
                 assert parsed(translated(rule))
@@ -159,7 +166,7 @@ def test_real_rules() -> None:
                 assert all(text and balanced(text, quoted) for text in translated(rule).variants), rule.id
             except NotExpressible as error:
                 refused.append((rule.id, str(error)))
-    assert len(refused) <= 8, refused
+    assert len(refused) <= 5, refused
 
 
 @needs_recordings

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.translate.networks import network_pattern
@@ -15,6 +15,7 @@ from harness.translate.refusal import NotExpressible
 numbers = st.integers(0, 2**32 - 1)
 
 
+@settings(deadline=None)
 @given(numbers, st.integers(0, 32), numbers, st.booleans())
 def test_ipv4(base: int, length: int, address: int, near: bool) -> None:
     network = IPv4Network((base, length), strict=False)
@@ -29,6 +30,7 @@ def test_ipv4(base: int, length: int, address: int, near: bool) -> None:
 groups = st.lists(st.sampled_from([0, 0, 1, 0xFF, 0x2603, 0xFE80, 0xFFFF]), min_size=8, max_size=8)
 
 
+@settings(deadline=None)
 @given(groups, st.integers(0, 128), groups, st.booleans(), st.booleans())
 def test_ipv6(base: list[int], length: int, other: list[int], near: bool, exploded: bool) -> None:
     network = IPv6Network((int("".join(f"{group:04x}" for group in base), 16), length), strict=False)

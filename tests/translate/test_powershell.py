@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tree_sitter_pwsh
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tree_sitter import Language, Node, Parser
 
@@ -29,6 +29,7 @@ def script_of(rule: Rule) -> str:
     return script
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20))
 def test_a_quoted_text_is_one_literal(text: str) -> None:
     # A text in a place where anything else would be an error of its own.

