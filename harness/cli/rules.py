@@ -142,6 +142,7 @@ def translate(
     from harness.reports.translation import print_sheet, sheet_json, sheet_page
     from harness.rules.catalog import find
     from harness.rules.elastic import ElasticRules
+    from harness.rules.eql_file import EqlFiles
     from harness.rules.header import header
     from harness.translate.said import tactics
     from harness.translate.sheet import TARGETS
@@ -151,7 +152,7 @@ def translate(
         if name not in TARGETS:
             fix = nearest(name, TARGETS) or f"one of {', '.join(TARGETS)}"
             raise UsageError(Problem(path="--to", what=f"there is no language {name!r}", fix=fix))
-    found = find(_catalog(paths, config, ElasticRules()), rule)
+    found = find(_catalog(paths, config, ElasticRules(), EqlFiles()), rule)
     sheet = said_in(found, targets or tuple(TARGETS))
     if page is not None:
         write_text(page, sheet_page(sheet, header(found), tactics(found)))

@@ -19,7 +19,8 @@ from harness.logic.match import key_of, text_of
 from harness.model.facts import FlatValue
 from harness.model.intent import Rule
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
-from harness.rules.eql import EqlError, parse_eql
+from harness.rules.eql import parse_eql
+from harness.rules.grammar import QueryError
 from harness.translate.ecs_names import ADDRESSES, BOOLEANS, NUMBERS, ecs_name, event_data, is_filtering, same_in_ecs
 from harness.translate.networks import network_pattern
 from harness.translate.parts import ANY_RUN, Part, alternatives, flat_logic, parts, pieces, tests
@@ -50,7 +51,7 @@ def eql(rule: Rule) -> tuple[str, tuple[str, ...], frozenset[str]]:
         raise NotExpressible(f"the query would have {len(text):,} characters")
     try:
         parse_eql(text)
-    except EqlError as error:  # nested deeper than Elasticsearch would follow
+    except QueryError as error:  # nested deeper than Elasticsearch would follow
         raise NotExpressible(f"the query {error.what}") from error
     notes = tuple(dict.fromkeys(note for writer in writers for note in writer.notes))
     return text, notes, frozenset(name for writer in writers for name in writer.names)

@@ -13,6 +13,8 @@ from harness.logic.match import fold, key_of
 from harness.model.intent import Rule
 from harness.model.translation import Sheet, Translation, Trap
 from harness.model.tree import Test
+from harness.rules.eql import Query
+from harness.rules.eql_print import Unprintable, print_eql
 from harness.rules.sigma import LANGUAGE
 from harness.translate import backends, detection_rule, traps, watch
 from harness.translate.ecs_names import ANALYSED
@@ -136,6 +138,8 @@ def _splunk(rule: Rule) -> _Said:
     query = backends.splunk(rule)
     notes = ["For the Windows add-on's field names; where events are rendered as XML the source begins with XmlWinEventLog."]
     texts = query.variants
+    if any("\n| where " in text for text in texts):
+        notes.append("Fields are compared with each other with regard to case.")
     if len(texts) > 1 and any("\n|" in text for text in texts):
         notes.append("Its variants are searches of their own, because they filter behind the search.")
         return _Said(text="| multisearch\n" + "\n".join(f"    [search {text}]" for text in texts), notes=tuple(notes))
@@ -164,12 +168,24 @@ def _eql(rule: Rule) -> _Said:
     if rule.elastic is not None:
         table = elastic_table(rule)
         if rule.elastic.kind != "eql":
-            raise NotExpressible(f"the rule is of type {rule.elastic.kind}, in {table.get('language', 'no query language')}")
+            return _Said(text=_printed(rule), notes=(f"Made of the rule's {table.get('language', 'query')}.",))
         return _Said(text=str(table["query"]).strip("\n"), notes=("The rule's own query.",))
+    if rule.language != LANGUAGE:
+        return _Said(text=_printed(rule))
     text, notes, names = eql(rule)
     if analysed := sorted(names & ANALYSED):
         notes = (*notes, f"EQL takes no analysed text, as winlogbeat maps {', '.join(analysed)}: map it as wildcard.")
     return _Said(text=text, notes=notes, traps=tuple(traps.of_eql(rule, names)))
+
+
+def _printed(rule: Rule) -> str:
+    """The tree of a rule that reads ECS fields, as EQL. Raises `NotExpressible`."""
+    if rule.not_evaluated:
+        raise NotExpressible(f"the rule has no tree: {rule.not_evaluated}")
+    try:
+        return print_eql(Query(logic=rule.logic, pattern=rule.pattern))
+    except Unprintable as error:
+        raise NotExpressible(f"EQL has no word for it: {error}") from error
 
 
 def _detection_rule(rule: Rule) -> _Said:

@@ -134,7 +134,7 @@ def test_a_rule_is_not_changed_by_its_translations() -> None:
     assert sigma({"User": "LAB\\anna", "Initiated": "true"}, logsource=NETWORK) == rule
 
 
-SPLUNK_TEXT = r'"(?:[^"\\]|\\.)*"'
+SPLUNK_TEXT = r"""\"(?:[^"\\]|\\.)*\"|'[^']*'"""
 LOGPOINT_TEXT = r""""[^"]*"|'[^']*'"""
 
 

@@ -10,7 +10,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.rules.eql import lucene_regex
+from harness.rules.lucene_regex import lucene_regex
 from harness.translate.refusal import NotExpressible
 from harness.translate.regexes import json_character, json_value, lucene, number_range, parse_regex
 

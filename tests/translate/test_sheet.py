@@ -14,6 +14,7 @@ import sqlglot
 from harness.model.intent import Rule
 from harness.model.translation import Sheet, Translation
 from harness.rules.eql import parse_eql
+from harness.rules.eql_file import EqlFiles
 from harness.rules.watcher import holds_watches, lint_watches
 from harness.translate.sheet import TARGETS, translate
 from tests.needs import ROOT, needs_recordings
@@ -186,12 +187,22 @@ def test_elastic_rules_say_what_they_can_and_name_the_rest() -> None:
         assert rule.elastic is not None
         if rule.elastic.kind == "eql":
             assert parse_eql(found["eql"].text).logic == rule.logic
-        else:
-            assert found["eql"].refused
+        elif found["eql"].text:
+            parse_eql(found["eql"].text)
         for target in ("powershell", "splunk", "logpoint", "graylog", "grep"):
             assert found[target].refused, (target, rule.title)
         if not rule.not_evaluated and rule.pattern is None and found["spark-sql"].text:
             sqlglot.parse_one(found["spark-sql"].text, dialect="spark")
+
+
+def test_a_query_in_a_file_of_its_own() -> None:
+    (rule,) = EqlFiles().parse('process where process.name : "whoami.exe"', "who.eql")
+    found = {each.target: each for each in sheet(rule).translations}
+    assert parse_eql(found["eql"].text).logic == rule.logic
+    assert parse_eql(imported(rule)["query"]).logic == rule.logic
+    assert "lower(`process`.`name`) = 'whoami.exe'" in found["spark-sql"].text
+    assert "exists(`event`.`category`, value -> " in found["spark-sql"].text
+    assert found["splunk"].refused
 
 
 @needs_recordings
