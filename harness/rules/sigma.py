@@ -709,12 +709,8 @@ class _Document:
             what = f"the log source's product is {logsource.get('product')!r}: only Windows events are evaluable here"
             raise self._error(what, self._place("logsource", "product"))
         category, service = logsource.get("category"), logsource.get("service")
-        if category in _AUDITED:
-            sysmon, audit = _AUDITED[category]
-            yield sysmon, _sysmon()
-            yield audit, _audit()
-        else:
-            yield str(category or service or "windows"), _sysmon()
+        for label in _AUDITED.get(category, (str(category or service or "windows"),)):
+            yield label, _audit() if is_audited(label) else _sysmon()
 
     def _variant(self, label: str, pipeline: ProcessingPipeline, filters: Sequence[_Document]) -> Node:
         """One of the ways in which the rule's log source is logged. Raises `SigmaTransformationError` where that log lacks a field."""
@@ -814,15 +810,6 @@ def _key_of(error: Exception) -> str:
 # --- pipelines ------------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _sysmon() -> ProcessingPipeline:
-    from sigma.pipelines.sysmon.sysmon import sysmon_pipeline
-    from sigma.pipelines.windows.windows import windows_logsource_pipeline
-
-    stacked: ProcessingPipeline = sysmon_pipeline() + windows_logsource_pipeline() + _more_channels()
-    return stacked
-
-
 _AUDITED = {
     "process_creation": ("Sysmon 1", "Security 4688"),
     "registry_event": ("Sysmon 12 to 14", "Security 4657"),
@@ -832,8 +819,35 @@ _AUDITED = {
 """The categories that Security has events of, too, by pySigma's pipeline for that log, and what the two variants of a rule are called."""
 
 
+def is_audited(label: str) -> bool:
+    """Whether the variant of this name is the one that Windows itself audits."""
+    return any(label == audit for _, audit in _AUDITED.values())
+
+
+def fresh_pipeline(label: str) -> ProcessingPipeline:
+    """The pipeline that adds channel and event id to a variant's rules, for a caller that puts others behind it: that changes them all."""
+    return _audit_pipeline() if is_audited(label) else _sysmon_pipeline()
+
+
+@cache
+def _sysmon() -> ProcessingPipeline:
+    return _sysmon_pipeline()
+
+
 @cache
 def _audit() -> ProcessingPipeline:
+    return _audit_pipeline()
+
+
+def _sysmon_pipeline() -> ProcessingPipeline:
+    from sigma.pipelines.sysmon.sysmon import sysmon_pipeline
+    from sigma.pipelines.windows.windows import windows_logsource_pipeline
+
+    stacked: ProcessingPipeline = sysmon_pipeline() + windows_logsource_pipeline() + _more_channels()
+    return stacked
+
+
+def _audit_pipeline() -> ProcessingPipeline:
     """A category as Security has it: process creation is 4688, a registry value that was added or set is 4657.
 
     Sysmon fields that the event lacks stay as they are and match nothing there; where pySigma says of a field that 4657 has nothing like
