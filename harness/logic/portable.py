@@ -24,7 +24,7 @@ from harness.logic.columns import STAND_IN
 REPEATS = 1000
 """The most repetitions that RE2 takes, those of nested groups multiplied."""
 
-SIZE = 20_000
+SIZE = 100_000
 """The most ranges of characters, repetitions counted as often as they are; RE2's own limit of memory is some way above it."""
 
 
