@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
 from harness.model.intent import Auth, Plan, Rule, Scenario, Target
 from harness.ports import Siem
-from harness.rules.load import load_rules
+from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
 from harness.rules.sigma import SigmaRules
 from harness.scenarios import load_scenarios
 from harness.scope import check_scope
@@ -171,6 +171,20 @@ def _run(
         ),
     )
     return Run(plan=made, rules=rules, engine=engine)
+
+
+def replay_rules(paths: Sequence[Path]) -> Catalog:
+    """The rules of a replay, an id once: those of these paths, else the lab's pack.
+
+    Raises `UsageError` where a file that was named itself cannot be evaluated, or none can.
+    """
+    catalog = load_catalog(paths or [RULE_PACK], [SigmaRules()])
+    rules, repeated = distinct(catalog.rules)
+    named = set(map(str, paths))
+    wrong = [problem for problem in catalog.refused if problem.path in named]
+    if wrong or not rules:
+        raise UsageError(*(wrong or catalog.refused))
+    return replace(catalog, rules=rules, refused=(*catalog.refused, *repeated))
 
 
 def _rules(request: Request) -> Mapping[str, Rule]:

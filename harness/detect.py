@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from harness.errors import RuleTooSlow
 from harness.logic.index import FALSE, within_kind
 from harness.logic.match import Predicate, View, compile_node, fold
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds, reads
@@ -44,6 +45,7 @@ class Detector:
         """
         self._rules = tuple(rules)
         self._index: dict[Kind, list[int]] = {}
+        self._left_out: set[int] = set()
         self._compiled: dict[tuple[str, int], tuple[tuple[Rule, Predicate], ...]] = {}
         self._reorder = Reorder(lateness)
         self._patterns: list[tuple[Rule, frozenset[Kind], PatternMatcher]] = []
@@ -63,14 +65,19 @@ class Detector:
     def matches(self, event: Event) -> Iterable[Rule]:
         """The rules without a pattern that this event satisfies, in the order in which the rules were given.
 
-        Raises `RuleTooSlow` when it comes to a rule whose regular expression does not end in its time on this event.
+        Raises `RuleTooSlow`, naming the rule, when it comes to one whose regular expression does not end in its time on this event.
         """
         compiled = self._compiled.get((event.channel, event.event_id))
         if compiled is None:
             compiled = self._compiled[event.channel, event.event_id] = self._compile(event.channel, event.event_id)
         view = View(event.flat, event)
         for rule, predicate in compiled:
-            if predicate(view):
+            try:
+                satisfied = predicate(view)
+            except RuleTooSlow as error:
+                error.rule = rule.id
+                raise
+            if satisfied:
                 yield rule
 
     def feed(self, event: Event) -> Iterator[Hit]:
@@ -95,10 +102,17 @@ class Detector:
                 for events in matcher.push(event):
                     yield Hit(rule=rule, events=events)
 
+    def leave_out(self, rule_id: str) -> Rule:
+        """The rule of this id, which no event is asked about any more. Its id must be among them."""
+        number = next(number for number, rule in enumerate(self._rules) if rule.id == rule_id and number not in self._left_out)
+        self._left_out.add(number)
+        self._compiled.clear()
+        return self._rules[number]
+
     def _compile(self, channel: str, event_id: int) -> tuple[tuple[Rule, Predicate], ...]:
         folded = fold(channel)
         every_kind = ((folded, event_id), (folded, ANY_EVENT_ID), (ANY_CHANNEL, event_id), (ANY_CHANNEL, ANY_EVENT_ID))
-        numbers = sorted({number for kind in every_kind for number in self._index.get(kind, ())})
+        numbers = sorted({number for kind in every_kind for number in self._index.get(kind, ())} - self._left_out)
         left = ((self._rules[number], within_kind(self._rules[number].logic, channel, event_id)) for number in numbers)
         return tuple((rule, compile_node(node)) for rule, node in left if node != FALSE)
 

@@ -86,7 +86,12 @@ class SiemDenied(SiemError):
 
 
 class RuleTooSlow(HarnessError):
-    """A rule's regular expression did not end in its time: whether the rule matches that event is not known."""
+    """A rule's regular expression did not end in its time: whether the rule matches that event is not known.
+
+    `rule` is the rule's id, empty before it came to a `harness.detect.Detector`.
+    """
+
+    rule = ""
 
 
 class LabError(HarnessError):

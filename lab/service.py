@@ -25,7 +25,7 @@ from threading import Event, Thread
 
 from harness.clock import SystemClock
 from harness.detect import Detector
-from harness.rules.load import load_rules
+from harness.rules.catalog import load_rules
 from harness.rules.sigma import SigmaRules
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import EmbeddedSiem

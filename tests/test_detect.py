@@ -16,8 +16,8 @@ from harness.logic.match import matcher
 from harness.model.facts import Event
 from harness.model.intent import Rule
 from harness.model.tree import And, Node, Not, Op, Or
+from harness.rules.catalog import load_rules
 from harness.rules.eql import parse_eql
-from harness.rules.load import load_rules
 from harness.rules.sigma import SigmaRules
 from tests.logic.tree_builders import SYSMON, event, is_, of_kind, rule
 from tests.needs import DATA, needs_recordings

@@ -1,70 +1,212 @@
-"""Recorded Windows events from files: JSON lines, plain, in a zip or in a tar archive, in whichever shipper's form each line is.
+"""Recorded Windows events from files: JSON lines in whichever shipper's form each line is, and EVTX; plain, compressed, in zip or tar.
 
-Forms and archives are told by content, never by a file's name, and lines are streamed. This file must not know what the events are for.
+Forms and archives are told by content, never by a file's name, and everything is streamed: memory does not grow with a recording. This
+file must not know what the events are for.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import shutil
 import tarfile
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from harness.errors import Problem, UsageError
-from harness.events import nxlog, winlogbeat
+from harness.events import evtx, nxlog, winlogbeat
 from harness.model.facts import Event
 
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of one line. Windows cuts a message at 31,839 characters: a line of this length is no event."""
 
-def read_events(path: Path) -> Iterator[Event]:
+_HARMLESS = 32 * 1024 * 1024
+"""Bytes to which anything may unfold."""
+
+_MOST_UNFOLDED = 250
+"""Bytes of a recording for one compressed byte, beyond `_HARMLESS`. Event logs compress 10 to 40 times; deflate ends at 1,032."""
+
+_ZIP, _GZIP, _BZIP2, _TAR, _TAR_AT = (b"PK\x03\x04", b"PK\x05\x06"), b"\x1f\x8b", b"BZh", b"ustar", 257
+_DAMAGED = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+
+Broken = Callable[[Problem], None]
+"""Is told of each line, record, member or file that cannot be read, and that was left out for it."""
+
+
+def read_events(path: Path, broken: Broken | None = None) -> Iterator[Event]:
     """The events of a recording in the order of its lines; blank lines are skipped.
 
-    An event's id is `<file name>:<line>`, a member of an archive being named `<archive>/<member>`. Raises UsageError with path and line
-    at the first line that cannot be read, and where the file or archive itself cannot.
+    An event's id is `<file name>:<line>` (for EVTX the number of the record), a member of an archive being named `<archive>/<member>`. What
+    cannot be read is told to `broken`, with path and line, and left out. Without `broken` the first such place raises `UsageError`,
+    as a file that is not there always does.
     """
+
+    def tell(problem: Problem) -> None:
+        if broken is None:
+            raise UsageError(problem)
+        broken(problem)
+
     try:
-        for name, lines in _files(path):
-            yield from _events(path.parent, name, lines)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:  # RuntimeError: an encrypted zip
-        raise UsageError(Problem(path=str(path), what=f"cannot be read: {error}")) from error
-
-
-def _files(path: Path) -> Iterator[tuple[str, Iterable[bytes]]]:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if not member.is_dir():
-                    with archive.open(member) as lines:
-                        yield f"{path.name}/{member.filename}", lines
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            for entry in archive:
-                if (file := archive.extractfile(entry)) is not None:
-                    with file:
-                        yield f"{path.name}/{entry.name}", file
-    else:
-        with path.open("rb") as lines:
-            yield path.name, lines
-
-
-def _events(folder: Path, name: str, lines: Iterable[bytes]) -> Iterator[Event]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+        raw = path.open("rb")
+    except OSError as error:
+        raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
+    with raw:
         try:
-            yield read_event(json.loads(line), f"{name}:{number}")
-        except (ValueError, RecursionError) as error:
-            what = f"not an event: {error}"
-            raise UsageError(Problem(path=str(folder / name), line=number, what=what)) from error
+            yield from _file(path.parent, path.name, raw, tell)
+        except _DAMAGED as error:  # RuntimeError: an encrypted zip; ValueError: what zipfile and tarfile make of absurd numbers
+            tell(Problem(path=str(path), what=f"cannot be read: {error or type(error).__name__}"))
 
 
 def read_event(document: object, id: str) -> Event:
-    """The event of one document in either shipper's form. Raises ValueError where it is in neither or lacks what an event has."""
+    """The event of one document in any shipper's form. Raises ValueError where it is in none or lacks what an event has."""
+    if isinstance(document, Mapping) and isinstance(document.get("_source"), Mapping):  # as a search of Elasticsearch returns it
+        document = document["_source"]
     if not isinstance(document, Mapping):
         raise ValueError("a line must hold one JSON object")
     if "winlog" in document:
         return winlogbeat.read(document, id)
     if "EventID" in document:
         return nxlog.read(document, id)
-    raise ValueError("neither winlogbeat's form (winlog) nor NXLog's (EventID)")
+    if "Event" in document:
+        return evtx.read(document, id)
+    raise ValueError("neither winlogbeat's form (winlog), which is Elastic Agent's too, nor NXLog's (EventID), nor that of EVTX (Event)")
+
+
+# --- what a file is -------------------------------------------------------------------------------------------------------
+
+
+def _file(folder: Path, name: str, raw: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+    head = raw.peek(8)
+    if head.startswith(_ZIP):
+        with zipfile.ZipFile(raw) as archive:
+            yield from _members(folder, name, archive, tell)
+    elif head.startswith((_GZIP, _BZIP2)):
+        with gzip.open(raw) if head.startswith(_GZIP) else bz2.open(raw) as unpacked:
+            yield from _tar_or_stream(folder, name, _guarded(unpacked, raw.tell), tell)
+    else:
+        yield from _tar_or_stream(folder, name, raw, tell)
+
+
+def _members(folder: Path, name: str, archive: zipfile.ZipFile, tell: Broken) -> Iterator[Event]:
+    for member in archive.infolist():
+        if member.is_dir():
+            continue
+        inner = f"{name}/{member.filename}"
+        try:
+            with archive.open(member) as stream:
+                yield from _stream(folder, inner, _guarded(cast(io.BufferedIOBase, stream), _always(member.compress_size)), tell)
+        except _DAMAGED as error:
+            tell(Problem(path=str(folder / inner), what=f"cannot be read: {error or type(error).__name__}"))
+
+
+def _tar_or_stream(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+    if stream.peek(512)[_TAR_AT : _TAR_AT + len(_TAR)] != _TAR:
+        yield from _stream(folder, name, stream, tell)
+        return
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for entry in archive:
+            inner = f"{name}/{entry.name}"
+            if entry.issparse():
+                tell(Problem(path=str(folder / inner), what="is a sparse file, which unfolds to more than there is", fix="pack it plainly"))
+            elif (file := archive.extractfile(entry)) is not None:
+                with file:
+                    yield from _stream(folder, inner, cast(io.BufferedReader, file), tell)
+
+
+def _stream(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+    head = stream.peek(len(evtx.MAGIC))
+    if head.startswith(evtx.MAGIC):
+        yield from _records(folder, name, stream, tell)
+    elif head.startswith((*_ZIP, _GZIP, _BZIP2)):
+        tell(Problem(path=str(folder / name), what="is an archive inside an archive", fix="unpack the outer one"))
+    else:
+        yield from _lines(folder, name, stream, tell)
+
+
+# --- what it holds --------------------------------------------------------------------------------------------------------
+
+
+def _lines(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(LONGEST_LINE)
+            what = f"not an event: the line is longer than {LONGEST_LINE // 1024**2} MiB"
+            tell(Problem(path=str(folder / name), line=number, what=what))
+            continue
+        if not line.strip():
+            continue
+        try:
+            event = read_event(json.loads(line), f"{name}:{number}")
+        except (ValueError, OverflowError, RecursionError) as error:
+            tell(Problem(path=str(folder / name), line=number, what=f"not an event: {error}"))
+            continue
+        yield event
+
+
+def _records(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+    with ExitStack() as opened:
+        file: BinaryIO = stream
+        if not isinstance(stream.raw, io.FileIO):
+            # The parser goes back and forth in the file, which no archive can do: it goes to disk, not to memory.
+            file = opened.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(stream, file)
+        records = evtx.records(file)
+        while True:
+            try:
+                number, document = next(records)
+                if isinstance(document, ValueError):
+                    raise document
+                event = evtx.read(cast(Mapping[str, object], document), f"{name}:{number}")
+            except StopIteration:
+                return
+            except ValueError as error:
+                tell(Problem(path=str(folder / name), what=f"not an event: {error}"))
+                continue
+            yield event
+
+
+# --- against what unfolds without end -------------------------------------------------------------------------------------
+
+
+class _Guard(io.RawIOBase):
+    """A stream that ends in an OSError where it has unfolded to far more than event logs do."""
+
+    def __init__(self, inner: io.BufferedIOBase, spent: Callable[[], int]) -> None:
+        self._inner = inner
+        self._spent = spent
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self._inner.read1(len(buffer))  # what is there, not more: an error must not take good bytes with it
+        except gzip.BadGzipFile as error:
+            if not self._read or not str(error).startswith("Not a gzipped file"):
+                raise
+            return 0  # something follows the last gzip member: gzip itself ignores it, and published recordings have it
+        self._read += len(data)
+        if self._read > _HARMLESS and self._read > _MOST_UNFOLDED * self._spent():
+            raise OSError(f"it unfolds to more than {_MOST_UNFOLDED} times its size, as no event log does (a zip bomb?)")
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _always(size: int) -> Callable[[], int]:
+    return lambda: size
+
+
+def _guarded(inner: io.BufferedIOBase, spent: Callable[[], int]) -> io.BufferedReader:
+    """`spent` tells the compressed bytes behind what was read so far."""
+    return io.BufferedReader(_Guard(inner, spent))

@@ -1,6 +1,7 @@
 """Windows events in the document form of winlogbeat 8: written by the embedded lab, read from its SIEM and from recordings.
 
-Elastic Agent ships the same form. This file must not know who stores the documents or what a rule asks of them.
+Elastic Agent ships the same form; where its ingest pipelines moved Sysmon's and PowerShell's values to ECS fields, they are read from
+there, under the names that the event itself gives them. This file must not know who stores the documents or what a rule asks of them.
 
 Form: https://www.elastic.co/docs/reference/beats/winlogbeat/exported-fields-winlog, as far as Windows events without the shipper's
 ingest pipelines fill it: names of channel, task, opcode and keywords where the publisher's metadata has them, empty EventData values
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from harness.events.fields import iso_time, joined, short_name, sysmon_time
+from harness.events.fields import SYSMON, iso_time, joined, short_name, sysmon_time
 from harness.events.windows import Level, WindowsEvent
 from harness.model.facts import Event, FlatValue
 
@@ -54,6 +55,38 @@ _TASKS = {
     ("Microsoft-Windows-PowerShell", 2): "Execute a Remote Command",
     ("Microsoft-Windows-PowerShell", 106): "Executing Pipeline",
 }
+
+# Where the pipelines of Elastic's Windows integration keep what they take out of event_data (its exported fields say what each is).
+# https://www.elastic.co/docs/reference/integrations/windows
+_MOVED: Mapping[str, Mapping[str, str]] = {
+    SYSMON: {
+        "image": "process.executable",
+        "commandline": "process.command_line",
+        "currentdirectory": "process.working_directory",
+        "processid": "process.pid",
+        "processguid": "process.entity_id",
+        "parentimage": "process.parent.executable",
+        "parentcommandline": "process.parent.command_line",
+        "parentprocessid": "process.parent.pid",
+        "parentprocessguid": "process.parent.entity_id",
+        "sourceip": "source.ip",
+        "sourceport": "source.port",
+        "sourcehostname": "source.domain",
+        "destinationip": "destination.ip",
+        "destinationport": "destination.port",
+        "destinationhostname": "destination.domain",
+        "protocol": "network.transport",
+        "queryname": "dns.question.name",
+        "targetobject": "registry.path",
+    },
+    "microsoft-windows-powershell": {
+        "scriptblocktext": "powershell.file.script_block_text",
+        "scriptblockid": "powershell.file.script_block_id",
+    },
+}
+
+_FILE_OF = {6: "imageloaded", 7: "imageloaded", 17: "pipename", 18: "pipename"}
+"""What `file.path` was in a Sysmon event of this id; in every other it was TargetFilename."""
 
 
 def render(event: WindowsEvent) -> dict[str, object]:
@@ -111,6 +144,7 @@ def read(document: Mapping[str, object], id: str) -> Event:
     event_id = int(_text(winlog, "event_id"))
     data = winlog.get("event_data")
     flat: dict[str, FlatValue] = {name.lower(): _flat_value(value) for name, value in data.items()} if isinstance(data, Mapping) else {}
+    flat = _moved(document, provider.lower(), event_id) | flat
     # Windows numbers unnamed values from 1 and winlogbeat leaves empty ones out: the numbers, not the places, give the order.
     unnamed = sorted((int(name[5:]), str(value)) for name, value in flat.items() if name[:5] == "param" and name[5:].isdecimal())
     if unnamed:
@@ -132,6 +166,27 @@ def read(document: Mapping[str, object], id: str) -> Event:
         flat=flat,
         raw=document,
     )
+
+
+def _moved(document: Mapping[str, object], provider: str, event_id: int) -> dict[str, FlatValue]:
+    """The event's own values that an ingest pipeline moved to ECS fields; none where the shipper's document came as it was sent."""
+    places = dict(_MOVED.get(provider, {}))
+    if provider == SYSMON:
+        places[_FILE_OF.get(event_id, "targetfilename")] = "file.name" if event_id in (17, 18) else "file.path"
+    found = {name: _flat_value(value) for name, place in places.items() if (value := _at(document, place)) is not None}
+    if provider == SYSMON:
+        if (direction := _at(document, "network.direction")) in ("egress", "ingress"):
+            found["initiated"] = "true" if direction == "egress" else "false"
+        if isinstance(domain := _at(document, "user.domain"), str) and isinstance(user := _at(document, "user.name"), str):
+            found["user"] = f"{domain}\\{user}"
+    return found
+
+
+def _at(document: Mapping[str, object], place: str) -> object:
+    part: object = document
+    for name in place.split("."):
+        part = part.get(name) if isinstance(part, Mapping) else None
+    return part
 
 
 def _opcode(event: WindowsEvent) -> str | None:

@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from harness.errors import Problem, UsageError
 from harness.files import write_whole
+from harness.model.replay import REPLAY_VERSION, Replay
 from harness.model.report import REPORT_VERSION, Progress, Report, RunFinished
 
 # Text of targets comes here as it is. What would steer a terminal or turn the reading direction is escaped; half a surrogate pair is no
@@ -39,6 +40,10 @@ def _adapter() -> TypeAdapter[tuple[Report]]:
 def dump_report(report: Report) -> str:
     """The report as one JSON object, indented, with a line end."""
     (document,) = _adapter().dump_python((report,), mode="json")
+    return _text(document)
+
+
+def _text(document: object) -> str:
     return _UNSAFE.sub(_escape, json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
@@ -75,6 +80,29 @@ def report_schema() -> dict[str, Any]:
     }
 
 
+@cache
+def _replay_adapter() -> TypeAdapter[tuple[Replay]]:
+    config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    return TypeAdapter(tuple[Replay], config=config)
+
+
+def dump_replay(replay: Replay) -> str:
+    """The replay as one JSON object, indented, with a line end."""
+    (document,) = _replay_adapter().dump_python((replay,), mode="json")
+    return _text(document)
+
+
+def replay_schema() -> dict[str, Any]:
+    """The JSON schema of a replay."""
+    schema = _replay_adapter().json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"harness replay, version {REPLAY_VERSION}",
+        "$ref": "#/$defs/Replay",
+        "$defs": schema["$defs"],
+    }
+
+
 class _Seconds(GenerateJsonSchema):
     """As it is written, not all that would be read."""
 
@@ -82,8 +110,8 @@ class _Seconds(GenerateJsonSchema):
         return {"type": "number", "description": "seconds"}
 
 
-class JsonReporter:
-    """Writes the report when the run is over. Nothing half-written is ever seen under its path."""
+class JsonFile:
+    """Where JSON goes when all is known. Nothing half-written is ever seen under its path."""
 
     def __init__(self, path: Path | None, stdout: TextIO) -> None:
         """`path` None writes to `stdout`. Raises `UsageError` now where the file could not be written at the end of a long run."""
@@ -93,11 +121,8 @@ class JsonReporter:
         self._path = path
         self._stdout = stdout
 
-    def see(self, progress: Progress) -> None:
-        """Write at `RunFinished`. Raises `UsageError` where the file cannot be written."""
-        if not isinstance(progress, RunFinished):
-            return
-        text = dump_report(progress.report)
+    def write(self, text: str) -> None:
+        """Raises `UsageError` where the file cannot be written."""
         if self._path is None:
             self._stdout.write(text)
             self._stdout.flush()
@@ -106,3 +131,16 @@ class JsonReporter:
             write_whole(self._path, text)
         except OSError as error:
             raise UsageError(Problem(path=str(self._path), what=f"cannot be written: {error.strerror or type(error).__name__}")) from error
+
+
+class JsonReporter:
+    """Writes the report when the run is over."""
+
+    def __init__(self, path: Path | None, stdout: TextIO) -> None:
+        """As `JsonFile`."""
+        self._file = JsonFile(path, stdout)
+
+    def see(self, progress: Progress) -> None:
+        """Write at `RunFinished`. Raises `UsageError` where the file cannot be written."""
+        if isinstance(progress, RunFinished):
+            self._file.write(dump_report(progress.report))

@@ -1,7 +1,7 @@
-"""A catalog: all rules of some files, directories and zip archives, and beside them what could not be read as a rule, with the reason.
+"""From paths to rules, in whatever languages they are written: files, directories and zip archives.
 
-Where `load` refuses the whole when one rule is wrong, because a run must not start on half of its rules, a catalog goes on: it is
-for looking at rules. It must never know a language: it asks each source in turn.
+A catalog has beside its rules what could not be read as one, with the reason, and goes on: it is for looking at rules, and for replays.
+A run must not start on half of its rules: `load_rules` refuses the whole. It must never know a language: it asks each source in turn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from harness.errors import Problem, UsageError
 from harness.fields import nearest
 from harness.model.intent import Rule
 from harness.ports import RuleSource
-from harness.rules.load import files_of
 
 _MEMBERS = 50_000
 """The most files that an archive of rules may hold: all public rule sets together are a fifth of it."""
@@ -40,24 +39,58 @@ class Catalog:
 def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource]) -> Catalog:
     """Every rule under these paths, in order of path; a rule in an archive has the source `<archive>/<member>`.
 
-    In directories and archives a file of no rule language is passed over. Raises `UsageError` where a path that was named is not there,
-    is of no rule language, or is an archive that cannot be read; and where nothing at all was found.
+    In directories and archives a file of no rule language is passed over (a README, a licence). A file reached twice is loaded once.
+    Raises `UsageError` where a path that was named is not there, is of no rule language, or is an archive that cannot be read; and where
+    nothing at all was found.
     """
+    catalog, unreadable = _read(paths, sources)
+    if unreadable:
+        raise UsageError(*unreadable)
+    if not catalog.rules and not catalog.refused:
+        raise UsageError(Problem(path=catalog.name, what="holds no rule in any language that is read here"))
+    return catalog
+
+
+def load_rules(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Rule, ...]:
+    """The same, whole or not at all: raises `UsageError` with every problem of every file, ids that two rules share among them."""
+    catalog, unreadable = _read(paths, sources)
+    rules, repeated = distinct(catalog.rules)
+    if repeated or catalog.refused or unreadable:
+        raise UsageError(*repeated, *catalog.refused, *unreadable)
+    return rules
+
+
+def distinct(rules: Sequence[Rule]) -> tuple[tuple[Rule, ...], tuple[Problem, ...]]:
+    """The first rule of each id, and a problem for each other one."""
+    first: dict[str, Rule] = {}
+    problems = []
+    for rule in rules:
+        known = first.setdefault(rule.id, rule)
+        if known is not rule:
+            what = f"the rule id {rule.id} is that of {known.source} as well"
+            problems.append(Problem(path=rule.source, what=what, fix="give one of them an id of its own"))
+    return tuple(first.values()), tuple(problems)
+
+
+def _read(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Catalog, tuple[Problem, ...]]:
+    """What is there, and what is wrong with paths that were named themselves, beyond what their rules say."""
     rules: list[Rule] = []
     refused: list[Problem] = []
-    for path, named in files_of(paths):
-        if named and zipfile.is_zipfile(path):
-            found = _archived(path, sources)
-        else:
-            found = iter([_one(path, str(path), sources)])
-            if named:
-                _must_be_readable(path, sources)
-        for got, problems in found:
-            rules.extend(got)
-            refused.extend(problems)
-    if not rules and not refused:
-        raise UsageError(Problem(path=" ".join(map(str, paths)), what="holds no rule in any language that is read here"))
-    return Catalog(name=", ".join(map(str, paths)), rules=tuple(rules), refused=tuple(refused))
+    unreadable: list[Problem] = []
+    for path, named in _files_of(paths):
+        try:
+            if named and zipfile.is_zipfile(path):
+                found = _archived(path, sources)
+            else:
+                found = iter([_one(path, str(path), sources)])
+                if named:
+                    _must_be_readable(path, sources)
+            for got, problems in found:
+                rules.extend(got)
+                refused.extend(problems)
+        except UsageError as error:
+            unreadable.extend(error.problems)
+    return Catalog(name=", ".join(map(str, paths)), rules=tuple(rules), refused=tuple(refused)), tuple(unreadable)
 
 
 def find(catalog: Catalog, name: str) -> Rule:
@@ -77,6 +110,21 @@ def find(catalog: Catalog, name: str) -> Rule:
     raise UsageError(
         Problem(path=catalog.name, what=f"there is no rule {name!r}", fix=nearest(name, known) or "harness rules list names them")
     )
+
+
+def _files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """Every file once, and whether it was named itself. A path that is not there is one: its loader will say so."""
+    seen: set[Path] = set()
+    named = {path.resolve() for path in paths if not path.is_dir()}
+    for path in paths:
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in found:
+            if file is not path and (not file.is_file() or any(part.startswith(".") for part in file.relative_to(path).parts)):
+                continue
+            place = file.resolve()
+            if place not in seen:
+                seen.add(place)
+                yield file, place in named
 
 
 _Found = tuple[tuple[Rule, ...], tuple[Problem, ...]]

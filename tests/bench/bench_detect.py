@@ -16,7 +16,7 @@ from harness.events.read import read_events
 from harness.logic.match import matcher
 from harness.model.facts import Event
 from harness.model.intent import Rule
-from harness.rules.load import load_rules
+from harness.rules.catalog import load_rules
 from harness.rules.sigma import SigmaRules
 from tests.needs import DATA, ROOT
 

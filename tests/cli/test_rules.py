@@ -103,4 +103,4 @@ def test_seed_003(tmp_path: Path) -> None:
         "  T1059.001, T1021.006",
     ):
         assert f"\n{line}\n" in ended.out
-    assert "Counted: 2399 rules of" in ended.out
+    assert "Counted: 2406 rules of" in ended.out

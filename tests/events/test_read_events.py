@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
 import tarfile
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -13,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import Problem, UsageError
 from harness.events import winlogbeat
-from harness.events.read import read_event, read_events
+from harness.events.read import LONGEST_LINE, read_event, read_events
 from tests.events.event_builders import engine_available, process_created
 from tests.events.test_nxlog import NXLOG
 from tests.needs import DATA, needs_recordings
@@ -153,3 +156,119 @@ def test_the_remote_engine_of_a_recording_bears_its_text_as_data() -> None:
     events = [event for event in read_events(OTRF / "empire_psremoting_stager.zip") if event.event_id == 400]
     remote = [event for event in events if "HostName=ServerRemoteHost" in str(event.flat["data"])]
     assert [(event.host, event.flat["message"] == event.flat["data"]) for event in remote] == [("workstation6", True)]
+
+
+# --- what cannot be read is counted and left out ----------------------------------------------------------------------------
+
+
+@PACKED
+def test_broken_lines_are_told_and_left_out(pack: Pack, tmp_path: Path) -> None:
+    name = pack(tmp_path / "r.json", b"{\n" + TEXT + b"\n[1]\n" + TEXT)
+    broken: list[Problem] = []
+    assert len(list(read_events(tmp_path / "r.json", broken.append))) == 6
+    assert [(problem.path, problem.line) for problem in broken] == [(str(tmp_path / name), 1), (str(tmp_path / name), 6)]
+
+
+def test_a_line_that_is_too_long_is_left_out(tmp_path: Path) -> None:
+    plain(tmp_path / "r.json", TEXT + b"\n" + b"x" * (LONGEST_LINE * 2 + 5) + b"\n" + TEXT)
+    broken: list[Problem] = []
+    assert len(list(read_events(tmp_path / "r.json", broken.append))) == 6
+    assert [problem.line for problem in broken] == [5]
+    assert "longer than 16 MiB" in broken[0].what
+
+
+def test_a_gzipped_file_and_what_follows_its_last_member(tmp_path: Path) -> None:
+    plain(tmp_path / "r.json", gzip.compress(TEXT) + b"\n")
+    assert len(list(read_events(tmp_path / "r.json"))) == 3
+
+
+def test_every_member_of_a_zip_though_one_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "r.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.json", TEXT)
+        archive.writestr("b.json", TEXT.replace(b"4688", b"4689"))
+        archive.writestr("c.zip", b"PK\x03\x04")
+    path.write_bytes(path.read_bytes().replace(b"4689", b"4690"))
+    broken: list[Problem] = []
+    ids = {event.id.partition(":")[0] for event in read_events(path, broken.append)}
+    assert "r.zip/a.json" in ids
+    assert [problem.path for problem in broken] == [str(path / "b.json"), str(path / "c.zip")]
+    assert "CRC" in broken[0].what
+    assert "archive inside an archive" in broken[1].what
+
+
+@pytest.mark.parametrize("text", [b"PK\x03\x04 nothing", b"\x1f\x8b nothing", b"BZh nothing", bytes(257) + b"ustar" + bytes(300)])
+def test_what_only_looks_like_an_archive(text: bytes, tmp_path: Path) -> None:
+    plain(tmp_path / "r", text)
+    broken: list[Problem] = []
+    assert list(read_events(tmp_path / "r", broken.append)) == []
+    assert [problem.path for problem in broken] == [str(tmp_path / "r")]
+    assert "cannot be read" in broken[0].what
+
+
+@pytest.mark.parametrize("kind", ["zip", "gzip", "bzip2"])
+def test_a_bomb_is_defused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "bomb"
+    block, count = bytes(1024 * 1024), 100
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a", "w") as member:
+            for _ in range(count):
+                member.write(block)
+    else:
+        with gzip.open(path, "wb") if kind == "gzip" else bz2.open(path, "wb") as stream:
+            for _ in range(count):
+                stream.write(block)
+    broken: list[str] = []
+    tracemalloc.start()
+    try:
+        # A line of the bomb is told as broken like any other: only what is told last counts here.
+        for _ in read_events(path, lambda problem: broken.__setitem__(slice(None), [problem.what])):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "zip bomb" in broken[0]
+    assert peak < 80 * 1024 * 1024
+
+
+# --- Elastic Agent ------------------------------------------------------------------------------------------------------------
+
+
+def test_elastic_agents_documents_read_as_the_event_itself() -> None:
+    document = {
+        "_index": ".ds-logs-windows.sysmon_operational-default-000001",
+        "_source": {
+            "@timestamp": "2026-01-02T03:04:05.678Z",
+            "data_stream": {"dataset": "windows.sysmon_operational"},
+            "process": {"executable": "C:\\x.exe", "command_line": "x /a", "pid": 7, "parent": {"executable": "C:\\p.exe"}},
+            "network": {"direction": "egress"},
+            "user": {"domain": "LAB", "name": "u"},
+            "file": {"path": "C:\\t"},
+            "winlog": {
+                "channel": "Microsoft-Windows-Sysmon/Operational",
+                "computer_name": "ws1.lab.example",
+                "provider_name": "Microsoft-Windows-Sysmon",
+                "event_id": "3",
+                "event_data": {"Image": "C:\\own.exe"},
+            },
+        },
+    }
+    event = read_event(document, "a")
+    wanted = {
+        "commandline": "x /a",
+        "processid": 7,
+        "parentimage": "C:\\p.exe",
+        "initiated": "true",
+        "user": "LAB\\u",
+        "targetfilename": "C:\\t",
+    }
+    assert {name: event.flat[name] for name in wanted} == wanted
+    assert event.flat["image"] == "C:\\own.exe"  # what is still among the event's own values stands
+
+
+@pytest.mark.parametrize(("event_id", "name"), [(7, "imageloaded"), (11, "targetfilename")])
+def test_a_file_is_what_the_event_calls_it(event_id: int, name: str) -> None:
+    winlog = {"channel": "c", "computer_name": "w", "provider_name": "Microsoft-Windows-Sysmon", "event_id": event_id}
+    event = read_event({"@timestamp": "2026-01-02T03:04:05Z", "file": {"path": "C:\\f"}, "winlog": winlog}, "a")
+    assert event.flat[name] == "C:\\f"
+    assert {"imageloaded", "targetfilename"} - set(event.flat) == {"imageloaded", "targetfilename"} - {name}

@@ -14,8 +14,8 @@ from harness.errors import UsageError
 from harness.events.read import read_events
 from harness.logic.needs import unexercisable
 from harness.model.intent import EnterPSSession, Rule, Severity
+from harness.rules.catalog import load_rules
 from harness.rules.elastic import ElasticRules, mend
-from harness.rules.load import load_rules
 from tests.needs import DATA, ROOT, needs_recordings
 
 SEEDS = ROOT.parent / "shared" / "seeds"

@@ -10,7 +10,7 @@ import yaml
 
 from harness.model.tree import And, Formula, Node, Not, Op, Or
 from harness.model.tree import Test as Clause
-from harness.rules.load import load_rules
+from harness.rules.catalog import load_rules
 from harness.rules.sigma import SigmaRules
 from tests.needs import needs_recordings
 from tests.rules.sigma_data import LAB_RULES, upstream_rules

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -288,7 +289,7 @@ def detection(body: str) -> str:
         ("just a text\n", ":1:1", "is not a mapping"),
         ("a: [1\nb: 2\n", ":2:", "is not YAML"),
         ("a: \x01\n", "", "is not YAML"),
-        (f"{HEAD}{SOURCE}{DETECTION}---\n{HEAD}", ":6:1", "several documents"),
+        (f"{HEAD}{SOURCE}{DETECTION}---\n{HEAD}", ":6:1", "has no log source"),
         (f"{HEAD}{HEAD}", ":3:1", "'title' stands twice"),
         (f"title: A\n{SOURCE}{DETECTION}", ":1:1", "has no id"),
         (f"title: A\nid: 5\n{SOURCE}{DETECTION}", ":2:1", "has no id"),
@@ -297,7 +298,7 @@ def detection(body: str) -> str:
         (f"{HEAD}{DETECTION}", ":1:1", "has no log source"),
         (f"{HEAD}logsource: security\n{DETECTION}", ":3:1", "has no log source"),
         (f"{HEAD}logsource: {{product: linux}}\n{DETECTION}", ":3:13", "only Windows events"),
-        (f"{HEAD}logsource: {{product: windows, category: file_access}}\n{DETECTION}", ":3:1", "'file_access' is of no event log"),
+        (f"{HEAD}logsource: {{product: windows, category: file_rename}}\n{DETECTION}", ":3:1", "'file_rename' is of no event log"),
         (f"{HEAD}logsource: {{product: windows, category: [1]}}\n{DETECTION}", ":3:1", "category must be string"),
         (f"{HEAD}{SOURCE}", ":1:1", "has no detection"),
         (f"{HEAD}{SOURCE}detection: [1]\n", ":4:1", "has no detection"),
@@ -310,7 +311,8 @@ def detection(body: str) -> str:
         (f"{HEAD}{SOURCE}{DETECTION}date: 2020-13-45\n", "", "cannot read"),
         (f"{HEAD}{SOURCE}{DETECTION}x: &a [*a]\n", ":5:", "aliases"),
         (f"{HEAD}correlation: {{type: event_count}}\n", ":3:1", "correlation is not evaluable"),
-        (f"{HEAD}{SOURCE}filter: {{rules: any}}\n", ":4:1", "filter is not evaluable"),
+        (f"{HEAD}{SOURCE}filter: {{rules: any}}\n", ":1:1", "in one file with its rules"),
+        (f"{HEAD}{SOURCE}{DETECTION}---\n{HEAD}{SOURCE}filter: {{rules: any}}\n", ":9:1", "is not a Sigma filter"),
         (detection("  selection:\n    A: 1\n    B|nonsense: 2\n  condition: selection\n"), ":7:5", "'B|nonsense' is not evaluable"),
         (detection("  selection:\n    A|re: '('\n  condition: selection\n"), ":6:5", "'A|re' is not evaluable"),
         (detection("  selection:\n    - A: 1\n    - B|cidr: here\n  condition: selection\n"), ":7:7", "'B|cidr' is not evaluable"),
@@ -318,7 +320,7 @@ def detection(body: str) -> str:
         (detection("  selection:\n    A|re|contains: ''\n  condition: selection\n"), ":6:5", "do not take"),
         (detection("  selection:\n    A|expand: '%admins%'\n  condition: selection\n"), ":6:5", "a placeholder"),
         (detection("  selection:\n    A|re|expand: '%admins%'\n  condition: selection\n"), ":6:5", "a placeholder"),
-        (detection("  selection:\n    A|hour: 3\n  condition: selection\n"), ":6:5", "hour of a time stamp"),
+        (detection("  selection:\n    A|week: 3\n  condition: selection\n"), ":6:5", "week of a time stamp"),
         (detection("  selection:\n    A: {B: 1}\n  condition: selection\n"), ":6:5", "'A' is not evaluable"),
         (detection("  selection:\n    A: 1\n  condition: selektion\n"), ":7:3", "did you mean selection?"),
         (detection("  selection:\n    A: 1\n  condition: selection and 1 of filter_*\n"), ":7:3", "names 'filter_*'"),
@@ -434,7 +436,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_pysigma_is_imported_only_when_a_rule_is_parsed() -> None:
-    code = "import sys, harness.rules.sigma, harness.rules.load, harness.detect; sys.exit('sigma' in sys.modules)"
+    code = "import sys, harness.rules.sigma, harness.rules.catalog, harness.detect; sys.exit('sigma' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -449,3 +451,97 @@ def test_upstream_regression_recordings() -> None:
             assert sum(map(matches, events)) >= least, rule_id
             checked += 1
     assert checked == 96
+
+
+# --- several documents, filters, parts of a time stamp, file access ------------------------------------------------------------
+
+
+def test_every_rule_of_a_file() -> None:
+    second = HEAD.replace("000000000001", "000000000002")
+    text = f"{HEAD}{SOURCE}{DETECTION}---\n{second}{SOURCE}{DETECTION}...\n"
+    one, two = SigmaRules().parse(text, "a.yml")
+    assert (one.id[-1], two.id[-1]) == ("1", "2")
+    assert [next(iter(SigmaRules().parse(rule.definition, "a.yml"))) for rule in (one, two)] == [
+        replace(rule, source="a.yml") for rule in (one, two)
+    ]
+
+
+FILTER = """title: Not the administrators
+id: 6f0f1d1c-6a1e-4e6a-8d0c-0000000000ff
+logsource: {{product: windows, service: {service}}}
+filter:
+  rules: {rules}
+  allowed: {{User|startswith: adm}}
+  condition: not allowed
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "service", "narrowed"),
+    [
+        ("any", "security", True),
+        ("[6f0f1d1c-6a1e-4e6a-8d0c-000000000001]", "security", True),
+        ("[6f0f1d1c-6a1e-4e6a-8d0c-000000000002]", "security", False),
+        ("any", "system", False),
+    ],
+)
+def test_a_filter_narrows_the_rules_that_it_names(rules: str, service: str, narrowed: bool) -> None:
+    text = f"{HEAD}{SOURCE}detection: {{selection: {{A: 1}}, condition: selection}}\n---\n{FILTER.format(rules=rules, service=service)}"
+    rule = parse(text)
+    matches = matcher(rule.logic)
+    assert matches(event({"a": 1, "user": "guest"}))
+    assert matches(event({"a": 1, "user": "Admin"})) is not narrowed
+    assert not matches(event({"a": 2, "user": "guest"}))
+    assert ("allowed" in labels(rule.logic)) is narrowed
+    assert parse(rule.definition).logic == rule.logic  # what a SIEM is given is the rule as narrowed
+
+
+def test_a_filter_is_mapped_like_its_rule() -> None:
+    text = (
+        f"{HEAD}logsource: {{product: windows, category: process_creation}}\n"
+        "detection: {selection: {Image|endswith: x.exe}, condition: selection}\n---\n"
+        "title: F\nlogsource: {product: windows, category: process_creation}\n"
+        "filter: {rules: any, allowed: {ParentImage: p}, condition: not allowed}\n"
+    )
+    matches = matcher(parse(text).logic)
+    created = {"newprocessname": "c:\\x.exe"}
+    assert matches(event(created | {"parentprocessname": "q"}))
+    assert not matches(event(created | {"parentprocessname": "p"}))
+
+
+@pytest.mark.parametrize(
+    ("part", "number", "fits"),
+    [
+        *[("year", 2020, True), ("month", 9, True), ("day", 4, True), ("hour", 21, True), ("minute", 5, True)],
+        *[("year", 2021, False), ("month", 4, False), ("day", 9, False), ("hour", 5, False), ("minute", 21, False)],
+    ],
+)
+@pytest.mark.parametrize("time", ["2020-09-04 21:05:58.123", "2020-09-04T21:05:58Z"])
+def test_parts_of_a_time_stamp(part: str, number: int, fits: bool, time: str) -> None:
+    rule = parse(detection(f"  selection:\n    UtcTime|{part}: {number}\n  condition: selection\n"))
+    assert matcher(rule.logic)(event({"utctime": time})) is fits
+    assert not matcher(rule.logic)(event({"utctime": "soon"}))
+
+
+def test_file_access_reads_the_kernels_create() -> None:
+    rule = parse(
+        f"{HEAD}logsource: {{product: windows, category: file_access}}\n"
+        "detection: {selection: {FileName|endswith: x}, condition: selection}\n"
+    )
+    opened = event({"filename": "\\device\\x"}, channel="Microsoft-Windows-Kernel-File/Analytic", event_id=12)
+    assert matcher(rule.logic)(opened)
+    assert not matcher(rule.logic)(event({"filename": "\\device\\x"}))
+
+
+@needs_recordings
+def test_all_of_sigmahqs_rules_but_those_that_are_named() -> None:
+    evaluated, refused = 0, []
+    for name, text in upstream_rules().items():
+        try:
+            parse(text)
+            evaluated += 1
+        except UsageError as error:
+            refused.append((name.rpartition("/")[2], str(error)))
+    assert evaluated == 2406
+    assert [name for name, _ in refused] == ["file_rename_win_ransomware.yml"]
+    assert "file_rename" in refused[0][1]
