@@ -110,5 +110,3 @@ Rows = Iterable[Mapping[Column, Cells]]
 def lists_of(rows: Rows) -> frozenset[Column]:
     """The columns of which any row has several values; the rest hold one at most."""
     return frozenset(column for cells in rows for column, values in cells.items() if len(values) > 1 or not column.field)
-
-

@@ -152,9 +152,8 @@ class _Reader:
             case "\\":
                 return self._escape()
             case "{" if _FUZZY.match(text, at):
-                self._refuse("a bracket of repetition that repeats nothing")
-            case _:
-                return self._one(at + 1)
+                raise NotPortable("a bracket of repetition that repeats nothing")
+        return self._one(at + 1)
 
     def _group(self) -> _Part:
         found = _GROUP.match(self._text, self._at)
@@ -218,7 +217,9 @@ class _Reader:
         return _Repeat(part=part, least=least, most=most)
 
     def _refuse_here(self) -> NoReturn:
-        self._refuse(next((name for shape, name in _REFUSED if shape.match(self._text, self._at)), "an unknown part of a regular expression"))
+        self._refuse(
+            next((name for shape, name in _REFUSED if shape.match(self._text, self._at)), "an unknown part of a regular expression")
+        )
 
     def _refuse(self, what: str) -> NoReturn:
         raise NotPortable(what)
