@@ -7,18 +7,23 @@ Spark is used for.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 from harness.errors import Problem, UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# pyspark writes every query that is refused to standard error, in the book's own words: the error that follows says it.
+for _name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _LOCAL = "local"
 
@@ -107,6 +112,8 @@ def _last_line(log: IO[bytes]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What Spark says, without the pages of Java that follow."""
-    said = cast(object, getattr(error, "java_exception", None)) or error
-    return (str(said).strip().splitlines() or [type(error).__name__])[0]
+    """What Spark says, at the root of what it says, without the pages of Java that follow."""
+    root, said = getattr(error, "java_exception", None), str(error)
+    while root is not None:
+        said, root = str(root.getMessage() or root.getClass().getName()), root.getCause()
+    return (said.strip().splitlines() or [type(error).__name__])[0]

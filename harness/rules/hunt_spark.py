@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Event as Flag
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,9 @@ are not among them."""
 
 _CATALYST = "org.apache.spark.sql.catalyst"
 
+_GROUP = "harness-hunt"
+"""Spark's name for the jobs of one analytic, by which they are cancelled."""
+
 
 def hunt_on_spark(
     books: Sequence[Book], events: Iterable[Event], spark: SparkSession, *, seconds: float = SECONDS
@@ -62,14 +66,14 @@ def hunt_on_spark(
     """
     analytics = vetted(books)
     for each in analytics:
-        with _told(each):
-            _must_only_read(each, spark)
+        _must_only_read(each, spark)
     with tempfile.TemporaryDirectory(prefix="harness-hunt-") as directory:
         rows = Path(directory) / "events.ndjson"
         table = write_rows(events, rows)
         asked = [_asked(each, table.columns) for each in analytics]
-        events_table = _table(table, rows, {name.lower(): name for each in reversed(asked) for name in reversed(each.absent)}.values(), spark)
-        return table.events, tuple(_find(each, events_table, spark, seconds) for each in asked)
+        absent = {name.lower(): name for each in reversed(asked) for name in reversed(each.absent)}
+        frame = _table(table, rows, absent.values(), spark)
+        return table.events, tuple(_find(each, frame, spark, seconds) for each in asked)
 
 
 # --- what may be asked ----------------------------------------------------------------------------------------------------
@@ -77,10 +81,13 @@ def hunt_on_spark(
 
 def _must_only_read(asked: Vetted, spark: SparkSession) -> None:
     """Raises `UsageError` where Spark's own parser sees anything but a query over the table of events."""
-    tree = _session(spark).sessionState().sqlParser().parsePlan(asked.analytic.sql)
+    try:
+        tree = _session(spark).sessionState().sqlParser().parsePlan(asked.analytic.sql)
+    except _errors() as error:
+        raise _cannot(asked, error) from error
     tables = {name.lower() for name in asked.tables}
     read: set[str] = set()
-    for plan, node in _nodes(tree, spark):
+    for plan, node in _nodes(asked, tree, spark):
         name = str(node.getClass().getSimpleName()).rstrip("$")
         if plan and name not in _PLANS or "UnresolvedIdentifier" in name:
             raise wrong(asked.analytic, f"is more than a query to Spark: {name}")
@@ -95,7 +102,7 @@ def _must_only_read(asked: Vetted, spark: SparkSession) -> None:
             raise wrong(asked.analytic, f"reads {name}, which is not the table of events")
 
 
-def _nodes(tree: Any, spark: SparkSession) -> Iterator[tuple[bool, Any]]:
+def _nodes(asked: Vetted, tree: Any, spark: SparkSession) -> Iterator[tuple[bool, Any]]:
     """Every plan (True) and expression (False) of a tree of Spark's, whatever holds it: lists, options, pairs."""
     from py4j.java_gateway import JavaObject, is_instance_of
 
@@ -105,7 +112,7 @@ def _nodes(tree: Any, spark: SparkSession) -> Iterator[tuple[bool, Any]]:
         if not todo:
             return
         if seen > _NODES:
-            raise ValueError(f"its tree has more than {_NODES} nodes")
+            raise wrong(asked.analytic, f"has more than the {_NODES} parts that an analytic may have")
         each = todo.pop()
         if not isinstance(each, JavaObject):
             continue
@@ -147,7 +154,9 @@ def _asked(asked: Vetted, names: Collection[str]) -> _Asked:
     cased = any(folded.count(name.lower()) > 1 for _, name in columns.there)
     loose = next((column.name for column, name in columns.there if cased and column.name != name), None)
     if loose is not None:
-        raise wrong(asked.analytic, f"some of its columns differ from others in case alone, and {loose} is spelt otherwise than in the events")
+        raise wrong(
+            asked.analytic, f"some of its columns differ from others in case alone, and {loose} is spelt otherwise than in the events"
+        )
     return _Asked(vetted=asked, absent=columns.absent, cased=cased)
 
 
@@ -170,7 +179,7 @@ def _find(asked: _Asked, events: DataFrame, spark: SparkSession, seconds: float)
     spark.conf.set("spark.sql.caseSensitive", str(asked.cased).lower())
     for name in asked.vetted.tables:
         events.createOrReplaceTempView(name)
-    with _told(asked.vetted), _bounded(asked.vetted, spark, seconds):
+    with _bounded(asked.vetted, spark, seconds):
         found = spark.sql(asked.vetted.analytic.sql).limit(ROWS + 1)
         rows, cut = shown(_plain(found))
     return Finds(analytic=asked.vetted.analytic, columns=tuple(found.columns), rows=rows, cut=cut, absent=asked.absent)
@@ -195,24 +204,25 @@ def _value(value: object) -> object:
     return bytes(value) if isinstance(value, bytearray) else value
 
 
-@contextmanager
-def _told(asked: Vetted) -> Iterator[None]:
-    """What Spark cannot do is the analytic's fault, and told at its place."""
+def _errors() -> tuple[type[Exception], ...]:
+    """What Spark raises, and what is raised where its process is gone."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
-    try:
-        yield
-    except (PySparkException, Py4JError, ValueError, OSError) as error:
-        raise wrong(asked.analytic, f"Spark cannot run it: {first_line(error)}") from error
+    return (PySparkException, Py4JError, OSError)
+
+
+def _cannot(asked: Vetted, error: Exception) -> UsageError:
+    return wrong(asked.analytic, f"Spark cannot run it: {first_line(error)}")
 
 
 @contextmanager
 def _bounded(asked: Vetted, spark: SparkSession, seconds: float) -> Iterator[None]:
-    context, over = spark.sparkContext, []
+    context = spark.sparkContext
+    over = Flag()
 
     def cancel() -> None:
-        over.append(True)
+        over.set()
         context.cancelJobGroup(_GROUP)
 
     context.setJobGroup(_GROUP, asked.analytic.name, interruptOnCancel=True)
@@ -221,16 +231,9 @@ def _bounded(asked: Vetted, spark: SparkSession, seconds: float) -> Iterator[Non
         timer.start()
     try:
         yield
-    except UsageError:
-        raise
-    except Exception as error:
-        if over:
-            raise wrong(asked.analytic, f"did not end within {seconds:g} s") from error
-        raise
+    except _errors() as error:
+        raise (wrong(asked.analytic, f"did not end within {seconds:g} s") if over.is_set() else _cannot(asked, error)) from error
     finally:
         for timer in timers:
             timer.cancel()
             timer.join()
-
-
-_GROUP = "harness-hunt"
