@@ -51,7 +51,7 @@ class Detector:
         self._patterns: list[tuple[Rule, frozenset[Kind], PatternMatcher]] = []
         for number, rule in enumerate(self._rules):
             if rule.pattern is not None:
-                self._patterns.append((rule, _pattern_kinds(rule.pattern), PatternMatcher(rule.pattern)))
+                self._patterns.append((rule, pattern_kinds(rule.pattern), PatternMatcher(rule.pattern)))
                 continue
             compile_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
             for kind in kinds(rule.logic):
@@ -117,7 +117,7 @@ class Detector:
         return tuple((rule, compile_node(node)) for rule, node in left if node != FALSE)
 
 
-def _pattern_kinds(pattern: Pattern) -> frozenset[Kind]:
+def pattern_kinds(pattern: Pattern) -> frozenset[Kind]:
     """The kinds that any of its stages reads, those that must be missing and those that end it among them."""
     stages = (*pattern.stages, *([pattern.until] if pattern.until else []))
     return kinds(Or(items=tuple(stage.condition for stage in stages)))

@@ -85,7 +85,7 @@ def _started(log: IO[bytes]) -> SparkSession:
     try:
         if SparkContext._gateway is None:
             asked = SparkConf(loadDefaults=False).setAll(list(_SETTINGS.items()))
-            SparkContext._gateway = launch_gateway(asked, {"stdout": log, "stderr": log})
+            SparkContext._gateway = launch_gateway(asked, {"stdout": log, "stderr": log})  # type: ignore[no-untyped-call]
             SparkContext._jvm = SparkContext._gateway.jvm
         conf = SparkConf().setAll(list(_SETTINGS.items()))
         if (conf.get("spark.master") or _LOCAL).startswith(_LOCAL):

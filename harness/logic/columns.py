@@ -66,11 +66,9 @@ def row(event: Event, columns: Iterable[Column]) -> Mapping[Column, Cells]:
 
 
 def _cells(view: View, column: Column) -> Cells:
-    folded = column.reading is Reading.FOLDED
-    if column.field:
-        texts = view.folded(column.field) if folded else view.text(column.field)
-    else:
-        texts = view.everything(cased=not folded)
+    cased = column.reading is not Reading.FOLDED
+    read = view.text if cased else view.folded
+    texts = read(column.field) if column.field else view.everything(cased=cased)
     match column.reading:
         case Reading.NUMBER:
             return tuple(_double(number) for text in texts if (number := number_of(text)) is not None)

@@ -42,10 +42,10 @@ _NODES = 50_000
 """Nodes of a query's tree that are looked at; a real analytic has some hundreds."""
 
 _PLANS = frozenset(
-    """Aggregate Deduplicate Distinct Except Filter Generate GlobalLimit Intersect Join LateralJoin LocalLimit LocalRelation Offset
-    OneRowRelation Pivot Project Repartition RepartitionByExpression Sample Sort SubqueryAlias Union UnionLoop Unpivot UnresolvedHaving
-    UnresolvedHint UnresolvedInlineTable UnresolvedRelation UnresolvedSubqueryColumnAliases UnresolvedWith Window
-    WithWindowDefinition""".split()
+    {"Aggregate", "Deduplicate", "Distinct", "Except", "Filter", "Generate", "GlobalLimit", "Intersect", "Join", "LateralJoin"}
+    | {"LocalLimit", "LocalRelation", "Offset", "OneRowRelation", "Pivot", "Project", "Repartition", "RepartitionByExpression", "Sample"}
+    | {"Sort", "SubqueryAlias", "Union", "UnionLoop", "Unpivot", "UnresolvedHaving", "UnresolvedHint", "UnresolvedInlineTable"}
+    | {"UnresolvedRelation", "UnresolvedSubqueryColumnAliases", "UnresolvedWith", "Window", "WithWindowDefinition"}
 )
 """Spark's names of all that a query over tables may be made of; commands, scripts, functions that are tables and names that are computed
 are not among them."""
@@ -89,7 +89,7 @@ def _must_only_read(asked: Vetted, spark: SparkSession) -> None:
     read: set[str] = set()
     for plan, node in _nodes(asked, tree, spark):
         name = str(node.getClass().getSimpleName()).rstrip("$")
-        if plan and name not in _PLANS or "UnresolvedIdentifier" in name:
+        if (plan and name not in _PLANS) or "UnresolvedIdentifier" in name:
             raise wrong(asked.analytic, f"is more than a query to Spark: {name}")
         if name == "UnresolvedWith":
             tables |= {str(each._1()).lower() for each in _items(node.cteRelations())}
