@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         need(marker.args[0])
+
+
+# Java compiles well what runs long. Tests run once: most of their time would go into that, on the cores that they need themselves.
+_SHORT_LIVED = "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' --conf spark.sql.shuffle.partitions=2 pyspark-shell"
+os.environ.setdefault("PYSPARK_SUBMIT_ARGS", _SHORT_LIVED)
 
 
 @pytest.fixture(scope="session")
