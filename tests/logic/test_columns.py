@@ -44,7 +44,8 @@ def test_a_cell(reading: Reading, value: FlatValue, cells: Cells | None) -> None
 
 
 def test_names_with_blanks_and_all_values() -> None:
-    happened = event("Security", 1, **{"threat name": "X", "n": 2})
+    fields: dict[str, FlatValue] = {"threat name": "X", "n": 2}
+    happened = event("Security", 1, **fields)
     assert row(happened, [column("threatname")]) == {column("threatname"): ("x",)}
     assert set(row(happened, [column("", Reading.CASED)])[column("", Reading.CASED)]) == {"Security", "1", "X", "2"}
     assert row(happened, [column("event.code", view=ViewName.ECS)]) == {column("event.code", view=ViewName.ECS): ("1",)}
