@@ -1,7 +1,7 @@
 """Does an event satisfy a predicate tree? Compiles a tree to a closure, with Sigma's semantics to the letter.
 
-Regular expressions are those of the `regex` engine, because that engine can be given a time limit: rules are written by others, and a
-pattern that backtracks for ever must not take the rule engine with it. This module must never know a rule language, a log
+This module is the only one that uses the `regex` engine, because that engine can be given a time limit: rules are written by
+others, and a pattern that backtracks for ever must not take the rule engine with it. It must never know a rule language, a log
 format or a file.
 
 The semantics (https://sigmahq.io/sigma-specification, "Sigma Rules" and "Modifiers"):
@@ -414,6 +414,14 @@ def _regex(pattern: str, *, cased: bool) -> Fits:
             ) from error
 
     return fits
+
+
+def characters_matched(part: str, among: str) -> frozenset[str]:
+    """Those of these characters that a part of a regular expression which stands for one character matches. Raises `BadValue`."""
+    try:
+        return frozenset("".join(regex.findall(part, among)))
+    except regex.error as error:
+        raise BadValue(f"not a regular expression: {error}") from error
 
 
 def _network(cidr: str) -> Fits:

@@ -17,9 +17,8 @@ from functools import lru_cache
 from re import compile as pattern_of
 from typing import NoReturn
 
-import regex
-
 from harness.logic.columns import STAND_IN
+from harness.logic.match import BadValue, characters_matched
 
 REPEATS = 1000
 """The most repetitions that RE2 takes, those of nested groups multiplied."""
@@ -239,18 +238,22 @@ def _with_case() -> str:
     return "".join(each for each in _every_character() if each.lower() != each or each.upper() != each or each.casefold() != each)
 
 
+_HALVES = f"\ud800{STAND_IN}\udbff{STAND_IN}\udfff{STAND_IN}\udc00"
+"""Halves of surrogate pairs, none beside its other half, and what stands for them in a table: alike to any expression that is said."""
+
+
 @lru_cache(maxsize=4096)
 def _characters(part: str, flags: str) -> Ranges:
     """The characters that a part of one character matches, as the matcher's engine says. Raises `NotPortable`."""
     try:
         # A plain letter or sign matches itself and what differs in case alone: no need to ask about all others.
         searched = _with_case() + part if len(part) == 1 and part != "." else _every_character()
-        compiled = regex.compile(f"(?{flags}){part}" if flags else part)
-        found = sorted({ord(each) for run in compiled.finditer(searched) for each in run[0]})
-        halves = {compiled.fullmatch(each) is not None for each in ("\ud800", "\udbff", "\udc00", "\udfff", STAND_IN)}
-    except regex.error as error:
+        whole = f"(?{flags}){part}" if flags else part
+        found = sorted(map(ord, characters_matched(whole, searched)))
+        halves = characters_matched(whole, _HALVES)
+    except BadValue as error:
         raise NotPortable(f"a class that cannot be read by itself: {error}") from error
-    if len(halves) > 1:
+    if len(halves) not in (0, len(set(_HALVES))):
         raise NotPortable("a regular expression that tells halves of characters apart")
     return tuple(_ranges(found))
 
