@@ -18,7 +18,7 @@ from harness.errors import UsageError
 from harness.events.read import read_events
 from harness.model.intent import Rule
 from harness.model.replay import Replay
-from harness.model.tree import And, FieldName, Op, Pattern, PatternKind, Stage, Test
+from harness.model.tree import And, JoinKey, Op, Pattern, PatternKind, Stage, Test
 from harness.replay import FOLDED, Broken, fold_line_ends, replay
 from harness.replay_spark import replay_on_spark
 from tests.needs import DATA, needs_recordings, needs_spark
@@ -122,7 +122,7 @@ def test_a_rule_that_is_too_slow_is_left_out_from_the_same_event_on(spark: Spark
 
 
 def test_patterns_find_their_events_across_shards(spark: SparkSession, tmp_path: Path) -> None:
-    stages = tuple(Stage(condition=And(items=(is_("eventid", "1"), is_("b", value))), keys=(FieldName(name="a"),)) for value in "pq")
+    stages = tuple(Stage(condition=And(items=(is_("eventid", "1"), is_("b", value))), keys=(JoinKey(name="a"),)) for value in "pq")
     sequence = rule("sequence", is_("eventid", "1"))
     sequence = Rule(
         **{name: getattr(sequence, name) for name in ("id", "title", "source", "language", "severity", "techniques", "definition")},
