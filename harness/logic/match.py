@@ -364,6 +364,18 @@ def like(pattern: str) -> Fits:
     return fits
 
 
+def longest_literal(pattern: str) -> str:
+    """The longest text without a wildcard that whatever fits the pattern holds; empty where there is none."""
+    runs: list[str] = [""]
+    for piece in _pieces(pattern):
+        for character in (*piece, None):
+            if character is None:
+                runs.append("")
+            else:
+                runs[-1] += character
+    return max(runs, key=len)
+
+
 _Piece = tuple[str | None, ...]
 """The stretch between two stars, a character each; None stands for any one character."""
 
