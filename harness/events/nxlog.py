@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
-from harness.events.fields import iso_time, short_name, sysmon_time
+from harness.events.fields import LONGEST_NAME, iso_time, short_name, sysmon_time
 from harness.model.facts import Event, FlatValue
 
 # What NXLog and the collector behind it add: none of it is the event's own. Matched with regard to case: events have a `Type`.
@@ -92,14 +93,23 @@ def read(document: Mapping[str, object], id: str) -> Event:
 
 
 def _own_fields(document: Mapping[str, object]) -> dict[str, FlatValue]:
-    own: dict[str, FlatValue] = {
-        name.lower(): value for name, value in document.items() if isinstance(value, str) and name not in _SHIPPER and name != "EventType"
-    }
+    own: dict[str, FlatValue] = {}
+    for name, value in document.items():
+        if isinstance(value, str) and (key := _remembered_own_key(name) if len(name) <= LONGEST_NAME else _own_key(name)):
+            own[key] = value
     for name in ("EventTypeOrignal", "EventType"):
         kind = document.get(name)
         if isinstance(kind, str) and kind not in _EVENT_TYPES:
             own["eventtype"] = kind
     return own
+
+
+def _own_key(name: str) -> str:
+    """The flat name of an event's own field; empty for one of the shipper's."""
+    return "" if name in _SHIPPER or name == "EventType" else name.lower()
+
+
+_remembered_own_key = lru_cache(maxsize=4096)(_own_key)  # Windows has some thousand names, and every event has a score of them
 
 
 def _time(document: Mapping[str, object]) -> datetime:
