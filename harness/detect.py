@@ -13,7 +13,7 @@ from datetime import timedelta
 from harness.errors import RuleTooSlow
 from harness.logic.index import kind_values, within_kind
 from harness.logic.literals import Clauses, needed
-from harness.logic.match import Predicate, View, compile_node, fold
+from harness.logic.match import Predicate, View, check_node, compile_node, fold
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds, reads
 from harness.logic.prefilter import Prefilter, Shared
 from harness.logic.sequence import PatternMatcher, Reorder
@@ -72,7 +72,7 @@ class Detector:
             if rule.pattern is not None:
                 self._patterns.append((rule, _pattern_kinds(rule.pattern), PatternMatcher(rule.pattern)))
                 continue
-            compile_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
+            check_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
             wanted = kinds(rule.logic)
             for kind in wanted:
                 self._index.setdefault(kind, []).append(number)

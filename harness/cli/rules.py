@@ -124,12 +124,13 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
 
 
 def _catalog(paths: Sequence[Path], config: Path | None) -> Catalog:
+    from harness.rules.cache import user_cache
     from harness.rules.catalog import load_catalog
     from harness.rules.sigma import SigmaRules
     from lab.process import RULE_PACK
 
     asked = tuple(paths) or tuple(read_settings(config).rules)
-    return load_catalog(asked or (RULE_PACK,), [SigmaRules()])
+    return load_catalog(asked or (RULE_PACK,), [SigmaRules()], user_cache())
 
 
 def _console() -> Console:

@@ -151,6 +151,17 @@ def compile_node(node: Node) -> Predicate:
             return _any_of(tuple(_compile_alternatives(items)))
 
 
+def check_node(node: Node) -> None:
+    """Raises `BadValue` where `compile_node` does: most tests are of kinds that take any text, and need no compiling to know."""
+    if isinstance(node, And | Or):
+        for item in node.items:
+            check_node(item)
+    elif isinstance(node, Not):
+        check_node(node.item)
+    elif isinstance(node, Formula) or node.op not in _ANY_TEXT or node.value is None or isinstance(node.value, FieldName):
+        compile_node(node)
+
+
 def _in_view(name: ViewName, predicate: Predicate) -> Predicate:
     """A predicate of the flat view's fields as one of that view's."""
     return predicate if name is ViewName.FLAT else lambda view: predicate(view.ecs)
@@ -202,6 +213,7 @@ def _any_of(parts: tuple[Predicate, ...]) -> Predicate:
     return some
 
 
+_ANY_TEXT = (Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH, Op.LIKE)
 _GROUPED = (Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH)
 
 

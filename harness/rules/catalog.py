@@ -17,6 +17,7 @@ from harness.errors import Problem, UsageError
 from harness.fields import nearest
 from harness.model.intent import Rule
 from harness.ports import RuleSource
+from harness.rules.cache import Damaged, Kept, Result, RuleCache, without_collections
 
 _MEMBERS = 50_000
 """The most files that an archive of rules may hold: all public rule sets together are a fifth of it."""
@@ -36,14 +37,14 @@ class Catalog:
     refused: tuple[Problem, ...]
 
 
-def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource]) -> Catalog:
+def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache | None = None) -> Catalog:
     """Every rule under these paths, in order of path; a rule in an archive has the source `<archive>/<member>`.
 
     In directories and archives a file of no rule language is passed over (a README, a licence). A file reached twice is loaded once.
     Raises `UsageError` where a path that was named is not there, is of no rule language, or is an archive that cannot be read; and where
-    nothing at all was found.
+    nothing at all was found. What `cache` has need not be parsed again.
     """
-    catalog, unreadable = _read(paths, sources)
+    catalog, unreadable = _read(paths, sources, cache)
     if unreadable:
         raise UsageError(*unreadable)
     if not catalog.rules and not catalog.refused:
@@ -51,9 +52,9 @@ def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource]) -> Catalo
     return catalog
 
 
-def load_rules(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Rule, ...]:
+def load_rules(paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache | None = None) -> tuple[Rule, ...]:
     """The same, whole or not at all: raises `UsageError` with every problem of every file, ids that two rules share among them."""
-    catalog, unreadable = _read(paths, sources)
+    catalog, unreadable = _read(paths, sources, cache)
     rules, repeated = distinct(catalog.rules)
     if repeated or catalog.refused or unreadable:
         raise UsageError(*repeated, *catalog.refused, *unreadable)
@@ -72,25 +73,30 @@ def distinct(rules: Sequence[Rule]) -> tuple[tuple[Rule, ...], tuple[Problem, ..
     return tuple(first.values()), tuple(problems)
 
 
-def _read(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Catalog, tuple[Problem, ...]]:
+def _read(paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache | None) -> tuple[Catalog, tuple[Problem, ...]]:
     """What is there, and what is wrong with paths that were named themselves, beyond what their rules say."""
-    rules: list[Rule] = []
-    refused: list[Problem] = []
+    found: list[Result | Kept] = []
     unreadable: list[Problem] = []
     for path, named in _files_of(paths):
         try:
             if named and zipfile.is_zipfile(path):
-                found = _archived(path, sources)
+                found.extend(_archived(path, sources, cache))
             else:
-                found = iter([_one(path, str(path), sources)])
+                found.append(_file(path, sources, cache))
                 if named:
                     _must_be_readable(path, sources)
-            for got, problems in found:
-                rules.extend(got)
-                refused.extend(problems)
         except UsageError as error:
             unreadable.extend(error.problems)
-    return Catalog(name=", ".join(map(str, paths)), rules=tuple(rules), refused=tuple(refused)), tuple(unreadable)
+    try:
+        with without_collections():
+            made = [each.made() if isinstance(each, Kept) else each for each in found]
+    except Damaged:
+        return _read(paths, sources, None)
+    if cache is not None:
+        cache.save()
+    rules = tuple(rule for got, _ in made for rule in got)
+    refused = tuple(problem for _, problems in made for problem in problems)
+    return Catalog(name=", ".join(map(str, paths)), rules=rules, refused=refused), tuple(unreadable)
 
 
 def find(catalog: Catalog, name: str) -> Rule:
@@ -127,9 +133,6 @@ def _files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
                 yield file, place in named
 
 
-_Found = tuple[tuple[Rule, ...], tuple[Problem, ...]]
-
-
 def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
     """Raises `UsageError` where a file that was named is not there, is no text, or is no rule."""
     if not any(source.takes(path) for source in sources):
@@ -137,7 +140,34 @@ def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
         raise UsageError(Problem(path=str(path), what=what))
 
 
-def _one(path: Path, shown: str, sources: Sequence[RuleSource]) -> _Found:
+def _file(path: Path, sources: Sequence[RuleSource], cache: RuleCache | None) -> Result | Kept:
+    """What is in a file, from the cache where that has it."""
+    shown = str(path)
+    data = _small(path) if cache is not None else None
+    if cache is None or data is None:
+        return _one(path, shown, sources)
+    kept = cache.find(_languages(sources), shown, data)
+    if kept is not None:
+        return kept
+    found = _one(path, shown, sources)
+    if _small(path) == data:  # else it was written meanwhile, and what was parsed is not what would be kept
+        cache.keep(_languages(sources), shown, data, found)
+    return found
+
+
+def _small(path: Path) -> bytes | None:
+    """The content of a file that is no larger than a rule may be in an archive; None of others, which are read as ever."""
+    try:
+        return path.read_bytes() if path.stat().st_size <= _MEMBER_BYTES else None
+    except OSError:
+        return None
+
+
+def _languages(sources: Sequence[RuleSource]) -> str:
+    return " ".join(f"{type(source).__module__}.{type(source).__name__}" for source in sources)
+
+
+def _one(path: Path, shown: str, sources: Sequence[RuleSource]) -> Result:
     """The rules of a file whose problems and rules are to say that it stands at `shown`."""
     try:
         source = next((source for source in sources if source.takes(path)), None)
@@ -155,7 +185,7 @@ def _moved(problem: Problem, path: str) -> Problem:
     return Problem(path=path, line=problem.line, column=problem.column, what=problem.what, fix=problem.fix)
 
 
-def _archived(archive: Path, sources: Sequence[RuleSource]) -> Iterator[_Found]:
+def _archived(archive: Path, sources: Sequence[RuleSource], cache: RuleCache | None) -> Iterator[Result | Kept]:
     """The rules of a zip. Members are looked at one by one in a directory of our own, whatever path they claim."""
     try:
         with zipfile.ZipFile(archive) as opened, tempfile.TemporaryDirectory(prefix="harness-rules-") as directory:
@@ -169,9 +199,16 @@ def _archived(archive: Path, sources: Sequence[RuleSource]) -> Iterator[_Found]:
                 if len(data) > _MEMBER_BYTES:
                     yield (), (Problem(path=shown, what=f"is larger than the {_MEMBER_BYTES} bytes that a rule may have"),)
                     continue
+                kept = cache.find(_languages(sources), shown, data) if cache is not None else None
+                if kept is not None:
+                    yield kept
+                    continue
                 unpacked = Path(directory) / f"member{_suffixes(info.filename)}"
                 unpacked.write_bytes(data)
-                yield _one(unpacked, shown, sources)
+                found = _one(unpacked, shown, sources)
+                if cache is not None:
+                    cache.keep(_languages(sources), shown, data, found)
+                yield found
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
         raise UsageError(Problem(path=str(archive), what=f"cannot be read: {error}")) from error
 
