@@ -82,10 +82,7 @@ class RuleCache:
         """What a file with this content was parsed to by the loaders of these languages. `shown` is where it stands now."""
         key = _key(languages, shown, data)
         line = self._entries.get(key)
-        if line is None:
-            return None
-        if line[_SUM : 2 * _SUM] != _sum(line[2 * _SUM :]):
-            del self._entries[key]
+        if line is None or not _is_whole(line):
             return None
         self._asked[key] = line
         return Kept(line[2 * _SUM :], data, shown)
@@ -105,7 +102,7 @@ class RuleCache:
         except (ValueError, TypeError, RecursionError):
             return  # what the model cannot say, or too deep for JSON: parsed anew each time
         key = _key(languages, shown, data)
-        self._asked[key] = key + _sum(entry) + entry
+        self._asked[key] = key + _sum(key + entry) + entry
         self._fresh = True
 
     def save(self) -> None:
@@ -113,7 +110,8 @@ class RuleCache:
         if not self._fresh or not _is_ours(self._file.parent, make=True):
             return
         lines, size = [_salt()], 0
-        for line in (self._asked | {key: line for key, line in self._entries.items() if key not in self._asked}).values():
+        others = (line for key, line in self._entries.items() if key not in self._asked and _is_whole(line))
+        for line in (*self._asked.values(), *others):
             size += len(line) + 1
             if size > _MOST_BYTES:
                 break
@@ -162,6 +160,10 @@ def _entries(file: Path) -> Iterator[tuple[bytes, bytes]]:
     if salt == _salt():
         for line in lines:
             yield line[:_SUM], line
+
+
+def _is_whole(line: bytes) -> bool:
+    return line[_SUM : 2 * _SUM] == _sum(line[:_SUM] + line[2 * _SUM :])
 
 
 def _text(data: bytes) -> str:

@@ -82,9 +82,10 @@ def _read(paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache
             if named and zipfile.is_zipfile(path):
                 found.extend(_archived(path, sources, cache))
             else:
-                found.append(_file(path, sources, cache))
+                one = _file(path, sources, cache)
                 if named:
                     _must_be_readable(path, sources)
+                found.append(one)
         except UsageError as error:
             unreadable.extend(error.problems)
     try:
