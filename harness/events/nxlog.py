@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from harness.events.fields import LONGEST_NAME, iso_time, short_name, sysmon_time
 from harness.model.facts import Event, FlatValue
@@ -62,6 +61,8 @@ _SHIPPER = frozenset(
 # NXLog's own `EventType`. Sysmon has a field of that name too; where both are there one of them moves to `EventTypeOrignal`.
 _EVENT_TYPES = frozenset(["CRITICAL", "ERROR", "WARNING", "INFO", "VERBOSE", "DEBUG", "AUDIT_SUCCESS", "AUDIT_FAILURE"])
 
+_REMEMBERED = 4096
+
 _QUARTER = timedelta(minutes=15)
 
 
@@ -95,8 +96,12 @@ def read(document: Mapping[str, object], id: str) -> Event:
 def _own_fields(document: Mapping[str, object]) -> dict[str, FlatValue]:
     own: dict[str, FlatValue] = {}
     for name, value in document.items():
-        if isinstance(value, str) and (key := _remembered_own_key(name) if len(name) <= LONGEST_NAME else _own_key(name)):
-            own[key] = value
+        if isinstance(value, str):
+            key = _own_keys.get(name)
+            if key is None:
+                key = _own_key(name)
+            if key:
+                own[key] = value
     for name in ("EventTypeOrignal", "EventType"):
         kind = document.get(name)
         if isinstance(kind, str) and kind not in _EVENT_TYPES:
@@ -104,12 +109,16 @@ def _own_fields(document: Mapping[str, object]) -> dict[str, FlatValue]:
     return own
 
 
+_own_keys: dict[str, str] = {}
+"""Remembered answers of `_own_key`: Windows has some thousand names of fields, and every event a score of them."""
+
+
 def _own_key(name: str) -> str:
     """The flat name of an event's own field; empty for one of the shipper's."""
-    return "" if name in _SHIPPER or name == "EventType" else name.lower()
-
-
-_remembered_own_key = lru_cache(maxsize=4096)(_own_key)  # Windows has some thousand names, and every event has a score of them
+    key = "" if name in _SHIPPER or name == "EventType" else name.lower()
+    if len(_own_keys) < _REMEMBERED and len(name) <= LONGEST_NAME:
+        _own_keys[name] = key
+    return key
 
 
 def _time(document: Mapping[str, object]) -> datetime:
