@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import platformdirs
 
@@ -172,8 +172,8 @@ def _text(data: bytes) -> str:
 
 
 def _key(languages: str, shown: str, data: bytes) -> bytes:
-    # A loader may tell its files by their names' ends.
-    name = "".join(Path(shown).suffixes[-2:])
+    # A loader may tell its files by their names' ends, and call a rule that says no title by its file's name.
+    name = PurePath(shown).name
     return _sum(f"{languages}\0{name}\0".encode("utf-8", "surrogateescape") + data)
 
 

@@ -78,7 +78,9 @@ def flat(document: Mapping[str, object]) -> Row:
 def table(rows: Iterable[Row]) -> sqlite3.Connection:
     """The rows as the table `logs`."""
     kept = list(rows)
-    names = list(dict.fromkeys(name for row in kept for name in row))  # as they turn up: what every event has comes first, and is found fast
+    names = list(
+        dict.fromkeys(name for row in kept for name in row)
+    )  # as they turn up: what every event has comes first, and is found fast
     database = sqlite3.connect(":memory:", isolation_level=None)
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = MEMORY", "cache_size = -128000"):
         database.execute(f"PRAGMA {pragma}")

@@ -18,6 +18,7 @@ from harness.model.intent import Rule
 from harness.rules import cache as module
 from harness.rules.cache import RuleCache, user_cache, without_collections
 from harness.rules.catalog import Catalog, load_catalog, load_rules
+from harness.rules.eql_file import EqlFiles
 from harness.rules.sigma import SigmaRules
 from tests.needs import DATA, needs_recordings
 from tests.rules.test_catalog import TWO, archive, text
@@ -84,6 +85,16 @@ def test_a_file_is_known_wherever_it_stands(rules: Path, kept: Path, tmp_path: P
         assert parsed == []
         assert catalog == load_catalog([place], [SigmaRules()])
     assert {rule.source for rule in load(kept, packed)[0].rules} == {f"{packed}/x/a.yml", f"{packed}/x/b.yml"}
+
+
+def test_a_title_that_is_the_files_name_goes_with_it(kept: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.eql"
+    file.write_text("any where true")
+    titles = []
+    for name in ("one.eql", "two.eql", "two.eql"):
+        file = file.rename(tmp_path / name)
+        titles.extend(rule.title for rule in load_rules([file], [EqlFiles()], RuleCache(kept)))
+    assert titles == ["one", "two", "two"]
 
 
 def test_an_archive_fills_the_cache_as_well(kept: Path, tmp_path: Path) -> None:
