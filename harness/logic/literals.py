@@ -25,7 +25,7 @@ FOREIGN = "\x04"
 """What is looked for where any text beyond ASCII may be the one that is wanted: it stands after every such value's end."""
 
 CLAUSES = 2
-"""How many clauses of a tree are told, the rarest first. With one, SigmaHQ's rules leave two candidates an event; with two, 0.4; a third
+"""How many clauses of a tree are told, the rarest first. With one, SigmaHQ's rules leave two candidates an event; with two, 0.3; a third
 costs more literals than it saves candidates."""
 
 _RARE = 12

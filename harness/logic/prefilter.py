@@ -22,7 +22,6 @@ from harness.model.facts import FlatValue
 _KEPT_LENGTH = 1024
 """Characters of the longest value whose answer is kept: longer ones (scripts, messages) do not repeat."""
 
-
 _STRETCH = 1 << 16
 """Characters that are searched at once."""
 

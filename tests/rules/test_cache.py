@@ -90,7 +90,7 @@ def test_a_file_is_known_wherever_it_stands(rules: Path, kept: Path, tmp_path: P
 def test_a_title_that_is_the_files_name_goes_with_it(kept: Path, tmp_path: Path) -> None:
     file = tmp_path / "one.eql"
     file.write_text("any where true")
-    titles = []
+    titles: list[str] = []
     for name in ("one.eql", "two.eql", "two.eql"):
         file = file.rename(tmp_path / name)
         titles.extend(rule.title for rule in load_rules([file], [EqlFiles()], RuleCache(kept)))
