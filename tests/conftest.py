@@ -35,3 +35,11 @@ def spark() -> Iterator[SparkSession]:
     need("spark")
     with spark_session() as session:
         yield session
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests keep no rules in the cache of whoever runs them, and find none of his there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,7 @@ def replay(
     to_stdout = json_path == "-"
     file = JsonFile(None if to_stdout else Path(json_path), sys.stdout) if json_path is not None else None
     catalog = replay_rules(rules)
+    gc.freeze()  # the rules stay to the end: thousands of trees need not be looked through for garbage again and again
     explained = _chosen(why, catalog.rules)
     if engine == "spark":
         from harness.replay_spark import replay_on_spark

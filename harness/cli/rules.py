@@ -220,11 +220,13 @@ def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
 
 def _catalog(asked: Sequence[Path], *, may_be_empty: bool = False) -> Catalog:
     """The rules under these paths; detection strategies among them are passed over."""
+    from harness.rules.cache import user_cache
     from harness.rules.catalog import load_catalog
     from harness.rules.languages import rule_sources
     from harness.rules.strategy import is_strategy
 
-    return load_catalog([path for path in asked if not is_strategy(path)], rule_sources(), may_be_empty=may_be_empty)
+    rules = [path for path in asked if not is_strategy(path)]
+    return load_catalog(rules, rule_sources(), user_cache(), may_be_empty=may_be_empty)
 
 
 def _known_rules(asked: Sequence[Path], catalog: Catalog, config: Path | None) -> Mapping[str, Rule]:

@@ -152,6 +152,17 @@ def compile_node(node: Node) -> Predicate:
             return _any_of(tuple(_compile_alternatives(items)))
 
 
+def check_node(node: Node) -> None:
+    """Raises `BadValue` where `compile_node` does: most tests are of kinds that take any text, and need no compiling to know."""
+    if isinstance(node, And | Or):
+        for item in node.items:
+            check_node(item)
+    elif isinstance(node, Not):
+        check_node(node.item)
+    elif isinstance(node, Formula) or node.op not in _ANY_TEXT or node.value is None or isinstance(node.value, FieldName):
+        compile_node(node)
+
+
 def _in_view(name: ViewName, predicate: Predicate) -> Predicate:
     """A predicate of the flat view's fields as one of that view's."""
     return predicate if name is ViewName.FLAT else lambda view: predicate(view.ecs)
@@ -203,6 +214,7 @@ def _any_of(parts: tuple[Predicate, ...]) -> Predicate:
     return some
 
 
+_ANY_TEXT = (Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH, Op.LIKE)
 _GROUPED = (Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH)
 
 
@@ -363,6 +375,18 @@ def like(pattern: str) -> Fits:
         return True
 
     return fits
+
+
+def longest_literal(pattern: str) -> str:
+    """The longest text without a wildcard that whatever fits the pattern holds; empty where there is none."""
+    runs: list[str] = [""]
+    for piece in pieces_of(pattern):
+        for character in (*piece, None):
+            if character is None:
+                runs.append("")
+            else:
+                runs[-1] += character
+    return max(runs, key=len)
 
 
 Piece = tuple[str | None, ...]

@@ -97,13 +97,17 @@ class SigmaRules:
             raise UsageError(*linked.problems)
         return linked.rules
 
+    def refers(self, text: str) -> bool:
+        """Whether there is a correlation or a filter in it."""
+        return _REFERRING.search(text) is not None
+
     def link(self, texts: Sequence[tuple[str, str]]) -> Linked:
         """The rules of these texts, each with its name before it, narrowed by their filters and counted by their correlations.
 
         A rule that a correlation counts, which does not `generate`, has no alerts of its own: it is there, and not evaluated.
         """
         linking = _Linking()
-        opened = {place: linking.open(*text) for place, text in enumerate(texts) if _REFERRING.search(text[1])}
+        opened = {place: linking.open(*text) for place, text in enumerate(texts) if self.refers(text[1])}
         for place, text in enumerate(texts):
             for document in opened[place] if place in opened else linking.open(*text):
                 linking.take(document)
