@@ -45,9 +45,7 @@ def installed() -> bool:
     return (machine.directory() / f"elastalert2-{VERSION}" / "installed").exists()
 
 
-def start(
-    name: str, *, rules: Path, url: str, run_every: float = 60.0, buffer: float = 900.0, writeback: str = "elastalert"
-) -> Place:
+def start(name: str, *, rules: Path, url: str, run_every: float = 60.0, buffer: float = 900.0, writeback: str = "elastalert") -> Place:
     """Start it; the one that runs already where there is one. `run_every` and `buffer` are seconds. Raises ServerError."""
     programs = install()
     with machine.locked(f"elastalert2-{name}"):
@@ -58,7 +56,7 @@ def start(
 
 def find(name: str = "default") -> Place | None:
     """The running one of that name."""
-    return machine.read_place(_instance(name) / "server.json")
+    return machine.read_place(_written(name))
 
 
 def stop(name: str = "default") -> bool:
@@ -68,11 +66,17 @@ def stop(name: str = "default") -> bool:
         if place is not None:
             machine.end(place)
         shutil.rmtree(_instance(name), ignore_errors=True)
+        _written(name).unlink(missing_ok=True)
         return place is not None
 
 
 def _instance(name: str) -> Path:
     return machine.directory() / f"elastalert2-at-{name}"
+
+
+def _written(name: str) -> Path:
+    """Where the place of a server is written down: not in its own directory, which may belong to another account."""
+    return machine.directory() / f"elastalert2-at-{name}.json"
 
 
 def _start(programs: Path, name: str, rules: Path, url: str, run_every: float, buffer: float, writeback: str) -> Place:
@@ -106,7 +110,7 @@ def _start(programs: Path, name: str, rules: Path, url: str, run_every: float, b
     if not ready or process.poll() is not None:
         machine.end(place)
         raise ServerError(f"ElastAlert2 did not start:\n{machine.tail(log)}")
-    machine.write_place(instance / "server.json", place)
+    machine.write_place(_written(name), place)
     return place
 
 

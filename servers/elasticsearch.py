@@ -70,7 +70,8 @@ def start(name: str = "default", *, port: int = 0, security: bool = False) -> Pl
     with machine.locked(f"elasticsearch-{name}"):
         if (running := find(name)) is not None:
             if running.url.startswith("https") is not security:
-                raise ServerError(f"the server {name!r} runs already, {'without' if security else 'with'} security: stop it, or take --name")
+                how = "without" if security else "with"
+                raise ServerError(f"the server {name!r} runs already, {how} security: stop it, or take another --name")
             return running
         return _start(home, name, port or machine.free_port(), security)
 
@@ -83,7 +84,7 @@ def restart(place: Place) -> Place:
 
 def find(name: str = "default") -> Place | None:
     """The running server of that name."""
-    return machine.read_place(_instance(name) / "server.json")
+    return machine.read_place(_written(name))
 
 
 def stop(name: str = "default") -> bool:
@@ -93,6 +94,7 @@ def stop(name: str = "default") -> bool:
         if place is not None:
             machine.end(place)
         shutil.rmtree(_instance(name), ignore_errors=True)
+        _written(name).unlink(missing_ok=True)
         return place is not None
 
 
@@ -103,12 +105,18 @@ def java_home() -> Path:
     said = subprocess.run([java, "-XshowSettings:properties", "-version"], capture_output=True, text=True, check=False).stderr
     version = next((line.partition("=")[2].strip() for line in said.splitlines() if "java.specification.version" in line), "")
     if not version.isdigit() or int(version) < 17:
-        raise ServerError(f"{java} is Java {version or 'of no known version'}, Elasticsearch needs 17: apt-get install openjdk-17-jdk-headless")
+        found = f"Java {version}" if version else "no Java that tells its version"
+        raise ServerError(f"{java} is {found}, Elasticsearch needs 17: apt-get install openjdk-17-jdk-headless")
     return java.parent.parent
 
 
 def _instance(name: str) -> Path:
     return machine.directory() / f"elasticsearch-at-{name}"
+
+
+def _written(name: str) -> Path:
+    """Where the place of a server is written down: not in its own directory, which may belong to another account."""
+    return machine.directory() / f"elasticsearch-at-{name}.json"
 
 
 def _add_root(home: Path, javac: str) -> None:
@@ -196,7 +204,7 @@ def _launch(home: Path, instance: Path, place: Place) -> Place:
         if pid and place.born:
             machine.end(place)
         raise ServerError(f"Elasticsearch did not start within {_READY_SECONDS} s:\n{machine.tail(Path(place.log))}")
-    machine.write_place(instance / "server.json", place)
+    machine.write_place(_written(place.name), place)
     return place
 
 

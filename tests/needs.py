@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from servers import elastalert2, elasticsearch
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
@@ -19,7 +21,19 @@ def _no_recordings() -> str:
     return "" if DATA.is_dir() else f"the shared recordings and rules are not at {DATA}"
 
 
-_ABSENT: Mapping[str, Callable[[], str]] = {"recordings": _no_recordings}
+def _no_elasticsearch() -> str:
+    return "" if elasticsearch.find() is not None else "no Elasticsearch runs: python3 -m servers.elasticsearch start"
+
+
+def _no_elastalert2() -> str:
+    return "" if elastalert2.installed() else "ElastAlert2 is not installed: python3 -m servers.elastalert2 install"
+
+
+_ABSENT: Mapping[str, Callable[[], str]] = {
+    "recordings": _no_recordings,
+    "elasticsearch": _no_elasticsearch,
+    "elastalert2": _no_elastalert2,
+}
 
 
 def need(name: str) -> None:
@@ -32,3 +46,5 @@ def need(name: str) -> None:
 
 
 needs_recordings = pytest.mark.needs("recordings")
+needs_elasticsearch = pytest.mark.needs("elasticsearch")
+needs_elastalert2 = pytest.mark.needs("elastalert2")
