@@ -1,4 +1,4 @@
-"""Recorded Windows events from files: JSON lines in whichever shipper's form each line is, and EVTX; plain, compressed, in zip or tar.
+"""Recorded Windows events from files: JSON in whichever shipper's form each document is, and EVTX; plain, compressed, in zip or tar.
 
 Forms and archives are told by content, never by a file's name, and everything is streamed: memory does not grow with a recording. This
 file must not know what the events are for.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import json
 import shutil
 import tarfile
 import tempfile
@@ -17,15 +16,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from harness.errors import Problem, UsageError
 from harness.events import evtx, nxlog, winlogbeat
+from harness.events.json_documents import begins, documents
 from harness.model.facts import Event
-
-LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes of one line. Windows cuts a message at 31,839 characters: a line of this length is no event."""
 
 _HARMLESS = 32 * 1024 * 1024
 """Bytes to which anything may unfold."""
@@ -43,9 +41,9 @@ Broken = Callable[[Problem], None]
 def read_events(path: Path, broken: Broken | None = None) -> Iterator[Event]:
     """The events of a recording in the order of its lines; blank lines are skipped.
 
-    An event's id is `<file name>:<line>` (for EVTX the number of the record), a member of an archive being named `<archive>/<member>`. What
-    cannot be read is told to `broken`, with path and line, and left out. Without `broken` the first such place raises `UsageError`,
-    as a file that is not there always does.
+    An event's id is `<file name>:<line>` (for EVTX the number of the record), a member of an archive or a directory being named
+    `<archive>/<member>`; directories are read with all below them, hidden files left out. What cannot be read is told to `broken`, with
+    path and line, and left out. Without `broken` the first such place raises `UsageError`, as a file that is not there always does.
     """
 
     def tell(problem: Problem) -> None:
@@ -53,15 +51,13 @@ def read_events(path: Path, broken: Broken | None = None) -> Iterator[Event]:
             raise UsageError(problem)
         broken(problem)
 
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
-    with raw:
-        try:
-            yield from _file(path.parent, path.name, raw, tell)
-        except _DAMAGED as error:  # RuntimeError: an encrypted zip; ValueError: what zipfile and tarfile make of absurd numbers
-            tell(Problem(path=str(path), what=f"cannot be read: {error or type(error).__name__}"))
+    if path.is_dir():
+        below = (file for file in sorted(path.rglob("*")) if not any(part.startswith(".") for part in file.relative_to(path).parts))
+        for file in below:
+            if file.is_file():
+                yield from _file(path.parent, f"{path.name}/{file.relative_to(path)}", tell, named=False)
+    else:
+        yield from _file(path.parent, path.name, tell, named=True)
 
 
 def read_event(document: object, id: str) -> Event:
@@ -82,78 +78,105 @@ def read_event(document: object, id: str) -> Event:
 # --- what a file is -------------------------------------------------------------------------------------------------------
 
 
-def _file(folder: Path, name: str, raw: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+def _file(folder: Path, name: str, tell: Broken, *, named: bool) -> Iterator[Event]:
+    """The events of a file on disk. Raises `UsageError` where it was named and cannot be opened."""
+    try:
+        raw = (folder / name).open("rb")
+    except OSError as error:
+        problem = Problem(path=str(folder / name), what=f"cannot be read: {error.strerror}")
+        if named:
+            raise UsageError(problem) from error
+        tell(problem)
+        return
+    with raw:
+        try:
+            yield from _packed(_Place(folder, name, named, tell), raw)
+        except _DAMAGED as error:  # RuntimeError: an encrypted zip; ValueError: what zipfile and tarfile make of absurd numbers
+            tell(Problem(path=str(folder / name), what=f"cannot be read: {error or type(error).__name__}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a stream of events stands, whether people named it themselves, and who is told of what cannot be read in it."""
+
+    folder: Path
+    name: str
+    named: bool
+    tell: Broken
+
+    def inner(self, member: str) -> _Place:
+        return _Place(self.folder, f"{self.name}/{member}", False, self.tell)
+
+    def wrong(self, what: str, line: int = 0, fix: str = "") -> None:
+        self.tell(Problem(path=str(self.folder / self.name), line=line, what=what, fix=fix))
+
+
+def _packed(place: _Place, raw: io.BufferedReader) -> Iterator[Event]:
     head = raw.peek(8)
     if head.startswith(_ZIP):
         with zipfile.ZipFile(raw) as archive:
-            yield from _members(folder, name, archive, tell)
+            yield from _members(place, archive)
     elif head.startswith((_GZIP, _BZIP2)):
         with gzip.open(raw) if head.startswith(_GZIP) else bz2.open(raw) as unpacked:
-            yield from _tar_or_stream(folder, name, _guarded(unpacked, raw.tell), tell)
+            yield from _tar_or_stream(place, _guarded(unpacked, raw.tell))
     else:
-        yield from _tar_or_stream(folder, name, raw, tell)
+        yield from _tar_or_stream(place, raw)
 
 
-def _members(folder: Path, name: str, archive: zipfile.ZipFile, tell: Broken) -> Iterator[Event]:
+def _members(place: _Place, archive: zipfile.ZipFile) -> Iterator[Event]:
     for member in archive.infolist():
         if member.is_dir():
             continue
-        inner = f"{name}/{member.filename}"
+        inner = place.inner(member.filename)
         try:
             with archive.open(member) as stream:
-                yield from _stream(folder, inner, _guarded(cast(io.BufferedIOBase, stream), _always(member.compress_size)), tell)
+                yield from _stream(inner, _guarded(cast(io.BufferedIOBase, stream), _always(member.compress_size)))
         except _DAMAGED as error:
-            tell(Problem(path=str(folder / inner), what=f"cannot be read: {error or type(error).__name__}"))
+            inner.wrong(f"cannot be read: {error or type(error).__name__}")
 
 
-def _tar_or_stream(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+def _tar_or_stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
     if stream.peek(512)[_TAR_AT : _TAR_AT + len(_TAR)] != _TAR:
-        yield from _stream(folder, name, stream, tell)
+        yield from _stream(place, stream)
         return
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
-            inner = f"{name}/{entry.name}"
+            inner = place.inner(entry.name)
             if entry.issparse():
-                tell(Problem(path=str(folder / inner), what="is a sparse file, which unfolds to more than there is", fix="pack it plainly"))
+                inner.wrong("is a sparse file, which unfolds to more than there is", fix="pack it plainly")
             elif (file := archive.extractfile(entry)) is not None:
                 with file:
-                    yield from _stream(folder, inner, cast(io.BufferedReader, file), tell)
+                    yield from _stream(inner, cast(io.BufferedReader, file))
 
 
-def _stream(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+def _stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
     head = stream.peek(len(evtx.MAGIC))
     if head.startswith(evtx.MAGIC):
-        yield from _records(folder, name, stream, tell)
+        yield from _records(place, stream)
     elif head.startswith((*_ZIP, _GZIP, _BZIP2)):
-        tell(Problem(path=str(folder / name), what="is an archive inside an archive", fix="unpack the outer one"))
-    else:
-        yield from _lines(folder, name, stream, tell)
+        place.wrong("is an archive inside an archive", fix="unpack the outer one")
+    elif place.named or begins(stream):
+        yield from _documents(place, stream)
+    else:  # a README beside the recordings: said once, not once a line
+        place.wrong("holds no events: it is neither EVTX nor JSON")
 
 
 # --- what it holds --------------------------------------------------------------------------------------------------------
 
 
-def _lines(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
-    number = 0
-    while line := stream.readline(LONGEST_LINE):
-        number += 1
-        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(LONGEST_LINE)
-            what = f"not an event: the line is longer than {LONGEST_LINE // 1024**2} MiB"
-            tell(Problem(path=str(folder / name), line=number, what=what))
-            continue
-        if not line.strip():
-            continue
+def _documents(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
+    for line, document in documents(stream):
         try:
-            event = read_event(json.loads(line), f"{name}:{number}")
-        except (ValueError, OverflowError, RecursionError) as error:
-            tell(Problem(path=str(folder / name), line=number, what=f"not an event: {error}"))
+            if isinstance(document, ValueError):
+                raise document
+            event = read_event(document, f"{place.name}:{line}")
+        except (ValueError, OverflowError) as error:
+            place.wrong(f"not an event: {error}", line)
             continue
         yield event
 
 
-def _records(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -> Iterator[Event]:
+def _records(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
     with ExitStack() as opened:
         file: BinaryIO = stream
         if not isinstance(stream.raw, io.FileIO):
@@ -166,11 +189,11 @@ def _records(folder: Path, name: str, stream: io.BufferedReader, tell: Broken) -
                 number, document = next(records)
                 if isinstance(document, ValueError):
                     raise document
-                event = evtx.read(cast(Mapping[str, object], document), f"{name}:{number}")
+                event = evtx.read(cast(Mapping[str, object], document), f"{place.name}:{number}")
             except StopIteration:
                 return
             except ValueError as error:
-                tell(Problem(path=str(folder / name), what=f"not an event: {error}"))
+                place.wrong(f"not an event: {error}")
                 continue
             yield event
 

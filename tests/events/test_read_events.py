@@ -18,7 +18,8 @@ import pytest
 
 from harness.errors import Problem, UsageError
 from harness.events import winlogbeat
-from harness.events.read import LONGEST_LINE, read_event, read_events
+from harness.events.json_documents import LONGEST
+from harness.events.read import read_event, read_events
 from tests.events.event_builders import engine_available, process_created
 from tests.events.test_nxlog import NXLOG
 from tests.needs import DATA, needs_recordings
@@ -91,9 +92,82 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         next(read_events(tmp_path / "absent.json"))
 
 
-def test_a_directory(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
-        next(read_events(tmp_path))
+def test_a_directory_is_read_with_all_below_it(tmp_path: Path) -> None:
+    folder = tmp_path / "night"
+    (folder / "b" / ".hidden").mkdir(parents=True)
+    (folder / "b" / ".hidden" / "x.json").write_bytes(TEXT)
+    plain(folder / "b" / "two", TEXT)
+    zipped(folder / "a.zip", TEXT)
+    (folder / "README.md").write_text("# Recordings\n\nof a night\n")
+    (folder / "empty").touch()
+    broken: list[Problem] = []
+    events = list(read_events(folder, broken.append))
+    assert [event.id for event in events[::3]] == ["night/a.zip/inner/a.json:1", "night/b/two:1"]
+    assert [str(problem) for problem in broken] == [f"{folder}/README.md: holds no events: it is neither EVTX nor JSON"]
+
+
+PRETTY = b"\n".join(json.dumps(json.loads(line), indent=2).encode() for line in LINES if line)
+ARRAY = b"[" + b",".join(line.encode() for line in LINES if line) + b"]"
+NUMBERED = b"\n".join(
+    b"Record %d\n" % number + json.dumps(json.loads(line), indent=2).encode() for number, line in enumerate(LINES, 1) if line
+)
+
+
+@PACKED
+@pytest.mark.parametrize("text", [PRETTY, ARRAY, NUMBERED, b"\xef\xbb\xbf" + PRETTY, ARRAY.replace(b"},{", b"},\r\n  {")])
+def test_documents_that_span_lines_and_arrays(pack: Pack, text: bytes, tmp_path: Path) -> None:
+    pack(tmp_path / "r", text)
+    events = list(read_events(tmp_path / "r"))
+    assert [(event.event_id, event.host) for event in events] == [(4688, "ws1"), (4688, "workstation6"), (400, "ws1")]
+
+
+def test_what_is_broken_among_documents_of_several_lines(tmp_path: Path) -> None:
+    lines = PRETTY.splitlines(keepends=True)
+    second = next(number for number, line in enumerate(lines) if number and line.startswith(b"{"))
+    plain(tmp_path / "r", b"".join([*lines[:second], b'{\n  "a": nothing\n}\n', *lines[second:], b'{\n  "cut": "o']))
+    broken: list[Problem] = []
+    events = list(read_events(tmp_path / "r", broken.append))
+    assert [event.event_id for event in events] == [4688, 4688, 400]
+    assert [problem.line for problem in broken] == [second + 1, len(lines) + 3]
+    assert events[1].id == f"r:{second + 4}"
+
+
+def test_documents_of_several_lines_are_streamed(tmp_path: Path) -> None:
+    plain(tmp_path / "r", PRETTY * 10_000)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_events(tmp_path / "r")) == 30_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{\n" * 200_000,
+        b'{\n"' + b"a" * 40_000_000,
+        b'{\n"a":' * 500_000,
+        b"[" * 5_000_000,
+        b"[1," * 200_000,
+        b'{\n"a": {"b":' * 100_000,
+    ],
+)
+def test_hostile_text_among_documents_ends(text: bytes, tmp_path: Path) -> None:
+    plain(tmp_path / "r", text)
+    broken: list[Problem] = []
+    assert list(read_events(tmp_path / "r", lambda problem: broken.__setitem__(slice(None), [problem]))) == []
+    assert broken or not text.strip(b"[")
+
+
+@needs_recordings
+def test_sigmahqs_own_recordings_are_read_as_they_stand() -> None:
+    broken: list[Problem] = []
+    read = Counter(event.id.rpartition(".")[2].partition(":")[0] for event in read_events(DATA / "sigma" / "regression.zip", broken.append))
+    assert read["json"] >= 100
+    assert read["evtx"] >= 100
+    assert all(problem.path.endswith((".yml", ".raw", "LICENSE")) for problem in broken)
 
 
 def test_a_damaged_archive(tmp_path: Path) -> None:
@@ -170,7 +244,7 @@ def test_broken_lines_are_told_and_left_out(pack: Pack, tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_too_long_is_left_out(tmp_path: Path) -> None:
-    plain(tmp_path / "r.json", TEXT + b"\n" + b"x" * (LONGEST_LINE * 2 + 5) + b"\n" + TEXT)
+    plain(tmp_path / "r.json", TEXT + b"\n" + b"x" * (LONGEST * 2 + 5) + b"\n" + TEXT)
     broken: list[Problem] = []
     assert len(list(read_events(tmp_path / "r.json", broken.append))) == 6
     assert [problem.line for problem in broken] == [5]
@@ -209,7 +283,7 @@ def test_what_only_looks_like_an_archive(text: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["zip", "gzip", "bzip2"])
 def test_a_bomb_is_defused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "bomb"
-    block, count = bytes(1024 * 1024), 100
+    block, count = b"{" * 1024 * 1024, 100
     if kind == "zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a", "w") as member:
             for _ in range(count):
