@@ -29,7 +29,7 @@ from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
 from harness.rules.sigma import SigmaRules
 from harness.scenarios import load_scenarios
 from harness.scope import check_scope
-from harness.settings import Settings, resolve
+from harness.settings import ElasticsearchSettings, Settings, SiemSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
 from harness.transports.psrp import Credential, PsrpTransport
 from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, find, state_file, targets_of
@@ -68,7 +68,10 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     if request.lab:
         known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
     else:
-        known = _known(rules, EmbeddedClient(settings.siem.path)) if settings.siem is not None else None
+        known = None
+        if settings.siem is not None:
+            with _opened(settings.siem, rules) as siem:
+                known = _known(rules, siem)
     scenarios = load_scenarios(scenario_paths(request.scenarios), known)
     targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
     return _plan(request, scenarios, targets, rules), rules
@@ -84,7 +87,8 @@ def assembled(request: Request) -> Iterator[Run]:
         with _on_lab(request) as run:
             yield run
     else:
-        yield _on_targets(request)
+        with _on_targets(request) as run:
+            yield run
 
 
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
@@ -134,17 +138,62 @@ def _on_lab(request: Request) -> Iterator[Run]:
             starting.stop()
 
 
-def _on_targets(request: Request) -> Run:
+@contextmanager
+def _on_targets(request: Request) -> Iterator[Run]:
     settings = request.settings
     if settings.siem is None:
         raise UsageError(Problem(path=str(settings.file or "harness.toml"), what="there is no [siem]", fix="add one, or run with --lab"))
     rules = _rules(request)
-    siem = EmbeddedClient(settings.siem.path)
-    scenarios = load_scenarios(scenario_paths(request.scenarios), _known(rules, siem))
-    targets = _real_targets(request)
-    made = _plan(request, scenarios, targets, rules)
-    addresses = {name: vetted[0] for name, vetted in check_scope(targets, settings.scope, date.today(), _resolve).items() if vetted}  # noqa: DTZ011
-    return _run(request, made, rules, siem, _credentials(settings, targets), addresses)
+    with _opened(settings.siem, rules) as siem:
+        scenarios = load_scenarios(scenario_paths(request.scenarios), _known(rules, siem))
+        targets = _real_targets(request)
+        made = _plan(request, scenarios, targets, rules)
+        vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
+        addresses = {name: found[0] for name, found in vetted.items() if found}
+        yield _run(request, made, rules, siem, _credentials(settings, targets), addresses)
+
+
+@contextmanager
+def _opened(settings: SiemSettings | ElasticsearchSettings, rules: Mapping[str, Rule]) -> Iterator[Siem]:
+    """The SIEM that the settings name; its connections are given back afterwards. Raises `UsageError`; nothing is sent yet."""
+    if isinstance(settings, SiemSettings):
+        yield EmbeddedClient(settings.path)
+        return
+    # Imported here: Elasticsearch's client takes longer to load than most commands take.
+    from harness.siem.elastic.client import ElasticSiem
+    from harness.siem.elastic.elastalert import ElastAlert
+    from harness.siem.elastic.wire import Connection, Wire
+
+    wire = Wire(
+        Connection(
+            urls=settings.urls,
+            cloud_id=settings.cloud_id,
+            user=settings.user,
+            password=_revealed(settings.password),
+            api_key=_revealed(settings.api_key),
+            bearer=_revealed(settings.bearer),
+            ca_file=str(settings.ca_file or ""),
+            fingerprint=settings.fingerprint,
+            verify=settings.verify,
+            proxy=settings.proxy,
+            timeout=settings.timeout.total_seconds(),
+        )
+    )
+    try:
+        yield ElasticSiem(
+            wire,
+            events=settings.events,
+            sources=[ElastAlert(settings.writeback, settings.rule_interval)],
+            severities={rule.id: rule.severity for rule in rules.values()},
+            ingest_lag=settings.ingest_lag,
+            rule_interval=settings.rule_interval,
+        )
+    finally:
+        wire.close()
+
+
+def _revealed(reference: str | None) -> str:
+    return resolve(reference).reveal() if reference is not None else ""
 
 
 def _run(
@@ -257,8 +306,7 @@ def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, 
     found = {}
     for entry in settings.targets:
         if entry.target.name in wanted:
-            password = resolve(entry.password).reveal() if entry.password is not None else ""
-            found[entry.target.name] = Credential(user=entry.target.user, password=password)
+            found[entry.target.name] = Credential(user=entry.target.user, password=_revealed(entry.password))
     return found
 
 

@@ -23,7 +23,7 @@ from elastic_transport import TlsError as ElasticTlsError
 from elastic_transport import TransportError as ElasticTransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 
-from harness.errors import SiemDenied, SiemError, SiemUnavailable
+from harness.errors import Problem, SiemDenied, SiemError, SiemUnavailable, UsageError
 
 _log = logging.getLogger("harness.siem.elastic")
 
@@ -101,11 +101,18 @@ class Answer:
 
 
 class Wire:
-    """A connection to one Elasticsearch. Every method raises `SiemError`. Not shared between threads."""
+    """A connection to one Elasticsearch. Not shared between threads. Every method raises `SiemError`."""
 
     def __init__(self, connection: Connection) -> None:
+        """Connects nowhere yet. Raises `UsageError` where what the connection names cannot be used."""
         self._secrets = connection.secrets
-        self._client = _client(connection)
+        try:
+            self._client = _client(connection)
+        except OSError as error:
+            what = f"siem.ca_file {connection.ca_file} cannot be used: {error.strerror or error}"
+            raise UsageError(Problem(path="", what=what)) from None
+        except ValueError as error:
+            raise UsageError(Problem(path="", what=f"[siem] cannot be used: {self._clean(str(error))}")) from None
 
     def search(self, searches: Sequence[Search]) -> list[Answer]:
         """All of them in one request, but for the further pages of those that find more than a page."""
