@@ -155,7 +155,7 @@ class ElasticBench:
 
 
 @contextmanager
-def elastic_bench(_: Path) -> Iterator[ElasticBench]:
+def elastic_bench(_: Path = Path()) -> Iterator[ElasticBench]:
     made = ElasticBench(server_url())
     try:
         yield made

@@ -18,7 +18,7 @@ from harness.events.fields import iso_time
 from harness.model.facts import Alert, Event, Facts, Observed, RuleState, SiemStatus, Watch
 from harness.model.intent import Rule, Severity
 from harness.ports import Clock
-from harness.siem.elastic.source import AlertSource, Found, Raised, runs_still
+from harness.siem.elastic.source import AlertSource, Engine, Found, Raised, runs_still
 from harness.siem.elastic.telemetry import OVERLAP, Telemetry, Wanted, event_of, ingest_lag, time_told
 from harness.siem.elastic.wire import Answer, Reference, Search, Wire
 
@@ -68,15 +68,15 @@ class ElasticSiem:
         self._offset = self._read_clock()
         now = self._now()
         recent, *answers = self._wire.search([self._telemetry.recent(now), *self._searches_of_rules(now)])
-        found = self._rules(answers, now)
-        running = [state.interval for state in found.values() if state.enabled]
-        self._heartbeat = min(running, default=self._heartbeat)
+        engines = self._engines(answers, now)
+        found = _all_rules(engines)
+        self._heartbeat = min((state.interval for state in found.values() if state.enabled), default=self._heartbeat)
         return SiemStatus(
             name=NAME,
             # Who asks takes the answer for one of the moment midway.
             now=started + (self._clock.now() - started) / 2 + self._offset.length,
             ingest_lag=max(self._ingest_lag, ingest_lag(recent) or _NOTHING),
-            schedule_running=bool(running),
+            schedule_running=any(engine.running for engine in engines),
             rules={
                 rule: found.get(rule) or RuleState(rule=rule, deployed=False, enabled=False, interval=_NOTHING, look_back=_NOTHING)
                 for rule in rules
@@ -86,7 +86,7 @@ class ElasticSiem:
     def known_rules(self) -> frozenset[str]:
         """See `Siem.known_rules`: the rules that an alert source has seen running."""
         now = self._clock.now()
-        return frozenset(self._rules(self._wire.search(self._searches_of_rules(now)), now))
+        return frozenset(_all_rules(self._engines(self._wire.search(self._searches_of_rules(now)), now)))
 
     def deploy(self, rules: Sequence[Rule]) -> None:
         """See `Siem.deploy`. Not possible: a detection engine's rules are not in Elasticsearch."""
@@ -171,13 +171,12 @@ class ElasticSiem:
     def _searches_of_rules(self, now: datetime) -> list[Search]:
         return [search for source in self._sources for search in source.searches_of_rules(now)]
 
-    def _rules(self, answers: Sequence[Answer], now: datetime) -> Mapping[str, RuleState]:
-        found: dict[str, RuleState] = {}
+    def _engines(self, answers: Sequence[Answer], now: datetime) -> list[Engine]:
+        found = []
         start = 0
         for source in self._sources:
             end = start + len(source.searches_of_rules(now))
-            states = source.rules(answers[start:end], now)
-            found |= {rule: state for rule, state in states.items() if rule not in found or not found[rule].enabled}
+            found.append(source.engine(answers[start:end], now))
             start = end
         return found
 
@@ -276,6 +275,14 @@ class _Cursor:
         before = {host: time for host, time in self.seen.items() if host in hosts}
         newest = before | {host: max(time, before.get(host, time)) for host, time in seen.items()}
         return _Cursor(sweep=sweep, swept=swept, hosts=hosts, rules=rules, seen=newest)
+
+
+def _all_rules(engines: Sequence[Engine]) -> dict[str, RuleState]:
+    """The rules of every engine. One that several have is taken from the first that runs it."""
+    found: dict[str, RuleState] = {}
+    for engine in engines:
+        found |= {rule: state for rule, state in engine.rules.items() if rule not in found or not found[rule].enabled}
+    return found
 
 
 def _earliest(wanted: Iterable[tuple[str, datetime]]) -> dict[str, datetime]:

@@ -8,13 +8,14 @@ on their way, or silenced, and either way the rule was not quiet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from harness.errors import SiemError
 from harness.model.facts import RuleRun, RuleState
-from harness.siem.elastic.source import CLAUSES, Found, Raised, all_of, any_of, rule_in, runs_still, since_, time_of
+from harness.siem.elastic.source import CLAUSES, Engine, Found, Raised, all_of, any_of, rule_in, runs_still, since_, time_of
 from harness.siem.elastic.wire import Answer, Hit, Search
 
 NAME = "elastalert2"
@@ -73,8 +74,8 @@ class ElastAlert:
         query = since_("@timestamp", now - _TRACES)
         return [Search(index=f"{self._writeback}_status", query=query, size=0, aggregations={"rules": by_name})]
 
-    def rules(self, answers: Sequence[Answer], now: datetime) -> Mapping[str, RuleState]:
-        """See `AlertSource.rules`: those that left a trace within a day. A rule is disabled where it stopped running and others did not."""
+    def engine(self, answers: Sequence[Answer], now: datetime) -> Engine:
+        """See `AlertSource.engine`: rules that left a trace within a day. One is disabled where it stopped running and others did not."""
         (answer,) = answers
         if not answer.shards:
             fix = "has it run against this Elasticsearch, and is siem.writeback its writeback_index?"
@@ -86,12 +87,8 @@ class ElastAlert:
             if runs and (rule not in states or states[rule][0] < runs[0].finished_at):
                 states[rule] = (runs[0].finished_at, self._state(rule, runs))
         alive = {rule for rule, (last, state) in states.items() if runs_still(last, state.interval, now)}
-        return {
-            rule: state
-            if rule in alive or not alive
-            else RuleState(rule=rule, deployed=True, enabled=False, interval=state.interval, look_back=state.look_back)
-            for rule, (_, state) in states.items()
-        }
+        found = {rule: replace(state, enabled=rule in alive or not alive) for rule, (_, state) in states.items()}
+        return Engine(rules=found, running=bool(alive))
 
     def _state(self, rule: str, newest_first: Sequence[RuleRun]) -> RuleState:
         ends = [run.finished_at for run in newest_first]

@@ -51,6 +51,14 @@ class Found:
     last_run: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What a source's engine says of itself: its rules by id, and whether it is running at all."""
+
+    rules: Mapping[str, RuleState]
+    running: bool
+
+
 class AlertSource(Protocol):
     """One detection engine."""
 
@@ -67,8 +75,8 @@ class AlertSource(Protocol):
     def searches_of_rules(self, now: datetime) -> Sequence[Search]:
         """What finds the rules that the engine has."""
 
-    def rules(self, answers: Sequence[Answer], now: datetime) -> Mapping[str, RuleState]:
-        """Every rule that the engine has, by id. Raises `SiemError` where it has left no trace at all."""
+    def engine(self, answers: Sequence[Answer], now: datetime) -> Engine:
+        """Every rule that the engine has. Raises `SiemError` where it cannot ever have been here."""
 
 
 def since_(field: str, time: datetime) -> dict[str, Any]:

@@ -7,6 +7,7 @@ engine's retries are the only ones. It must never know what is searched for.
 from __future__ import annotations
 
 import logging
+import ssl
 import warnings
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -106,10 +107,14 @@ class Wire:
     def __init__(self, connection: Connection) -> None:
         """Connects nowhere yet. Raises `UsageError` where what the connection names cannot be used."""
         self._secrets = connection.secrets
+        # The client's own log repeats what servers answer, whole, and they may repeat what we said.
+        logging.getLogger("elastic_transport").setLevel(logging.WARNING)
         try:
+            if connection.ca_file:
+                ssl.create_default_context(cafile=connection.ca_file)
             self._client = _client(connection)
         except OSError as error:
-            what = f"siem.ca_file {connection.ca_file} cannot be used: {error.strerror or error}"
+            what = f"siem.ca_file {connection.ca_file} cannot be used: {error.strerror or type(error).__name__}"
             raise UsageError(Problem(path="", what=what)) from None
         except ValueError as error:
             raise UsageError(Problem(path="", what=f"[siem] cannot be used: {self._clean(str(error))}")) from None
@@ -146,8 +151,8 @@ class Wire:
             raise self._failure(int(response.get("status", 0)), response["error"], None)
         shards = response["_shards"]
         if shards["failed"] or response["timed_out"]:
-            failures = shards.get("failures") or [{}]
-            raise self._failure(int(failures[0].get("status", 503)), failures[0].get("reason", "only a part was searched"), None)
+            (first, *_) = shards.get("failures") or [{}]
+            raise self._failure(int(first.get("status", 503)), first.get("reason", {"type": "only a part was searched"}), None)
         return Answer(hits=response["hits"]["hits"], aggregations=response.get("aggregations", {}), shards=shards["total"])
 
     def _whole(self, search: Search) -> Answer:
