@@ -31,6 +31,10 @@ _DOWNLOAD_SECONDS = 900
 _END_SECONDS = 30
 
 
+# Those that this very process started: it owes them a wait when they end.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
 class ServerError(Exception):
     """A server cannot be installed, started or ended; the text says why and what would mend it."""
 
@@ -149,7 +153,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, its output in a file: it outlives us, and no pipe of ours hangs on it."""
     with log.open("ab") as stream:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=cwd,
             env=dict(env),
@@ -161,6 +165,8 @@ def spawn(
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
+    _children[process.pid] = process
+    return process
 
 
 def born(pid: int) -> int:
@@ -183,6 +189,8 @@ def end(place: Place) -> None:
         if alive(place):
             os.kill(place.pid, how)
         if wait_until(lambda: not alive(place), seconds=_END_SECONDS):
+            if (child := _children.pop(place.pid, None)) is not None:
+                child.wait()
             return
     raise ServerError(f"process {place.pid} of {place.name} does not end")
 

@@ -116,9 +116,13 @@ class ElasticBench:
         self._running = False
         self.clock.wait(60)
 
+    def forget_writeback(self) -> None:
+        """Remove what an engine wrote, and its indices."""
+        for suffix in (*WRITEBACK_MAPPINGS, "_past"):
+            self.admin.indices.delete(index=self.writeback + suffix, ignore_unavailable=True)
+
     def close(self) -> None:
-        for suffix in WRITEBACK_MAPPINGS:
-            self.admin.indices.delete(index=self.writeback + suffix)
+        self.forget_writeback()
         self.admin.indices.delete(index=self.events)
         self.admin.close()
         self.wire.close()

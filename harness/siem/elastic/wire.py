@@ -199,7 +199,7 @@ class Wire:
             reason = body.get("error", "") if isinstance(body, Mapping) else ""
             raise self._failure(error.meta.status, reason, error.meta.headers.get("retry-after")) from None
         except ElasticTlsError as error:
-            text = str(error)
+            text = str(error.message)
             if "CERTIFICATE_VERIFY_FAILED" in text or "Fingerprints did not match" in text:
                 why = "the server's certificate is not trusted: name its CA in siem.ca_file, or its siem.fingerprint"
                 raise SiemError(f"{why} ({self._clean(text)})") from None
@@ -209,7 +209,7 @@ class Wire:
         except ElasticSerializationError:
             raise SiemUnavailable("Elasticsearch's answer is cut short or no JSON") from None
         except ElasticTransportError as error:
-            raise SiemUnavailable(f"Elasticsearch cannot be reached: {self._clean(str(error))}") from None
+            raise SiemUnavailable(f"Elasticsearch cannot be reached: {self._clean(str(error.message))}") from None
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise SiemUnavailable(f"what answers does not answer as Elasticsearch does ({type(error).__name__})") from None
 
