@@ -6,8 +6,10 @@ against those of the real one.
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -22,13 +24,15 @@ from harness.model.intent import Rule
 from harness.siem.elastic.client import ElasticSiem
 from harness.siem.elastic.elastalert import ElastAlert
 from harness.siem.elastic.wire import Connection, Wire
-from servers import elasticsearch
+from servers import elastalert2, elasticsearch
+from servers.machine import Place
 from tests.events.event_builders import process_created
 from tests.siem.siem_builders import INGEST_DELAY, INTERVAL, LOOK_BACK, FakeClock
 
 _DATE = {"type": "date"}
 _KEYWORD = {"type": "keyword"}
-_KEYWORDS = {"keywords": {"match_mapping_type": "string", "mapping": _KEYWORD}}
+# As shippers map strings: a longer one is kept and not searched for.
+_KEYWORDS = {"keywords": {"match_mapping_type": "string", "mapping": _KEYWORD | {"ignore_above": 8191}}}
 EVENTS_MAPPING = {"dynamic_templates": [_KEYWORDS], "properties": {"@timestamp": _DATE}}
 WRITEBACK_MAPPINGS: dict[str, dict[str, Any]] = {
     "": {"rule_name": _KEYWORD, "@timestamp": _DATE, "alert_time": _DATE, "match_body": {"type": "object", "enabled": False}},
@@ -165,3 +169,28 @@ def elastic_bench(_: Path = Path()) -> Iterator[ElasticBench]:
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def elastalert_over(
+    bench: ElasticBench, directory: Path, filters: Mapping[str, Mapping[str, Any]], *, buffer: timedelta
+) -> Iterator[Place]:
+    """The real ElastAlert2 over a bench's indices, in place of the bench's own engine, with a rule for each of these rule ids."""
+    bench.forget_writeback()  # it makes them with mappings of its own
+    for rule, query in filters.items():
+        written = {
+            "name": f"x [{rule}]",
+            "type": "any",
+            "index": bench.events,
+            "realert": {"minutes": 0},
+            "filter": [query],
+            "alert": "debug",
+        }
+        (directory / f"{rule}.yaml").write_text(json.dumps(written))  # JSON is YAML
+    name = f"tests-{os.getpid()}"
+    try:
+        yield elastalert2.start(
+            name, rules=directory, url=server_url(), run_every=1, buffer=buffer.total_seconds(), writeback=bench.writeback
+        )
+    finally:
+        elastalert2.stop(name)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +14,9 @@ from harness.model.intent import Severity
 from harness.siem.elastic.client import ElasticSiem
 from harness.siem.elastic.elastalert import ElastAlert
 from harness.siem.elastic.wire import Connection, Wire
-from servers import elastalert2
 from tests.events.event_builders import process_created
 from tests.needs import needs_elastalert2, needs_elasticsearch
-from tests.siem.elastic_bench import ElasticBench, rule_name, server_url
+from tests.siem.elastic_bench import ElasticBench, server_url
 from tests.siem.siem_builders import HOSTNAME, OTHER, WHOAMI, sigma
 
 pytestmark = [needs_elasticsearch, needs_elastalert2]
@@ -65,33 +61,11 @@ class Running:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     bench = ElasticBench(server_url())
-    # ElastAlert2 makes them with mappings of its own.
-    bench.forget_writeback()
-    rules: Path = tmp_path_factory.mktemp("rules")
-    for rule, query in QUERIES.items():
-        of = sigma(rule, "x")
-        written = {
-            "name": rule_name(of),
-            "type": "any",
-            "index": bench.events,
-            "realert": {"minutes": 0},
-            "filter": [{"query": {"query_string": {"query": query}}}],
-            "alert": "debug",
-        }
-        (rules / f"{rule}.yaml").write_text(json.dumps(written))
-    name = f"tests-{os.getpid()}"
+    filters = {rule: {"query": {"query_string": {"query": query}}} for rule, query in QUERIES.items()}
     try:
-        elastalert2.start(
-            name,
-            rules=rules,
-            url=server_url(),
-            run_every=RUN_EVERY.total_seconds(),
-            buffer=BUFFER.total_seconds(),
-            writeback=bench.writeback,
-        )
-        yield Running(bench)
+        with elastalert_over(bench, tmp_path_factory.mktemp("rules"), filters, buffer=BUFFER):
+            yield Running(bench)
     finally:
-        elastalert2.stop(name)
         bench.close()
 
 
