@@ -16,7 +16,7 @@ from harness.siem.elastic.elastalert import ElastAlert
 from harness.siem.elastic.wire import Connection, Wire
 from tests.events.event_builders import process_created
 from tests.needs import needs_elastalert2, needs_elasticsearch
-from tests.siem.elastic_bench import ElasticBench, server_url
+from tests.siem.elastic_bench import ElasticBench, elastalert_over, server_url
 from tests.siem.siem_builders import HOSTNAME, OTHER, WHOAMI, sigma
 
 pytestmark = [needs_elasticsearch, needs_elastalert2]
