@@ -32,7 +32,8 @@ def replay(
 ) -> int:
     """Say which rules match recorded events, with the evidence.
 
-    EVENTS are files or directories: JSON as winlogbeat, Elastic Agent, NXLog or evtx_dump write it, or EVTX; plain, gzipped, in a zip or in a tar.
+    EVENTS are files or directories: JSON as winlogbeat, Elastic Agent, NXLog or evtx_dump write it, or EVTX; plain, or in a gzip,
+    a zip or a tar.
     """
     from harness import replay as engine
     from harness.assemble import replay_rules

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
-from math import fmod, isfinite
+from math import fmod, isfinite, nan
+from re import fullmatch
 
 from harness.errors import RuleTooSlow
 from harness.model.tree import Call, FieldName, Function, Term
@@ -149,6 +150,12 @@ def _remainder(one: int, other: int) -> int:
     return -rest if one < 0 else rest
 
 
+def _quotient(one: int, other: int) -> int:
+    """The quotient cut off towards zero, as Java has it."""
+    whole = abs(one) // abs(other)
+    return whole if (one < 0) == (other < 0) else -whole
+
+
 def _on_texts(function: Callable[..., Scalar | None]) -> _Function:
     """A function of two texts or more; where case does not count they are folded first."""
 
@@ -181,19 +188,18 @@ def _between(values: list[Scalar], cased: bool) -> Scalar | None:
 
 def _number(values: list[Scalar], cased: bool) -> Scalar | None:
     text, *base = values
-    if not isinstance(text, str) or len(text) > 64:
+    if not isinstance(text, str) or len(text) > 64 or not all(isinstance(each, int) for each in base):
         return None
+    text = text.strip()
     try:
-        if base:
-            return int(text, base[0]) if isinstance(base[0], int) else None
-        if text[:2].lower() == "0x":
-            return int(text, 16)
-        number = float(text)
+        if base or text[:2].lower() == "0x":
+            return int(text, int(base[0]) if base else 16) if fullmatch(r"[+-]?[0-9A-Za-z]+", text) else None
     except ValueError:
         return None
-    if not isfinite(number):
-        return None
-    return int(text) if text.lstrip("+-").isdecimal() else number
+    if fullmatch(r"[+-]?[0-9]+", text):
+        return int(text)
+    number = float(text) if fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", text) else nan
+    return number if isfinite(number) else None
 
 
 def _substring(values: list[Scalar], cased: bool) -> Scalar | None:
@@ -217,7 +223,7 @@ _FUNCTIONS: dict[Function, _Function] = {
     Function.ADD: _arithmetic(lambda a, b: a + b, lambda a, b: a + b),
     Function.SUBTRACT: _arithmetic(lambda a, b: a - b, lambda a, b: a - b),
     Function.MULTIPLY: _arithmetic(lambda a, b: a * b, lambda a, b: a * b),
-    Function.DIVIDE: _arithmetic(lambda a, b: a // b, lambda a, b: a / b),
+    Function.DIVIDE: _arithmetic(_quotient, lambda a, b: a / b),
     Function.MODULO: _arithmetic(_remainder, fmod),
     Function.BETWEEN: _between,
     Function.CONCAT: _concat,
@@ -227,7 +233,7 @@ _FUNCTIONS: dict[Function, _Function] = {
     Function.NUMBER: _number,
     Function.STARTS_WITH: _on_texts(lambda text, part: text.startswith(part)),
     Function.STRING: lambda values, cased: text_of(values[0]),
-    Function.STRING_CONTAINS: _on_texts(lambda text, part: part in text),
+    Function.STRING_CONTAINS: _on_texts(lambda text, part: part != "" and part in text),
     Function.SUBSTRING: _substring,
     Function.EQUAL: _equal,
     Function.NOT_EQUAL: lambda values, cased: not _equal(values, cased),

@@ -34,7 +34,7 @@ BUFFERED = 100_000
 _KEY_COMBINATIONS = 1_000
 """The most keys that one event may have, where key fields hold several values."""
 
-Key = tuple[Scalar, ...]
+Key = tuple[Scalar | None, ...]
 Found = tuple[Event, ...]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -163,16 +163,16 @@ class _Asked:
 
     def __init__(self, stage: Stage) -> None:
         self._predicate: Predicate = compile_node(stage.condition)
-        self._keys = tuple(key_of(name.name) for name in stage.keys)
+        self._keys = tuple((key_of(key.name), key.optional) for key in stage.keys)
 
     def keys(self, view: View) -> tuple[Key, ...]:
-        """The keys under which the event fits; none where it does not, or where a key is null."""
+        """The keys under which the event fits; none where it does not, or lacks a field of theirs that is not optional."""
         if not self._predicate(view):
             return ()
         found: list[Key] = [()]
-        for name in self._keys:
+        for name, optional in self._keys:
             # A set by its order: a list of values may hold one twice, and joins once.
-            values = tuple(dict.fromkeys(view.ecs.values(name)))
+            values: tuple[Scalar | None, ...] = tuple(dict.fromkeys(view.ecs.values(name))) or ((None,) if optional else ())
             found = [(*key, value) for key in found for value in values]
             if len(found) > _KEY_COMBINATIONS:
                 raise RuleTooSlow(f"an event has more than {_KEY_COMBINATIONS} join keys")

@@ -31,6 +31,8 @@ class ElasticMetadata:
 
     `kind` is Elastic's rule type ("eql", "threshold"). `repaired` says what was mended before the text could be read; empty where nothing
     was. `required_fields` are names of ECS fields. `building_block`: its alerts feed other rules and are not shown by themselves.
+    `suppressed_by` are fields: of alerts with the same values one is kept, in each `suppressed_for` or, where that is None, in each run of
+    the rule. `exceptions` are names of lists of what raises no alert: they are kept in the SIEM, and the rule is evaluated without them.
     """
 
     kind: str
@@ -42,6 +44,9 @@ class ElasticMetadata:
     required_fields: tuple[str, ...]
     building_block: bool
     repaired: str
+    suppressed_by: tuple[str, ...] = ()
+    suppressed_for: timedelta | None = None
+    exceptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

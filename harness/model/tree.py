@@ -153,6 +153,14 @@ Node = Test | Formula | Not | And | Or
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinKey:
+    """A field whose values join the events of a pattern. An event that lacks it joins none; `optional`: it joins others that do."""
+
+    name: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One event of a pattern: what it must satisfy, and the fields whose values join it to the others.
 
@@ -160,7 +168,7 @@ class Stage:
     """
 
     condition: Node
-    keys: tuple[FieldName, ...] = ()
+    keys: tuple[JoinKey, ...] = ()
     missing: bool = False
 
 
@@ -192,7 +200,7 @@ class Pattern:
     """Several events that together are one match. A stage that must occur several times stands there as often.
 
     `max_span` is the most that may lie between first and last; `until` ends what is under way for its keys. Every stage has as many
-    keys, compared place by place; a null key joins nothing.
+    keys, compared place by place.
     """
 
     kind: PatternKind

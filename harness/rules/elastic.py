@@ -1,8 +1,9 @@
-"""Elastic's detection rules in their TOML form: the loader of `Rule`s whose query is EQL, and of the metadata of all others.
+"""Elastic's detection rules in their TOML form: the loader of `Rule`s whose query is EQL, KQL or Lucene's, and of the metadata of all
+others.
 
-A rule in a language that is not evaluated here (KQL, Lucene, ES|QL, threshold, new terms, machine learning) is a rule all the same: it has
-its id, severity and techniques, an empty tree that matches nothing, and `Rule.not_evaluated` says why. So it is listed and counted, and
-never silently quiet.
+A rule that is not evaluated here (ES|QL, threshold, new terms, machine learning; a query or a filter with what is not read) is a rule all
+the same: it has its id, severity and techniques, an empty tree that matches nothing, and `Rule.not_evaluated` says why. So it is listed
+and counted, and never silently quiet. Kibana's filters count for every event that the query reads.
 
 A rule that was copied onto one line, as web pages do, is no TOML any more: its line ends are put back where TOML's own grammar wants
 them, and `ElasticMetadata.repaired` says so. This file must never know an event, a scenario or a SIEM.
@@ -14,23 +15,27 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from harness.errors import Problem, UsageError
+from harness.logic.match import BadValue, compile_node
 from harness.model.intent import ElasticMetadata, Rule, Severity
-from harness.model.tree import Or
-from harness.rules.eql import EqlError, Query, parse_eql
+from harness.model.tree import And, Node, Or, Stage
+from harness.rules.eql import Query, parse_eql
+from harness.rules.filters import filter_nodes
+from harness.rules.grammar import QueryError, Unsupported
+from harness.rules.kql import parse_kql
+from harness.rules.lucene import parse_lucene
+from harness.rules.mapped import Refused
 
 _LONGEST = 10_000_000
 """Bytes of a file; the longest of Elastic's own has a hundredth of it."""
 
 _NOT_EVALUATED = {
-    "kuery": "KQL is not evaluated here",
-    "lucene": "Lucene's query language is not evaluated here",
     "esql": "ES|QL is not evaluated here",
     "threshold": "threshold rules are not evaluated here",
     "new_terms": "new terms rules are not evaluated here",
@@ -40,7 +45,22 @@ _NOT_EVALUATED = {
 }
 _TYPES = ("eql", "query", "esql", "threshold", "new_terms", "machine_learning", "threat_match", "saved_query")
 
-_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_QUERIES: Mapping[str, Callable[[str], Query]] = {
+    "eql": parse_eql,
+    "kuery": lambda text: Query(logic=parse_kql(text)),
+    "lucene": lambda text: Query(logic=parse_lucene(text)),
+}
+"""By the name of a language."""
+
+_NOTHING = Query(logic=Or(items=()))
+
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
 _DEFAULT_FROM = "now-6m"
 _DEFAULT_INTERVAL = "5m"
 """Elastic's defaults where a rule says neither."""
@@ -151,12 +171,14 @@ class _Document:
             raise UsageError(*problems)
         values = self._values
         query, reason = self._query()
+        suppression = _suppression(values.get("alert_suppression", {}))
+        assert suppression is not None
         tactics, techniques = _threats(values.get("threat", []))
         return Rule(
             id=values["rule_id"],
             title=values["name"],
             source=self._source,
-            language=str(values.get("language", values["type"])),
+            language=self._language(),
             severity=Severity(values["severity"]),
             techniques=techniques,
             logic=query.logic,
@@ -173,21 +195,39 @@ class _Document:
                 required_fields=tuple(_names(values.get("required_fields", []))),
                 building_block="building_block_type" in values,
                 repaired=self._repaired,
+                suppressed_by=suppression.fields,
+                suppressed_for=suppression.span,
+                exceptions=tuple(str(each.get("list_id", each.get("id", ""))) for each in _tables(values.get("exceptions_list"))),
             ),
         )
 
+    def _language(self) -> str:
+        """As the rule names it; where it does not, as its type has it: that of a plain query is KQL's."""
+        kind = self._values["type"]
+        return str(self._values.get("language", "kuery" if kind == "query" else kind))
+
     def _query(self) -> tuple[Query, str]:
+        """The rule's query with its filters, or one that matches nothing and why."""
         values = self._values
-        kind, language = values["type"], values.get("language")
-        if kind != "eql":
-            word = kind if kind in _NOT_EVALUATED else str(language or "kuery")
-            return Query(logic=Or(items=())), _NOT_EVALUATED.get(word, f"the language {word} is not evaluated here")
+        kind, language = values["type"], self._language()
+        if kind in _NOT_EVALUATED:
+            return _NOTHING, _NOT_EVALUATED[kind]
+        if language not in _QUERIES:
+            return _NOTHING, f"the language {language} is not evaluated here"
         try:
-            return parse_eql(values["query"]), ""
-        except EqlError as error:
+            query = _QUERIES[language](values["query"])
+            query = _filtered(query, filter_nodes(values.get("filters", [])))
+            compile_node(query.logic)
+        except Unsupported as error:
+            line, column = self._query_place(error.line, error.column)
+            return _NOTHING, f"its query is not evaluated here: {line}:{column}: {error.what}"
+        except QueryError as error:
             line, column = self._query_place(error.line, error.column)
             what = f"the query cannot be read: {error.what}"
             raise UsageError(Problem(path=self._source, line=line, column=column, what=what, fix=error.fix)) from error
+        except (Refused, BadValue) as error:
+            return _NOTHING, f"it is not evaluated here: {error}"
+        return query, ""
 
     def _check(self) -> Iterator[Problem]:
         values = self._values
@@ -200,7 +240,7 @@ class _Document:
         levels = [level.value for level in Severity if level is not Severity.INFORMATIONAL]
         if values.get("severity") not in levels:
             yield self._problem(f"the severity is {values.get('severity')!r}", "severity", f"one of {', '.join(levels)}")
-        if kind == "eql" and not isinstance(values.get("query"), str):
+        if kind in ("eql", "query") and not isinstance(values.get("query"), str):
             yield self._problem("has no query", "query")
         if kind == "eql" and values.get("language", "eql") != "eql":
             yield self._problem(f"an eql rule is in the language {values['language']!r}", "language", 'language = "eql"')
@@ -213,7 +253,9 @@ class _Document:
             yield self._problem(f"the risk score is {score!r}", "risk_score", "a whole number from 0 to 100")
         if not _is_list_of(values.get("index", []), str):
             yield self._problem("index is no list of texts", "index", 'index = ["winlogbeat-*"]')
-        for key in ("threat", "required_fields"):
+        if _suppression(values.get("alert_suppression", {})) is None:
+            yield self._problem("alert_suppression names no fields, or no span of time", fix='group_by = ["host.id"]')
+        for key in ("threat", "required_fields", "filters", "exceptions_list"):
             if not _is_list_of(values.get(key, []), dict):
                 yield self._problem(f"{key} is no list of tables", key)
 
@@ -227,13 +269,53 @@ def _is_list_of(value: object, kind: type) -> bool:
 
 
 def _span(text: object) -> timedelta | None:
-    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text) if isinstance(text, str) else None
+    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", text) if isinstance(text, str) else None
     return int(found[1]) * _UNITS[found[2]] if found and int(found[1]) else None
 
 
 def _ago(text: object) -> timedelta | None:
-    """How long ago `now-9m` is; seconds without a unit are not written."""
-    return _span(text.removeprefix("now-")) if isinstance(text, str) and text.startswith("now-") else None
+    """How long ago `now-9m` or `now-1h-30m` is."""
+    if not isinstance(text, str) or not re.fullmatch(r"now(?:-[0-9]{1,6}[smhdw]){1,10}", text):
+        return None
+    return sum((_span(part) or timedelta() for part in text.split("-")[1:]), timedelta()) or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Suppression:
+    fields: tuple[str, ...] = ()
+    span: timedelta | None = None
+
+
+def _suppression(table: object) -> _Suppression | None:
+    """`[rule.alert_suppression]`; None where it is none."""
+    if table == {}:
+        return _Suppression()
+    if not isinstance(table, dict) or not _is_list_of(fields := table.get("group_by", []), str):
+        return None
+    span = None
+    if (duration := table.get("duration")) is not None:
+        span = _span(f"{duration.get('value')}{duration.get('unit')}") if isinstance(duration, dict) else None
+        if span is None:
+            return None
+    return _Suppression(fields=tuple(fields), span=span)
+
+
+def _filtered(query: Query, filters: tuple[Node, ...]) -> Query:
+    """The query over the events alone that pass these filters."""
+    if not filters:
+        return query
+
+    def passing(node: Node) -> Node:
+        return And(items=(node, *filters))
+
+    def stage_passing(stage: Stage) -> Stage:
+        return replace(stage, condition=passing(stage.condition))
+
+    pattern = query.pattern
+    if pattern is not None:
+        until = stage_passing(pattern.until) if pattern.until is not None else None
+        pattern = replace(pattern, stages=tuple(stage_passing(stage) for stage in pattern.stages), until=until)
+    return Query(logic=passing(query.logic), pattern=pattern)
 
 
 def _names(items: object) -> Iterator[str]:

@@ -6,6 +6,9 @@ file must never know an event, a scenario or how the tree is asked.
 A field compared with literals is two-valued, as the query that Elasticsearch makes of it: `not process.name : "x"` is true where there is
 no name. A computed value is null where a field that it needs is absent, and neither it nor its negation is then true.
 
+A field `x.caseless` is the field x compared without regard to case, as the sub-field of that name is. Elasticsearch takes it for a
+keyword; a function that has no form without regard to case reads x as it is.
+
 Sources: https://www.elastic.co/docs/reference/query-languages/eql/eql-syntax and eql-function-ref; regular expressions are Lucene's.
 """
 
@@ -17,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from harness.logic.match import BadValue, compile_node
@@ -26,6 +30,7 @@ from harness.model.tree import (
     FieldName,
     Formula,
     Function,
+    JoinKey,
     Node,
     Not,
     Op,
@@ -39,15 +44,21 @@ from harness.model.tree import (
     Test,
     ViewName,
 )
+from harness.rules import grammar
+from harness.rules.grammar import DEPTH, QueryError
+from harness.rules.lucene_regex import python_regex
+from harness.rules.wildcards import simplest
 
 if TYPE_CHECKING:
     from lark import Lark, Token
 
-_DEPTH = 60
-"""How many brackets and negations may stand inside each other: far above any rule, far below Python's own limit."""
+KEYWORDS = frozenset(
+    ["and", "any", "by", "false", "in", "like", "not", "null", "or", "regex", "sample", "sequence", "true", "until", "where", "with"]
+)
+"""Words that are no names unless they stand in backticks."""
 
-_LONGEST = 100_000
-"""Characters of a query: ten times those of Elastic's longest rule, and read in a second or two."""
+CASELESS = ".caseless"
+"""The end of a sub-field's name."""
 
 _STAGES = 100
 """The most events of a sequence, each run of a stage counted."""
@@ -57,7 +68,7 @@ start: body pipe*
 ?body: event_query | sequence | sample
 event_query: event
 event: category "where" disjunction
-category: NAME | STRING | ANY
+category: NAME | DOTTED | STRING | RAW | ANY
 
 sequence: SEQUENCE sequence_by? sequence_with? stage+ until?
 sequence_by: keys
@@ -85,6 +96,7 @@ patterns: sum | "(" disjunction "," disjunction ("," disjunction)* ")"
 ?sum: product ((PLUS | MINUS) product)*
 ?product: unary ((TIMES | DIVIDED | MODULO) unary)*
 ?unary: MINUS unary -> minus
+      | PLUS unary -> plus
       | atom
 ?atom: "(" disjunction ")" -> bracketed
      | NUMBER -> number
@@ -120,11 +132,11 @@ MINUS: "-"
 TIMES: "*"
 DIVIDED: "/"
 MODULO: "%"
-NUMBER: /[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|\.[0-9]+/
+NUMBER: /([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?/
 RAW.4: /\"\"\"(?:.|\n)*?\"\"\"\"{0,2}/
 STRING.3: /"(?:[^"\\\n\r]|\\.)*"/
-CALLED.3: /(?!(?:and|any|by|false|in|like|not|null|or|regex|sample|sequence|true|until|where|with)~?\s*\()[A-Za-z_][A-Za-z0-9_]*~?\s*\(/
-DOTTED.2: /(?:[@A-Za-z_][A-Za-z0-9_]*|`[^`\n]+`)(?:\.(?:[@A-Za-z0-9_]+|`[^`\n]+`))+|`[^`\n]+`|@[A-Za-z0-9_]+/
+CALLED.3: /(?!(?:%KEYWORDS%)~?\s*\()[A-Za-z_][A-Za-z0-9_]*~?\s*\(/
+DOTTED.2: /(?:[@A-Za-z_][A-Za-z0-9_]*|`(?:[^`\n]|``)+`)(?:\.(?:[@A-Za-z0-9_]+|`(?:[^`\n]|``)+`))+|`(?:[^`\n]|``)+`|@[A-Za-z0-9_]+/
 NAME: /[A-Za-z_][A-Za-z0-9_]*/
 COMMENT.5: /\/\*(?:.|\n)*?\*\/|\/\/[^\n]*/
 %ignore COMMENT
@@ -143,76 +155,38 @@ class Query:
     pattern: Pattern | None = None
 
 
-class EqlError(ValueError):
-    """A text is no EQL that is read here: where (from 1), what, and how to mend it."""
-
-    def __init__(self, line: int, column: int, what: str, fix: str = "") -> None:
-        self.line = line
-        self.column = column
-        self.what = what
-        self.fix = fix
-        super().__init__(f"{line}:{column}: {what}" + (f" ({fix})" if fix else ""))
-
-
 def parse_eql(text: str) -> Query:
-    """The query of a text. Raises `EqlError` at the first thing that is wrong."""
-    from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
-
-    if len(text) > _LONGEST:
-        raise EqlError(1, 1, f"the query is longer than {_LONGEST} characters")
-    parser = _parser()
-    try:
-        _check_depth(parser.lex(text))
-        tree = parser.parse(text)
-        query: Query = _reader().transform(tree)
-    except UnexpectedCharacters as error:
-        raise _unexpected(text, error.line, error.column, error.pos_in_stream or 0) from error
-    except UnexpectedToken as error:
-        if error.token.type == "$END":
-            line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
-            raise EqlError(line, column, "the query ends too early") from error
-        raise _unexpected(text, error.line, error.column, error.token.start_pos or 0) from error
-    except VisitError as error:
-        if isinstance(error.orig_exc, EqlError):
-            raise error.orig_exc from None
-        raise
+    """The query of a text. Raises `QueryError` at the first thing that is wrong."""
+    query: Query = grammar.read(text, _parser(), _reader(), _hint)
     return query
 
 
-def _unexpected(text: str, line: int, column: int, at: int) -> EqlError:
-    rest = text[at : at + 30].split("\n")[0]
-    fix = ""
-    if rest.startswith("'"):
-        fix = 'strings stand in double quotes: "..."'
-    elif rest.startswith("="):
-        fix = "equality is == or, without regard to case, :"
-    elif rest.startswith('"') and text[at - 1 : at] == "?":
-        fix = 'raw strings stand in three double quotes: """..."""'
-    return EqlError(line, column, f"'{rest}' cannot stand here", fix)
+_LINEAGE = re.compile(r"(?:child|descendant|event)\s+$")
 
 
-def _check_depth(tokens: Iterable[Token]) -> None:
-    brackets: list[int] = []
-    pending = 0
-    for token in tokens:
-        if token.type in ("NOT", "MINUS"):
-            pending += 1
-        elif token.type in ("LPAR", "CALLED"):
-            brackets.append(pending + 1)
-            pending = 0
-        else:
-            pending = 0
-            if token.type == "RPAR" and brackets:
-                brackets.pop()
-        if pending > _DEPTH or len(brackets) > _DEPTH or (brackets and pending == 0 and sum(brackets) > _DEPTH):
-            raise EqlError(token.line or 1, token.column or 1, f"is nested more than {_DEPTH} deep")
+def _hint(text: str, at: int) -> str:
+    rest = text[at : at + 2]
+    if rest[:1] == "'":
+        return 'strings stand in double quotes: "..."'
+    if rest[:1] == "=":
+        return "equality is == or, without regard to case, :"
+    if rest[:1] == '"' and text[at - 1 : at] == "?":
+        return 'raw strings stand in three double quotes: """..."""'
+    if rest == "of" and _LINEAGE.search(text, max(0, at - 20), at):
+        return "Elasticsearch does not ask for lineage: join the events by process.entity_id in a sequence"
+    if rest[:1] in "<>!:" and text[:at].rstrip()[-1:] not in "<>=!:":
+        return "comparisons are not chained: join them by and"
+    if text[:at].strip() == "join":
+        return "Elasticsearch has no join: write a sequence or a sample"
+    return ""
 
 
 @cache
 def _parser() -> Lark:
     from lark import Lark
 
-    return Lark(_GRAMMAR, parser="lalr", lexer="basic", propagate_positions=True, maybe_placeholders=False)
+    text = _GRAMMAR.replace("%KEYWORDS%", "|".join(sorted(KEYWORDS)))
+    return Lark(text, parser="lalr", lexer="basic", propagate_positions=True, maybe_placeholders=False)
 
 
 # --- what an expression is: a condition, or a value ------------------------------------------------------------------------
@@ -220,24 +194,26 @@ def _parser() -> Lark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Expression:
-    """A part of a query: a condition where `node` is there, else a value; and its place."""
+    """A part of a query: a condition where `node` is there, a value, or a function that is either; and its place. `optional`: a field that
+    is marked by `?`."""
 
     line: int
     column: int
     term: Term = None
     node: Node | None = None
+    optional: bool = False
 
     def holding(self, node: Node) -> _Expression:
         """A condition in this place."""
         return _Expression(line=self.line, column=self.column, node=node)
 
-    def failure(self, what: str, fix: str = "") -> EqlError:
+    def failure(self, what: str, fix: str = "") -> QueryError:
         """What is wrong in this place."""
-        return EqlError(self.line, self.column, what, fix)
+        return QueryError(self.line, self.column, what, fix)
 
     def value(self) -> Term:
         """It as a value."""
-        if self.node is not None:
+        if self.node is not None and not isinstance(self.term, Call):
             raise self.failure("a condition is no value", "join conditions by and, or, not")
         return self.term
 
@@ -249,9 +225,9 @@ class _Expression:
             case bool():
                 return And(items=()) if self.term else Or(items=())
             case FieldName(name=name):
-                return Test(field=name, op=Op.EQUALS, value=True, view=ViewName.ECS)
+                return _field_test(name, Op.EQUALS, True)
             case Call(function=function) if function in _BOOLEAN:
-                return Formula(term=self.term, view=ViewName.ECS)
+                return _formula(self.term)
         raise self.failure("this is a value, where a condition is wanted", "compare it with something")
 
 
@@ -348,24 +324,44 @@ def _strings(term: Term) -> bool:
     return isinstance(term, str)
 
 
-def _field_test(name: str, op: Op, value: str | int | float | bool | None, *, cased: bool) -> Test:
-    """A test of an ECS field. `.caseless` names a sub-field that is compared without regard to case."""
-    plain = name.removesuffix(".caseless")
-    return Test(field=plain, op=op, value=value, cased=cased and plain == name, view=ViewName.ECS)
+_ON_TEXT = frozenset([Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH, Op.LIKE, Op.REGEX])
 
 
-def wildcard_test(name: str, pattern: str, *, cased: bool) -> Test:
-    """A pattern of `*` and `?` as the simplest operation that says the same: it is read by people, too. A backslash is itself."""
-    stars = "*?"
-    core = pattern.strip("*")
-    front, back = pattern[:1] == "*", pattern[-1:] == "*"
-    if pattern.count("*") == front + back - (pattern == "*") and not any(sign in core for sign in stars) and (core or not pattern):
-        op = {(False, False): Op.EQUALS, (False, True): Op.STARTS_WITH, (True, False): Op.ENDS_WITH, (True, True): Op.CONTAINS}
-        return _field_test(name, op[front, back], core, cased=cased)
-    return _field_test(name, Op.LIKE, pattern.replace("\\", "\\\\"), cased=cased)
+def _field_test(name: str, op: Op, value: str | int | float | bool | None, *, cased: bool = True) -> Test:
+    """A test of an ECS field. `.caseless` names a sub-field that is compared without regard to case; but for texts there is none."""
+    plain = _plain(name)
+    folded = op in _ON_TEXT and isinstance(value, str) and not (cased and plain == name)
+    return Test(field=plain, op=op, value=value, cased=not folded, view=ViewName.ECS)
 
 
-# --- strings and regular expressions ----------------------------------------------------------------------------------------
+def _formula(call: Call) -> Formula:
+    """A clause about a computed value, sub-fields named `.caseless` as `_field_test` has them."""
+    return Formula(term=_computed(call), view=ViewName.ECS)
+
+
+def _computed(call: Call) -> Call:
+    arguments = tuple(_computed(each) if isinstance(each, Call) else each for each in call.arguments)
+    names = [each.name for each in arguments if isinstance(each, FieldName)]
+    if not any(name.endswith(CASELESS) for name in names):
+        return replace(call, arguments=arguments)
+    plain = tuple(FieldName(name=_plain(each.name)) if isinstance(each, FieldName) else each for each in arguments)
+    return replace(call, arguments=plain, cased=call.cased and not _may_fold(call.function))
+
+
+def _may_fold(function: Function) -> bool:
+    """Whether a computed value may be had without regard to case."""
+    return function in (Function.EQUAL, Function.NOT_EQUAL, Function.IN, Function.LIKE, Function.REGEX) or (
+        function in _FUNCTIONS and _FUNCTIONS[function][2]
+    )
+
+
+def _wildcard_test(name: str, pattern: str, *, cased: bool) -> Test:
+    """A pattern of `*` and `?`, in which a backslash is itself."""
+    op, value = simplest(pattern.replace("\\", "\\\\"))
+    return _field_test(name, op, value, cased=cased)
+
+
+# --- strings and names ----------------------------------------------------------------------------------------
 
 _ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
@@ -377,89 +373,31 @@ def _unescaped(token: Token) -> str:
         if found[1] is not None:
             number = int(found[1], 16)
             if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-                raise _at(token, f"there is no character {found[0]}")
+                raise grammar.at(token, f"there is no character {found[0]}")
             return chr(number)
         if found[2] not in _ESCAPES:
-            raise _at(token, f"there is no escape \\{found[2]}", 'write \\\\ for a backslash, or """..."""')
+            raise grammar.at(token, f"there is no escape \\{found[2]}", 'write \\\\ for a backslash, or """..."""')
         return _ESCAPES[found[2]]
 
     return re.sub(r"\\(?:u\{([0-9a-fA-F]{2,8})\}|(.))", one, inner)
 
 
-def _at(token: Token, what: str, fix: str = "") -> EqlError:
-    return EqlError(token.line or 1, token.column or 1, what, fix)
+def _text_of(token: Token) -> str:
+    return str(token[3:-3]) if token.type == "RAW" else _unescaped(token)
 
 
-def lucene_regex(pattern: str) -> str:
-    """Lucene's regular expression in Python's words: it fits whole values, has no anchors, and a dot fits every character.
-
-    Raises BadValue where it uses what Python cannot say: complement, intersection, numeric intervals.
-    """
-    made: list[str] = []
-    at = 0
-    after_quantifier = False
-    depth = 0
-    while at < len(pattern):
-        character = pattern[at]
-        quantifier = False
-        if character == "\\":
-            following = pattern[at + 1 : at + 2]
-            if not following:
-                raise BadValue("a regular expression ends in a lone backslash")
-            made.append("\\" + following if following in "dDwWsS" else re.escape(following))
-            at += 1
-        elif character == '"':
-            end = pattern.find('"', at + 1)
-            if end < 0:
-                raise BadValue("a quoted part of the regular expression does not end")
-            made.append(f"(?:{re.escape(pattern[at + 1 : end])})")
-            at = end
-        elif character == "[":
-            end = _class_end(pattern, at)
-            made.append(_class(pattern[at + 1 : end]))
-            at = end
-        elif character in "~&<#":
-            raise BadValue(
-                f"the operator {character} of Lucene's regular expressions is not read here; put a backslash before the character"
-            )
-        elif character == "@":
-            made.append(r"(?:.*)")
-        elif character in "^$":
-            made.append("\\" + character)
-        elif character in "*+?{":
-            quantifier = True
-            end = pattern.find("}", at) if character == "{" else at
-            if end < 0 or (character == "{" and not re.fullmatch(r"\{[0-9]{1,4}(,[0-9]{0,4})?\}", pattern[at : end + 1])):
-                raise BadValue("a repetition is { with one or two numbers }")
-            if after_quantifier and character != "?":
-                raise BadValue(f"a repetition is repeated by {pattern[at : end + 1]}; put brackets around the first")
-            if pattern[at - 1 : at] == "(" or at == 0:
-                raise BadValue(f"nothing stands before {character}")
-            made.append(pattern[at : end + 1])
-            at = end
-        else:
-            depth += (character == "(") - (character == ")")
-            if depth > _DEPTH:
-                raise BadValue(f"a regular expression is nested more than {_DEPTH} deep")
-            made.append(character)
-        after_quantifier = quantifier
-        at += 1
-    return rf"(?s)\A(?:{''.join(made)})\Z"
+_PART = re.compile(r"`((?:[^`]|``)+)`|[^.`]+")
 
 
-def _class_end(pattern: str, start: int) -> int:
-    at = start + 1 + (pattern[start + 1 : start + 2] == "^")
-    at += pattern[at : at + 1] == "]"
-    while at < len(pattern) and pattern[at] != "]":
-        at += 2 if pattern[at] == "\\" else 1
-    if at >= len(pattern):
-        raise BadValue("a character class [ does not end")
-    return at
+def _name_of(token: Token) -> str:
+    """A field's name without the backticks that its parts may stand in; two of them are one that is meant."""
+    return ".".join(found[1].replace("``", "`") if found[1] else found[0] for found in _PART.finditer(token))
 
 
-def _class(inside: str) -> str:
-    escaped = re.sub(r"\\(.)|([\[&|~])", lambda m: f"\\{m[1] or m[2]}" if m[2] or not m[1].isalpha() or m[1] in "dDwWsS" else m[1], inside)
-    return f"[{escaped}]"
+def _plain(name: str) -> str:
+    while name.endswith(CASELESS):
+        name = name.removesuffix(CASELESS)
+    return name
 
 
 # --- from lark's tree ---------------------------------------------------------------------------------------------------------
@@ -479,8 +417,8 @@ def _reader() -> Any:
         for sign, right in zip(parts[1::2], parts[2::2], strict=True):
             call = Call(function=_SIGNS[str(sign)], arguments=(result.value(), right.value()))
             result = replace(result, term=call)
-        if len(parts) > 2 * _DEPTH:
-            raise result.failure(f"more than {_DEPTH} operations stand in one row")
+        if len(parts) > 2 * DEPTH:
+            raise result.failure(f"more than {DEPTH} operations stand in one row")
         return result
 
     class Reader(Transformer[Token, Any]):
@@ -490,15 +428,15 @@ def _reader() -> Any:
         def number(self, meta: Any, parts: list[Token]) -> _Expression:
             text = str(parts[0])
             if len(text) > 40:
-                raise _at(parts[0], "the number is too long")
+                raise grammar.at(parts[0], "the number is too long")
             value = int(text) if text.isdecimal() else float(text)
+            if not isfinite(value):
+                raise grammar.at(parts[0], "the number is too large")
             return _Expression(line=meta.line, column=meta.column, term=value)
 
         @v_args(meta=True)
         def string(self, meta: Any, parts: list[Token]) -> _Expression:
-            token = parts[0]
-            text = str(token[3:-3]) if token.type == "RAW" else _unescaped(token)
-            return _Expression(line=meta.line, column=meta.column, term=text)
+            return _Expression(line=meta.line, column=meta.column, term=_text_of(parts[0]))
 
         @v_args(meta=True)
         def true(self, meta: Any, parts: list[Token]) -> _Expression:
@@ -514,9 +452,9 @@ def _reader() -> Any:
 
         @v_args(meta=True)
         def field(self, meta: Any, parts: list[Token]) -> _Expression:
-            # Without a mapping every field may be absent: `?` says of a field what holds of all of them here.
-            name = str(parts[-1]).replace("`", "")
-            return _Expression(line=meta.line, column=meta.column, term=FieldName(name=name))
+            # Without a mapping every field may be absent: `?` says of a field what holds of all of them here, but for join keys.
+            optional = parts[0].type == "OPTIONAL"
+            return _Expression(line=meta.line, column=meta.column, term=FieldName(name=_name_of(parts[-1])), optional=optional)
 
         def bracketed(self, parts: list[_Expression]) -> _Expression:
             return parts[0]
@@ -528,6 +466,10 @@ def _reader() -> Any:
                 return _Expression(line=meta.line, column=meta.column, term=-value)
             call = Call(function=Function.SUBTRACT, arguments=(0, value))
             return _Expression(line=meta.line, column=meta.column, term=call)
+
+        @v_args(meta=True)
+        def plus(self, meta: Any, parts: list[Any]) -> _Expression:
+            return _Expression(line=meta.line, column=meta.column, term=parts[1].value())
 
         def sum(self, parts: list[Any]) -> _Expression:
             return arithmetic(parts)
@@ -555,17 +497,20 @@ def _reader() -> Any:
             return self._called(place, function, arguments, cased=not folded)
 
         def _called(self, place: _Expression, function: Function, arguments: tuple[Term, ...], *, cased: bool) -> _Expression:
+            if function is Function.NUMBER and arguments[1:] == (None,):
+                arguments = arguments[:1]  # the one argument that may be null: the base is then that of the text
             first, *others = arguments
             literal = all(_strings(other) for other in others)
+            computed = replace(place, term=Call(function=function, arguments=arguments, cased=cased))
             if function is Function.CIDR_MATCH:
                 if not literal:
                     raise place.failure("the networks of cidrMatch must be literals")
                 if isinstance(first, FieldName):
-                    tests = tuple(_field_test(first.name, Op.CIDR, str(other), cased=True) for other in others)
-                    return replace(place, node=tests[0] if len(tests) == 1 else Or(items=tests))
+                    tests = tuple(_field_test(first.name, Op.CIDR, str(other)) for other in others)
+                    return replace(computed, node=tests[0] if len(tests) == 1 else Or(items=tests))
             if function is Function.STARTS_WITH and literal and isinstance(first, FieldName):
-                return replace(place, node=_field_test(first.name, Op.STARTS_WITH, str(others[0]), cased=cased))
-            return replace(place, term=Call(function=function, arguments=arguments, cased=cased))
+                return replace(computed, node=_field_test(first.name, Op.STARTS_WITH, str(others[0]), cased=cased))
+            return computed
 
         # conditions
 
@@ -592,18 +537,18 @@ def _reader() -> Any:
                 return first.holding(self._null_check(left, sign, one))
             if isinstance(one, FieldName) and isinstance(other, str | int | float):
                 if sign in ("==", "!="):
-                    test: Node = _field_test(one.name, Op.EQUALS, other, cased=True)
+                    test: Node = _field_test(one.name, Op.EQUALS, other)
                     return first.holding(test if sign == "==" else Not(item=test))
                 if not isinstance(other, str | bool):
-                    return first.holding(_field_test(one.name, _ORDER[sign], other, cased=True))
-            return first.holding(Formula(term=Call(function=_COMPARISONS[sign], arguments=(one, other)), view=ViewName.ECS))
+                    return first.holding(_field_test(one.name, _ORDER[sign], other))
+            return first.holding(_formula(Call(function=_COMPARISONS[sign], arguments=(one, other))))
 
         def _null_check(self, left: _Expression, sign: str, term: Term) -> Node:
             if sign not in ("==", "!="):
                 raise left.failure("null has no order", "null is compared by == and != alone")
             if isinstance(term, FieldName):
-                return _field_test(term.name, Op.IS_NULL if sign == "==" else Op.EXISTS, None if sign == "==" else True, cased=True)
-            check = Formula(term=Call(function=Function.IS_NULL, arguments=(term,)), view=ViewName.ECS)
+                return _field_test(term.name, Op.IS_NULL if sign == "==" else Op.EXISTS, None if sign == "==" else True)
+            check = _formula(Call(function=Function.IS_NULL, arguments=(term,)))
             return check if sign == "==" else negated(check)
 
         def listed(self, parts: list[Any]) -> _Expression:
@@ -620,7 +565,7 @@ def _reader() -> Any:
                 )
                 node: Node = tests[0] if len(tests) == 1 else Or(items=tests)
             else:
-                node = Formula(term=Call(function=Function.IN, arguments=(term, *values), cased=cased), view=ViewName.ECS)
+                node = _formula(Call(function=Function.IN, arguments=(term, *values), cased=cased))
             return left.holding(negated(node) if denied else node)
 
         def patterns(self, parts: list[_Expression]) -> list[_Expression]:
@@ -644,16 +589,16 @@ def _reader() -> Any:
                 if kind == "WORD_REGEX":
                     tests = tuple(_field_test(term.name, Op.REGEX, text, cased=cased) for text in texts)
                 else:
-                    tests = tuple(wildcard_test(term.name, text, cased=cased) for text in texts)
+                    tests = tuple(_wildcard_test(term.name, text, cased=cased) for text in texts)
                 return left.holding(tests[0] if len(tests) == 1 else Or(items=tests))
             if kind != "WORD_REGEX":
                 texts = [text.replace("\\", "\\\\") for text in texts]
             function = Function.REGEX if kind == "WORD_REGEX" else Function.LIKE
-            return left.holding(Formula(term=Call(function=function, arguments=(term, *texts), cased=cased), view=ViewName.ECS))
+            return left.holding(_formula(Call(function=function, arguments=(term, *texts), cased=cased)))
 
         def _regex(self, part: _Expression, text: str) -> str:
             try:
-                return lucene_regex(text)
+                return python_regex(text)
             except BadValue as error:
                 raise part.failure(str(error)) from error
 
@@ -663,7 +608,7 @@ def _reader() -> Any:
             token = parts[0]
             if token.type == "ANY":
                 return None
-            name = _unescaped(token) if token.type == "STRING" else str(token)
+            name = _text_of(token) if token.type in ("STRING", "RAW") else _name_of(token)
             return Test(field="event.category", op=Op.EQUALS, value=name, cased=True, view=ViewName.ECS)
 
         @v_args(meta=True)
@@ -677,7 +622,7 @@ def _reader() -> Any:
             try:
                 compile_node(node)
             except BadValue as error:
-                raise EqlError(meta.line, meta.column, str(error)) from error
+                raise QueryError(meta.line, meta.column, str(error)) from error
             return node
 
         def event_query(self, parts: list[Node]) -> Query:
@@ -686,27 +631,27 @@ def _reader() -> Any:
         def span(self, parts: list[Token]) -> timedelta:
             unit = str(parts[1]) if len(parts) > 1 else "s"
             if unit not in _SPANS or not parts[0].isdecimal():
-                raise _at(parts[0], f"'{parts[0]}{unit}' is no span of time", "a whole number and ms, s, m, h or d")
+                raise grammar.at(parts[0], f"'{parts[0]}{unit}' is no span of time", "a whole number and ms, s, m, h or d")
             try:
                 length = int(parts[0]) * _SPANS[unit] if len(parts[0]) < 12 else None
             except OverflowError:
                 length = None
             if not length:
-                raise _at(parts[0], "maxspan must be longer than nothing and shorter than a lifetime")
+                raise grammar.at(parts[0], "maxspan must be longer than nothing and shorter than a lifetime")
             return length
 
         def sequence_with(self, parts: list[Any]) -> timedelta:
             if str(parts[0]) != "maxspan":
-                raise _at(parts[0], f"a sequence has no '{parts[0]}'", "with maxspan=5m")
+                raise grammar.at(parts[0], f"a sequence has no '{parts[0]}'", "with maxspan=5m")
             span: timedelta = parts[1]
             return span
 
-        def key(self, parts: list[_Expression]) -> FieldName:
+        def key(self, parts: list[_Expression]) -> JoinKey:
             term = parts[0].value()
             assert isinstance(term, FieldName)
-            return FieldName(name=term.name.removesuffix(".caseless"))
+            return JoinKey(name=_plain(term.name), optional=parts[0].optional)
 
-        def keys(self, parts: list[FieldName]) -> tuple[FieldName, ...]:
+        def keys(self, parts: list[JoinKey]) -> tuple[JoinKey, ...]:
             return tuple(parts)
 
         def sequence_by(self, parts: list[Any]) -> _By:
@@ -716,9 +661,9 @@ def _reader() -> Any:
 
         def runs(self, parts: list[Token]) -> int:
             if str(parts[0]) != "runs":
-                raise _at(parts[0], f"an event of a sequence has no '{parts[0]}'", "with runs=3")
+                raise grammar.at(parts[0], f"an event of a sequence has no '{parts[0]}'", "with runs=3")
             if not parts[1].isdecimal() or not 0 < int(parts[1][:6]) <= _STAGES:
-                raise _at(parts[1], f"runs is a whole number from 1 to {_STAGES}")
+                raise grammar.at(parts[1], f"runs is a whole number from 1 to {_STAGES}")
             return int(parts[1])
 
         def stage(self, parts: list[Any]) -> _Stage:
@@ -727,7 +672,7 @@ def _reader() -> Any:
             runs = next((part for part in rest if isinstance(part, int)), None)
             missing = opening.type == "MISSING"
             if missing and runs is not None:
-                raise _at(opening, "a missing event has no runs")
+                raise grammar.at(opening, "a missing event has no runs")
             return _Stage(token=opening, stage=Stage(condition=node, keys=by, missing=missing), runs=runs or 1)
 
         def until(self, parts: list[Any]) -> _Until:
@@ -742,12 +687,12 @@ def _reader() -> Any:
         def pipe(self, parts: list[Any]) -> Pipe:
             name, *counts = parts
             if str(name) not in ("head", "tail"):
-                raise _at(name, f"the pipe '{name}' is not read here", "there are head and tail")
+                raise grammar.at(name, f"the pipe '{name}' is not read here", "there are head and tail")
             values = [part.value() for part in counts]
             if len(values) > 1 or any(
                 isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000 for value in values
             ):
-                raise _at(name, f"{name} takes one whole number, at most 10000")
+                raise grammar.at(name, f"{name} takes one whole number, at most 10000")
             return Pipe(kind=PipeKind(str(name)), count=values[0] if values else 10)
 
         def start(self, parts: list[Any]) -> Query:
@@ -762,7 +707,7 @@ def _reader() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _By:
-    keys: tuple[FieldName, ...]
+    keys: tuple[JoinKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -778,7 +723,7 @@ class _Until:
 
 
 def _pattern(kind: PatternKind, word: Token, parts: list[Any]) -> Query:
-    """A sequence or sample, its keys put together and its runs written out. Raises `EqlError`."""
+    """A sequence or sample, its keys put together and its runs written out. Raises `QueryError`."""
     common = next((part.keys for part in parts if isinstance(part, _By)), ())
     span = next((part for part in parts if isinstance(part, timedelta)), None)
     found = [part for part in parts if isinstance(part, _Stage)]
@@ -787,32 +732,32 @@ def _pattern(kind: PatternKind, word: Token, parts: list[Any]) -> Query:
     counts = {len(each.stage.keys) for each in every}
     if len(counts) > 1:
         odd = next(each for each in every if len(each.stage.keys) != len(found[0].stage.keys))
-        raise _at(odd.token, "every event must name as many join keys as the others")
+        raise grammar.at(odd.token, "every event must name as many join keys as the others")
     stages = tuple(_staged(found, common))
     if len(stages) > _STAGES:
-        raise _at(word, f"has more than {_STAGES} events")
+        raise grammar.at(word, f"has more than {_STAGES} events")
     present = [stage for stage in stages if not stage.missing]
     if not present:
-        raise _at(word, "every event of it is a missing one")
+        raise grammar.at(word, "every event of it is a missing one")
     if len(stages) < 2:
-        raise _at(word, f"a {kind.value} has at least two events")
+        raise grammar.at(word, f"a {kind.value} has at least two events")
     if kind is PatternKind.SAMPLE:
         if not stages[0].keys:
-            raise _at(word, "a sample must name join keys", "sample by host.id [...] [...]")
+            raise grammar.at(word, "a sample must name join keys", "sample by host.id [...] [...]")
         bad = next((each for each in found if each.stage.missing or each.runs > 1), None)
         if bad is not None:
-            raise _at(bad.token, "a sample has neither missing events nor runs")
+            raise grammar.at(bad.token, "a sample has neither missing events nor runs")
     if span is None and len(present) < len(stages):
-        raise _at(word, "a sequence with missing events needs a maxspan", "with maxspan=1m")
+        raise grammar.at(word, "a sequence with missing events needs a maxspan", "with maxspan=1m")
     if until is not None and (until.stage.missing or until.runs > 1):
-        raise _at(until.token, "until takes one plain event")
+        raise grammar.at(until.token, "until takes one plain event")
     last = replace(until.stage, keys=common + until.stage.keys) if until else None
     pattern = Pattern(kind=kind, stages=stages, max_span=span, until=last)
     distinct = tuple(dict.fromkeys(stage.condition for stage in present))
     return Query(logic=distinct[0] if len(distinct) == 1 else Or(items=distinct), pattern=pattern)
 
 
-def _staged(found: Iterable[_Stage], common: tuple[FieldName, ...]) -> Iterator[Stage]:
+def _staged(found: Iterable[_Stage], common: tuple[JoinKey, ...]) -> Iterator[Stage]:
     for each in found:
         for _ in range(each.runs):
             yield replace(each.stage, keys=common + each.stage.keys)

@@ -14,7 +14,7 @@ from harness.errors import RuleTooSlow
 from harness.logic import sequence
 from harness.logic.sequence import PatternMatcher, Reorder, find_all, milliseconds
 from harness.model.facts import Event, FlatValue
-from harness.model.tree import FieldName, Op, Pattern, PatternKind, Stage, Test, ViewName
+from harness.model.tree import JoinKey, Op, Pattern, PatternKind, Stage, Test, ViewName
 from harness.rules.eql import parse_eql
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -172,6 +172,12 @@ def test_sequences_are_what_the_oracle_finds_in_whatever_order_events_come(
     assert sorted(matches) == sorted(tuple(event.id for event in match) for match in expected)
 
 
+def test_an_optional_key_joins_what_lacks_it() -> None:
+    events = [at(1, "a", u="x", v="1"), at(2, "b", u="x"), at(3, "a"), at(4, "b", v="2"), at(5, "b")]
+    joined = {keys: found(f"sequence by {keys} {A} {B}", events) for keys in ("$u", "?$u", "?$u, ?$v", "$u, ?$v")}
+    assert joined == {"$u": [(1, 2)], "?$u": [(1, 2), (3, 4)], "?$u, ?$v": [(3, 5)], "$u, ?$v": []}
+
+
 # --- live streams -----------------------------------------------------------------------------------------------------------------
 
 
@@ -214,7 +220,7 @@ def test_a_span_forgets_the_keys_that_have_passed(monkeypatch: pytest.MonkeyPatc
 
 def test_too_many_keys_of_one_event_are_refused() -> None:
     many: list[str] = [str(number) for number in range(100)]
-    key = (FieldName(name="winlog.event_data.u"), FieldName(name="winlog.event_data.u"))
+    key = (JoinKey(name="winlog.event_data.u"), JoinKey(name="winlog.event_data.u"))
     stage = Stage(condition=Test(field="event.code", op=Op.EXISTS, value=True, view=ViewName.ECS), keys=key)
     with pytest.raises(RuleTooSlow, match="1000 join keys"):
         list(find_all(Pattern(kind=PatternKind.SEQUENCE, stages=(stage, stage)), [at(1, u=many)]))

@@ -13,7 +13,9 @@ from harness.logic.needs import ANY_CHANNEL, kinds
 from harness.logic.why import nearest
 from harness.model.facts import Event, FlatValue
 from harness.model.tree import Function
-from harness.rules.eql import _FUNCTIONS, EqlError, lucene_regex, parse_eql
+from harness.rules.eql import _FUNCTIONS, parse_eql
+from harness.rules.grammar import QueryError
+from harness.rules.lucene_regex import python_regex
 from tests.logic.tree_builders import SYSMON, event
 
 WHOAMI = event(
@@ -28,6 +30,8 @@ WHOAMI = event(
     many=["one", "Two"],
     numbers="0x1F",
     empty=None,
+    boolean=True,
+    **{"odd`name": "odd"},
 )
 
 
@@ -77,6 +81,19 @@ def holds(condition: str, seen: Event = WHOAMI) -> bool:
         ('process.name.caseless == "WHOAMI.EXE"', True),
         ('`process`.`name` == "whoami.exe"', True),
         ('?process.name == "whoami.exe"', True),
+        ('process.name.caseless in ("WHOAMI.EXE")', True),
+        ('endsWith(process.name.caseless, ".EXE")', True),
+        ('stringContains(process.name.caseless, "AMI") and length(process.name.caseless) == 10', True),
+        ('substring(process.name.caseless, 0, 3) == "who"', True),
+        ("process.name.caseless != null", True),
+        ('process.name.caseless == concat("WHOAMI", ".EXE")', True),
+        ('`winlog.event_data`.`odd``name` == "odd"', True),
+        ('`winlog.event_data.odd``name` == "odd"', True),
+        ("$boolean", True),
+        ("not $boolean", False),
+        ("$boolean == true and $boolean != false", True),
+        ('$word < "Texu" and $word >= "Text" and "A" < $word', True),
+        ("+4 == process.pid and process.pid == 4. and process.pid > -.5", True),
         # what is absent
         ("?no.such == null", True),
         ("no.such != null", False),
@@ -167,11 +184,38 @@ def test_what_a_condition_matches(condition: str, expected: bool) -> None:
         ('substring($word, 0, 2) : "t?" and substring($word, 0, 2) like "T*"', True),
         ('substring($word, 0, 2) regex~ "te" and not substring($word, 0, 2) regex "te"', True),
         ('concat("C:", "\\\\x") like "C:\\\\*"', True),
+        # the reference's own examples
+        ("add(4, 0.5) == 4.5 and add(-2, -2) == -4 and add(null, 4) == null", True),
+        ("divide(-4, -2) == 2 and divide(-4, 3) == -1 and divide(4, 0.5) == 8 and divide(4, null) == null", True),
+        ("modulo(10, -6) == 4 and modulo(-10, -6) == -4 and modulo(10, 0.5) == 0", True),
+        ("multiply(0.25, 2) == 0.5 and subtract(10.5, 0.5) == 10 and subtract(2, null) == null", True),
+        ('between("", "a", "b") == "" and between("", "", "") == "" and between(null, "a", "b") == null', True),
+        ('between("C:\\\\a\\\\b\\\\c", "\\\\", "\\\\", false) == "a" and between("/a/b/c", "/", "/", true) == "a/b"', True),
+        ('concat("regsvr32.exe", " ", 42.5) == "regsvr32.exe 42.5" and concat("x") == "x"', True),
+        ('endsWith("", "") and startsWith("", "")', True),
+        ('endsWith("a", null) == null and startsWith(null, null) == null', True),
+        ('indexOf("a.b.c", ".") == 1 and indexOf("a.b.c", ".", 2) == 3 and indexOf("a.b.c", ".", -6) == 1', True),
+        ('indexOf("", "") == 0 and indexOf("abc", "", 2) == 2 and indexOf("abc", "", -6) == 0', True),
+        ('indexOf("a.b", ".", 30) == null and indexOf("a.b", ".", null) == null', True),
+        ('length("") == 0 and length(null) == null', True),
+        ('number("1337") == 1337 and number("42.5") == 42.5 and number("deadbeef", 16) == 3735928559', True),
+        ('number("0xdeadbeef") == 3735928559 and number("0xdeadbeef", 16) == 3735928559', True),
+        ('number("+1337") == 1337 and number("-1337") == -1337 and number("  1337  ") == 1337', True),
+        ('number("0xff", null) == 255 and number("10", null) == 10 and number(null, 16) == null', True),
+        ('number("1_000") == null and number("") == null and number("nan") == null and number("zz", 99) == null', True),
+        ('string(42) == "42" and string(42.5) == "42.5" and string(null) == null', True),
+        ('stringContains("", "") or stringContains("a", "")', False),
+        ('substring("start regsvr32.exe", 6, 14) == "regsvr32" and substring("x.exe", -4, -1) == ".ex"', True),
+        ('substring("abc", 5) == "" and substring("abc", 2, 1) == ""', True),
+        ('startsWith(process.name, "who") == true and endsWith(process.name, "x") == false', True),
+        ('cidrMatch("10.1.2.3", "192.168.0.0/16", "10.0.0.0/8") == true', True),
+        ('length(process.name) == length("whoami.exe")', True),
+        ("process.args_count * 2 == 8 and (5 / process.args_count) == 1 and 5.0 / process.args_count != 1", True),
     ],
 )
 def test_functions_and_operators(condition: str, expected: bool | None) -> None:
     if expected is None:
-        with pytest.raises(EqlError, match="a field is compared with a field"):
+        with pytest.raises(QueryError, match="a field is compared with a field"):
             holds(condition)
     else:
         assert holds(condition) is expected
@@ -200,6 +244,19 @@ def _cases(test: object) -> list[object]:
         ("process where a == b", 1, 15, "compared with a field"),
         ("process where a < null", 1, 15, "null has no order"),
         ("process where a : 5", 1, 19, "compares with strings"),
+        ('process where a : (5, "x")', 1, 20, "compares with strings"),
+        ("process where length(a) == length(b)", 1, 15, "compared with a field"),
+        ("process where a < 2 < 3", 1, 21, "comparisons are not chained"),
+        ("process where child of [process where true]", 1, 21, "does not ask for lineage"),
+        ("process where descendant of [process where true]", 1, 26, "does not ask for lineage"),
+        ("join [process where true] [process where true]", 1, 6, "Elasticsearch has no join"),
+        ('process where match(a, "x")', 1, 15, "no function match"),
+        ("process where arrayContains(a, 1)", 1, 15, "is true where any element is"),
+        ("process where a == 1e999", 1, 20, "too large"),
+        ("any where true | sort a", 1, 18, "pipe 'sort' is not read"),
+        ("any where true | unique a", 1, 18, "pipe 'unique' is not read"),
+        ("any where true | filter true", 1, 18, "pipe 'filter' is not read"),
+        ("any where true | unique_count a", 1, 18, "pipe 'unique_count' is not read"),
         ('process where "x"', 1, 15, "a value, where a condition"),
         ("process where (a == 1) == 2", 1, 16, "a condition is no value"),
         ("process where a in (1, b)", 1, 15, "list literals alone"),
@@ -234,7 +291,7 @@ def _cases(test: object) -> list[object]:
     ],
 )
 def test_what_is_refused_and_where(query: str, line: int, column: int, what: str) -> None:
-    with pytest.raises(EqlError) as error:
+    with pytest.raises(QueryError) as error:
         parse_eql(query)
     assert (error.value.line, error.value.column) == (line, column)
     assert what in str(error.value)
@@ -251,7 +308,7 @@ WORDS = st.sampled_from(TOKENS.split(" "))
 def test_any_text_is_a_query_or_an_error_with_a_place(text: str) -> None:
     try:
         parse_eql(text)
-    except EqlError as error:
+    except QueryError as error:
         assert error.line >= 1  # noqa: PT017 - either outcome is right; any other exception is the failure
         assert error.column >= 1  # noqa: PT017
 
@@ -287,7 +344,7 @@ def _quoted(text: str) -> str:
 @pytest.mark.parametrize("pattern", ["a~b", "a&b", "<1-3>", "#", "a**", "*a", "(+a)", "a{x}", "[a", "a\\", '"a', "a{1"])
 def test_what_lucenes_regular_expressions_say_that_is_not_read(pattern: str) -> None:
     with pytest.raises(BadValue):
-        lucene_regex(pattern)
+        python_regex(pattern)
 
 
 def test_a_regular_expression_that_backtracks_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +363,13 @@ def test_the_category_says_which_kinds_of_event_are_read() -> None:
     assert (SYSMON.lower(), 3) in kinds(parse_eql("network where destination.port == 5985").logic)
     assert kinds(parse_eql('authentication where event.code == "4769"').logic) == {("security", 4769)}
     assert kinds(parse_eql('any where event.code in ("1", "2")').logic) == {(ANY_CHANNEL, 1), (ANY_CHANNEL, 2)}
+
+
+@pytest.mark.parametrize("category", ["process", '"process"', '"""process"""', "`process`"])
+def test_a_category_is_a_name_or_a_string(category: str) -> None:
+    assert matcher(parse_eql(f"{category} where true").logic)(WHOAMI)
+    assert not matcher(parse_eql('"6 odd-one" where true').logic)(WHOAMI)
+    assert not matcher(parse_eql('"any" where true').logic)(WHOAMI)
 
 
 def test_why_names_the_clause_its_value_and_the_events() -> None:
