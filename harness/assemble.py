@@ -11,7 +11,8 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -160,10 +161,17 @@ def _opened(settings: SiemSettings | ElasticsearchSettings, rules: Mapping[str, 
         yield EmbeddedClient(settings.path)
         return
     # Imported here: Elasticsearch's client takes longer to load than most commands take.
+    from harness.siem.elastic import elastalert, security
     from harness.siem.elastic.client import ElasticSiem
-    from harness.siem.elastic.elastalert import ElastAlert
+    from harness.siem.elastic.source import AlertSource
     from harness.siem.elastic.wire import Connection, Wire
 
+    titles = Counter(rule.title for rule in rules.values())
+    by_title = {rule.title: rule.id for rule in rules.values() if titles[rule.title] == 1}
+    made: Mapping[str, Callable[[], AlertSource]] = {
+        elastalert.NAME: lambda: elastalert.ElastAlert(settings.writeback, settings.rule_interval),
+        security.NAME: lambda: security.ElasticSecurity(settings.space, by_title, settings.rule_interval),
+    }
     wire = Wire(
         Connection(
             urls=settings.urls,
@@ -183,7 +191,7 @@ def _opened(settings: SiemSettings | ElasticsearchSettings, rules: Mapping[str, 
         yield ElasticSiem(
             wire,
             events=settings.events,
-            sources=[ElastAlert(settings.writeback, settings.rule_interval)],
+            sources=[made[name]() for name in dict.fromkeys(settings.alerts)],
             severities={rule.id: rule.severity for rule in rules.values()},
             ingest_lag=settings.ingest_lag,
             rule_interval=settings.rule_interval,

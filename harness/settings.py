@@ -4,7 +4,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
 
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
-              fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, ingest_lag, rule_interval
+              fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
     [lab]     user, ingest_delay, rule_interval, look_back, schedule, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
@@ -89,8 +89,8 @@ class ElasticsearchSettings:
     """An Elasticsearch as the SIEM: how to reach it, where events are, and which detection engines leave alerts there.
 
     `urls` of its nodes, or `cloud_id`. `password`, `api_key` and `bearer` are references. `events` are patterns of indices; `alerts` name
-    alert sources; `writeback` is ElastAlert2's writeback_index. `ingest_lag` and `rule_interval` are promised, and stand while nothing
-    is measured.
+    alert sources; `writeback` is ElastAlert2's writeback_index, `space` the Kibana space of Elastic Security. `ingest_lag` and
+    `rule_interval` are promised, and stand while nothing is measured.
     """
 
     urls: tuple[str, ...] = ()
@@ -107,6 +107,7 @@ class ElasticsearchSettings:
     events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*")
     alerts: tuple[str, ...] = ("elastalert2",)
     writeback: str = "elastalert"
+    space: str = "default"
     ingest_lag: timedelta = timedelta(seconds=10)
     rule_interval: timedelta = timedelta(minutes=1)
 
@@ -290,8 +291,9 @@ class _Siem(Entry):
     proxy: Annotated[Url | None, Omittable()] = None
     timeout: Annotated[PositiveDuration | None, Omittable()] = None
     events: Annotated[tuple[IndexPattern, ...] | None, Omittable(), Field(min_length=1)] = None
-    alerts: Annotated[tuple[Literal["elastalert2"], ...] | None, Omittable(), Field(min_length=1)] = None
+    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security"], ...] | None, Omittable(), Field(min_length=1)] = None
     writeback: Annotated[IndexPattern | None, Omittable()] = None
+    space: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9_-]+", wanted="the id of a Kibana space")] = None
     ingest_lag: Annotated[Duration | None, Omittable()] = None
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
 

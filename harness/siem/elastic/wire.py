@@ -71,7 +71,8 @@ class Connection:
 class Search:
     """One search among others. `sort` is a field that holds dates; `size` 0 asks for aggregations alone.
 
-    `whole`: every hit is wanted, however many. Else the first `size`, newest first.
+    `whole`: every hit is wanted, however many. Else the first `size`, newest first. `fields`: these are wanted, each as a list of values,
+    instead of the documents.
     """
 
     index: str
@@ -80,6 +81,7 @@ class Search:
     size: int = PAGE
     whole: bool = True
     aggregations: Mapping[str, Any] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """What is sent."""
@@ -87,6 +89,8 @@ class Search:
         if self.size:
             order = "asc" if self.whole else "desc"
             body["sort"] = [{self.sort: {"order": order, "unmapped_type": "date", "format": "strict_date_optional_time_nanos"}}]
+        if self.fields:
+            body |= {"_source": False, "fields": list(self.fields)}
         if self.aggregations:
             body["aggs"] = self.aggregations
         return body
