@@ -83,6 +83,20 @@ def test_a_fault_has_its_error(proxy: FaultyProxy, fault: Fault, kind: type[Siem
     assert said in str(error)
 
 
+def test_a_document_that_cannot_be_fetched_now_is_not_one_that_is_not_there(proxy: FaultyProxy) -> None:
+    there = {"_index": "x", "_id": "1", "found": True, "_source": {}}
+    gone = {"_index": "x", "_id": "2", "error": {"type": "index_not_found_exception"}}
+    away = {"_index": "x", "_id": "2", "error": {"type": "no_shard_available_action_exception"}}
+    wire = Wire(Connection(urls=(proxy.url,)))
+    references = [("x", "1"), ("x", "2")]
+    proxy.faults.append(product(json.dumps({"docs": [there, gone]}).encode()))
+    assert set(wire.documents(references)) == {("x", "1")}
+    proxy.faults.append(product(json.dumps({"docs": [there, away]}).encode()))
+    with pytest.raises(SiemUnavailable, match="cannot fetch a document now, no_shard_available"):
+        wire.documents(references)
+    wire.close()
+
+
 def test_nobody_listens() -> None:
     wire = Wire(Connection(urls=("http://127.0.0.1:9",)))
     with pytest.raises(SiemUnavailable, match="cannot be reached"):

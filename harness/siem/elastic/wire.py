@@ -36,6 +36,16 @@ _KEEP_ALIVE = "1m"
 _LATER = frozenset({408, 429, 502, 503, 504})
 _LONGEST_REASON = 300
 
+# Why a document that is there may not be fetched just now; for whatever else, it is not there for us.
+_AWAY = frozenset(
+    {
+        "circuit_breaking_exception",
+        "es_rejected_execution_exception",
+        "no_shard_available_action_exception",
+        "unavailable_shards_exception",
+    }
+)
+
 Hit: TypeAlias = Mapping[str, Any]
 Reference: TypeAlias = tuple[str, str]
 """A document's index and id."""
@@ -144,6 +154,9 @@ class Wire:
             return {}
         with self._mapped():
             found = self._client.mget(docs=[{"_index": index, "_id": id} for index, id in references]).body["docs"]
+            for document in found:
+                if document.get("error", {}).get("type") in _AWAY:
+                    raise SiemUnavailable(f"Elasticsearch cannot fetch a document now{self._clean(_reason(document['error']))}")
             return {(document["_index"], document["_id"]): document for document in found if document.get("found")}
 
     def close(self) -> None:
