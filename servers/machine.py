@@ -5,11 +5,9 @@ It must never know which server it is.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -130,6 +128,8 @@ def account() -> Account | None:
     """For root an account without rights: whoever called sudo, else nobody. None where we are not root."""
     if os.getuid() != 0:
         return None
+    import pwd  # here and below: modules that Windows lacks, where these tests are skipped
+
     found = pwd.getpwuid(int(os.environ["SUDO_UID"])) if os.environ.get("SUDO_UID", "0") != "0" else pwd.getpwnam("nobody")
     return Account(uid=found.pw_uid, gid=found.pw_gid)
 
@@ -219,6 +219,8 @@ def answers(url: str, context: ssl.SSLContext | None) -> bool:
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """One process at a time starts, installs or ends what bears this name."""
+    import fcntl
+
     with (directory() / f"{name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

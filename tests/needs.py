@@ -6,6 +6,7 @@ They skip, saying why; where `HARNESS_REQUIRE` (a comma between names) asks for 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,10 +23,14 @@ def _no_recordings() -> str:
 
 
 def _no_elasticsearch() -> str:
+    if sys.platform != "linux":
+        return "its script is for Linux"
     return "" if elasticsearch.find() is not None else "no Elasticsearch runs: python3 -m servers.elasticsearch start"
 
 
 def _no_elastalert2() -> str:
+    if sys.platform != "linux":
+        return "its script is for Linux"
     return "" if elastalert2.installed() else "ElastAlert2 is not installed: python3 -m servers.elastalert2 install"
 
 
