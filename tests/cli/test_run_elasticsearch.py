@@ -22,6 +22,7 @@ from servers import machine
 from tests.cli.commands import Ended, UpLab, harness
 from tests.needs import needs_elastalert2, needs_elasticsearch
 from tests.siem.elastic_bench import ElasticBench, elastalert_over, server_url
+from tests.siem.faulty_proxy import cut_in_the_body, cut_off, faulty_proxy, passed_on, status, truncated
 
 pytestmark = [needs_elasticsearch, needs_elastalert2]
 
@@ -98,8 +99,8 @@ def bench(lab: UpLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elas
         made.close()
 
 
-def run(lab: UpLab, path: Path, bench: ElasticBench, url: str, expect: Sequence[Mapping[str, object]]) -> Ended:
-    """One session in which whoami is run, with these expectations."""
+def run(lab: UpLab, path: Path, bench: ElasticBench, url: str, expect: Sequence[Mapping[str, object]], patience: str = "60s") -> Ended:
+    """One session in which whoami is run, with these expectations; `patience` with a SIEM that does not answer."""
     text = lab.settings(path / "harness.toml").read_text().splitlines()
     start = text.index("[siem]")
     text[start : start + 3] = [
@@ -112,7 +113,7 @@ def run(lab: UpLab, path: Path, bench: ElasticBench, url: str, expect: Sequence[
         'ingest_lag = "2s"',
         "[run]",
         'poll_interval = "500ms"',
-        'siem_timeout = "3s"',
+        f'siem_timeout = "{patience}"',
     ]
     (path / "harness.toml").write_text("\n".join(text))
     step = {"name": "whoami", "enter_pssession": ["Get-Service WinRM", "whoami.exe /groups"], "expect": list(expect)}
@@ -146,9 +147,21 @@ def test_the_main_job_with_elastalert2(lab: UpLab, bench: ElasticBench, tmp_path
     assert ended.full.environment.siem == "elasticsearch"
 
 
+def test_faults_in_mid_run_change_no_verdict(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
+    with faulty_proxy(server_url()) as proxy:
+        faults = [status(429, retry_after="1"), truncated, cut_off, passed_on, cut_in_the_body, status(503, b"<html>"), passed_on]
+        proxy.faults.extend([*[passed_on] * 6, *faults])
+        expect: list[Mapping[str, object]] = [{"rule": rule} for rule in (NETWORK, CHILD, MODULE)]
+        ended = run(lab, tmp_path, bench, proxy.url, expect)
+        assert not proxy.faults, "the run met them all"
+    assert ended.code == 1, ended.said
+    assert [verdict.outcome for verdict in ended.full.verdicts] == [Outcome.DETECTED, Outcome.DETECTED, Outcome.MISSED], ended.said
+    assert "(429, to be asked again in 1 s)" in ended.err
+
+
 def test_a_siem_that_is_dead_lets_nothing_be_sent(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
     before = lab.counted("connections")
-    ended = run(lab, tmp_path, bench, "http://127.0.0.1:9", [{"rule": NETWORK}])
+    ended = run(lab, tmp_path, bench, "http://127.0.0.1:9", [{"rule": NETWORK}], patience="2s")
     assert ended.code == 3, ended.said
     assert {verdict.inconclusive for verdict in ended.full.verdicts} == {Inconclusive.SIEM_LOST}
     assert "cannot be reached" in ended.full.verdicts[0].cause

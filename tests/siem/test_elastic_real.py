@@ -26,7 +26,7 @@ from tests.events.event_builders import process_created
 from tests.needs import needs_elasticsearch
 from tests.siem.contract_siem import watching
 from tests.siem.elastic_bench import ElasticBench, elastic_bench, server_url
-from tests.siem.faulty_proxy import FaultyProxy, cut_in_the_body, cut_off, faulty_proxy, status, truncated
+from tests.siem.faulty_proxy import FaultyProxy, cut_in_the_body, cut_off, faulty_proxy, passed_on, status, truncated
 from tests.siem.siem_builders import HOSTNAME, INGEST_DELAY, INTERVAL, LOOK_BACK, OTHER, WHOAMI, sigma
 
 pytestmark = needs_elasticsearch
@@ -293,7 +293,7 @@ def test_a_sweep_that_failed_loses_nothing(on: ElasticBench) -> None:
         on.settle()
         on.run_rules()
         for fault in (cut_off, truncated):
-            proxy.faults.extend([lambda handler: handler.answer(*handler.ask()), fault])
+            proxy.faults.extend([passed_on, fault])
             with pytest.raises(SiemUnavailable):
                 siem.sweep(watches, facts.cursor)
         (alert,) = siem.sweep(watches, facts.cursor).alerts
