@@ -11,7 +11,8 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -32,7 +33,7 @@ from harness.rules.languages import rule_sources
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
 from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
-from harness.settings import Settings, resolve
+from harness.settings import ElasticsearchSettings, Settings, SiemSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
 from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, find, state_file, targets_of
 
@@ -74,7 +75,10 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     if request.lab:
         known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
     else:
-        known = _known(rules, EmbeddedClient(settings.siem.path)) if settings.siem is not None else None
+        known = None
+        if settings.siem is not None:
+            with _opened(settings.siem, rules) as siem:
+                known = _known(rules, siem)
     priorities = _priorities(request)
     scenarios = _scenarios(request, known, rules, priorities)
     targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
@@ -96,7 +100,8 @@ def assembled(request: Request) -> Iterator[Run]:
         with _on_lab(request) as run:
             yield run
     else:
-        yield _on_targets(request)
+        with _on_targets(request) as run:
+            yield run
 
 
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
@@ -156,18 +161,70 @@ def _on_lab(request: Request) -> Iterator[Run]:
             starting.stop()
 
 
-def _on_targets(request: Request) -> Run:
+@contextmanager
+def _on_targets(request: Request) -> Iterator[Run]:
     settings = request.settings
     if settings.siem is None:
         raise UsageError(Problem(path=str(settings.file or "harness.toml"), what="there is no [siem]", fix="add one, or run with --lab"))
     rules = _rules(request)
-    siem = EmbeddedClient(settings.siem.path)
-    priorities = _priorities(request)
-    scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
-    targets = _real_targets(request)
-    made = _plan(request, scenarios, targets, rules, priorities)
-    addresses = {name: vetted[0] for name, vetted in check_scope(targets, settings.scope, date.today(), _resolve).items() if vetted}  # noqa: DTZ011
-    return _run(request, made, rules, siem, _credentials(settings, targets), addresses)
+    with _opened(settings.siem, rules) as siem:
+        priorities = _priorities(request)
+        scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
+        targets = _real_targets(request)
+        made = _plan(request, scenarios, targets, rules, priorities)
+        vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
+        addresses = {name: found[0] for name, found in vetted.items() if found}
+        yield _run(request, made, rules, siem, _credentials(settings, targets), addresses)
+
+
+@contextmanager
+def _opened(settings: SiemSettings | ElasticsearchSettings, rules: Mapping[str, Rule]) -> Iterator[Siem]:
+    """The SIEM that the settings name; its connections are given back afterwards. Raises `UsageError`; nothing is sent yet."""
+    if isinstance(settings, SiemSettings):
+        yield EmbeddedClient(settings.path)
+        return
+    # Imported here: Elasticsearch's client takes longer to load than most commands take.
+    from harness.siem.elastic import elastalert, security
+    from harness.siem.elastic.client import ElasticSiem
+    from harness.siem.elastic.source import AlertSource
+    from harness.siem.elastic.wire import Connection, Wire
+
+    titles = Counter(rule.title for rule in rules.values())
+    by_title = {rule.title: rule.id for rule in rules.values() if titles[rule.title] == 1}
+    made: Mapping[str, Callable[[], AlertSource]] = {
+        elastalert.NAME: lambda: elastalert.ElastAlert(settings.writeback, settings.rule_interval),
+        security.NAME: lambda: security.ElasticSecurity(settings.space, by_title, settings.rule_interval),
+    }
+    wire = Wire(
+        Connection(
+            urls=settings.urls,
+            cloud_id=settings.cloud_id,
+            user=settings.user,
+            password=_revealed(settings.password),
+            api_key=_revealed(settings.api_key),
+            bearer=_revealed(settings.bearer),
+            ca_file=str(settings.ca_file or ""),
+            fingerprint=settings.fingerprint,
+            verify=settings.verify,
+            proxy=settings.proxy,
+            timeout=settings.timeout.total_seconds(),
+        )
+    )
+    try:
+        yield ElasticSiem(
+            wire,
+            events=settings.events,
+            sources=[made[name]() for name in dict.fromkeys(settings.alerts)],
+            severities={rule.id: rule.severity for rule in rules.values()},
+            ingest_lag=settings.ingest_lag,
+            rule_interval=settings.rule_interval,
+        )
+    finally:
+        wire.close()
+
+
+def _revealed(reference: str | None) -> str:
+    return resolve(reference).reveal() if reference is not None else ""
 
 
 def _run(
@@ -316,8 +373,7 @@ def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, 
     found = {}
     for entry in settings.targets:
         if entry.target.name in wanted:
-            password = resolve(entry.password).reveal() if entry.password is not None else ""
-            found[entry.target.name] = Credential(user=entry.target.user, password=password)
+            found[entry.target.name] = Credential(user=entry.target.user, password=_revealed(entry.password))
     return found
 
 

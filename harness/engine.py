@@ -201,10 +201,12 @@ class Engine:
         def pause(length: float) -> None:
             self._clock.wait(length, cancel)
 
+        usual = wait_exponential(multiplier=0.2, max=5.0) + wait_random(0.0, 0.2)
         return Retrying(
             retry=retry_if_exception_type(error),
-            wait=wait_exponential(multiplier=0.2, max=5.0) + wait_random(0.0, 0.2),
-            stop=lambda _: cancel.is_set() or self._clock.monotonic() >= give_up,
+            wait=lambda state: max(usual(state), _asked_to_wait(state)),
+            # Who asks for more patience than there is gets none: waiting first and giving up then would gain nothing.
+            stop=lambda state: cancel.is_set() or self._clock.monotonic() + _asked_to_wait(state) >= give_up,
             sleep=pause,
             reraise=True,
         )
@@ -337,6 +339,12 @@ class Engine:
         """Connect, again while there is no connection: nothing was sent then."""
         attempts = self._attempts(ConnectFailed, self._patience.connect, cancel)
         return attempts(self._transport.open, planned.target, planned.action)
+
+
+def _asked_to_wait(state: RetryCallState) -> float:
+    """The seconds for which a SIEM that is too busy asked to be left alone."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    return error.retry_after if isinstance(error, SiemUnavailable) else 0.0
 
 
 def _trouble(state: RetryCallState) -> str:

@@ -78,7 +78,11 @@ class SiemError(HarnessError):
 
 
 class SiemUnavailable(SiemError):
-    """The SIEM cannot be reached or read just now."""
+    """The SIEM cannot be reached or read just now. `retry_after`: for how many seconds it asked to be left alone, 0 where it did not."""
+
+    def __init__(self, text: str, *, retry_after: float = 0.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(text)
 
 
 class SiemDenied(SiemError):

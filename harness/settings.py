@@ -3,7 +3,8 @@
 A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `section.key`:
 
     [scope]   hosts (comma between entries), expires
-    [siem]    kind, path
+    [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
+              fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
     [lab]     user, ingest_delay, rule_interval, look_back, schedule, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
@@ -18,12 +19,14 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
@@ -76,10 +79,37 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiemSettings:
-    """Which SIEM is asked. `path` is the embedded SIEM's store."""
+    """The embedded SIEM: `path` is its store."""
 
-    kind: Literal["embedded"]
     path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElasticsearchSettings:
+    """An Elasticsearch as the SIEM: how to reach it, where events are, and which detection engines leave alerts there.
+
+    `urls` of its nodes, or `cloud_id`. `password`, `api_key` and `bearer` are references. `events` are patterns of indices; `alerts` name
+    alert sources; `writeback` is ElastAlert2's writeback_index, `space` the Kibana space of Elastic Security. `ingest_lag` and
+    `rule_interval` are promised, and stand while nothing is measured.
+    """
+
+    urls: tuple[str, ...] = ()
+    cloud_id: str = ""
+    user: str = ""
+    password: str | None = None
+    api_key: str | None = None
+    bearer: str | None = None
+    ca_file: Path | None = None
+    fingerprint: str = ""
+    verify: bool = True
+    proxy: str = ""
+    timeout: timedelta = timedelta(seconds=10)
+    events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*")
+    alerts: tuple[str, ...] = ("elastalert2",)
+    writeback: str = "elastalert"
+    space: str = "default"
+    ingest_lag: timedelta = timedelta(seconds=10)
+    rule_interval: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +147,7 @@ class Settings:
     file: Path | None = None
     scope: Scope | None = None
     targets: tuple[TargetSettings, ...] = ()
-    siem: SiemSettings | None = None
+    siem: SiemSettings | ElasticsearchSettings | None = None
     lab: LabSettings = field(default_factory=LabSettings)
     rules: tuple[Path, ...] = ()
     run: RunSettings = field(default_factory=RunSettings)
@@ -153,10 +183,44 @@ def _scope_entry(value: str) -> str:
     return value
 
 
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _switch(value: object) -> object:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        wrong_port = parts.port == 0
+    except ValueError:
+        raise wrong("url", "is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or wrong_port or parts.query or parts.fragment:
+        raise wrong("url", "must be a URL of a server", "write it as https://siem.lab.example:9200")
+    if parts.username is not None or parts.password is not None:
+        raise wrong("url", "must bear no credentials", "user, password, api_key and bearer are keys of their own")
+    # The client wants every port to be told.
+    return value if parts.port else f"{parts.scheme}://{parts.netloc}:{443 if parts.scheme == 'https' else 80}{parts.path}"
+
+
+def _fingerprint(value: str) -> str:
+    found = value.replace(":", "").lower()
+    if re.fullmatch(r"[0-9a-f]{64}", found) is None:
+        raise wrong("fingerprint", "is not the SHA-256 of a certificate", "openssl x509 -noout -fingerprint -sha256 -in ca.pem")
+    return found
+
+
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Reference = Annotated[str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": "^(env|file|keyring):.+$"})]
 TargetName = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a word of letters, digits, dots and hyphens")]
 ScopeEntry = Annotated[Text, AfterValidator(_scope_entry)]
+Url = Annotated[Text, AfterValidator(_url)]
+IndexPattern = Annotated[
+    str,
+    Shape(expression=r"[a-z0-9.*][a-z0-9._*:-]*", wanted="an index, or a pattern of indices"),
+]
 PathText = Annotated[str, Field(strict=True, min_length=1)]
 
 
@@ -213,8 +277,46 @@ class _Target(Entry):
 class _Siem(Entry):
     """Which SIEM is asked."""
 
-    kind: Literal["embedded"]
-    path: PathText
+    kind: Literal["embedded", "elasticsearch"]
+    path: Annotated[PathText | None, Omittable()] = None
+    url: Annotated[tuple[Url, ...] | None, Omittable(), BeforeValidator(_several), Field(min_length=1)] = None
+    cloud_id: Annotated[Text | None, Omittable()] = None
+    user: Annotated[Text | None, Omittable()] = None
+    password: Annotated[Reference | None, Omittable()] = None
+    api_key: Annotated[Reference | None, Omittable()] = None
+    bearer: Annotated[Reference | None, Omittable()] = None
+    ca_file: Annotated[PathText | None, Omittable()] = None
+    fingerprint: Annotated[Text | None, Omittable(), AfterValidator(_fingerprint)] = None
+    verify: Annotated[bool | None, Omittable(), BeforeValidator(_switch), Field(strict=True)] = None
+    proxy: Annotated[Url | None, Omittable()] = None
+    timeout: Annotated[PositiveDuration | None, Omittable()] = None
+    events: Annotated[tuple[IndexPattern, ...] | None, Omittable(), Field(min_length=1)] = None
+    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security"], ...] | None, Omittable(), Field(min_length=1)] = None
+    writeback: Annotated[IndexPattern | None, Omittable()] = None
+    space: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9_-]+", wanted="the id of a Kibana space")] = None
+    ingest_lag: Annotated[Duration | None, Omittable()] = None
+    rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> Self:
+        for key in type(self).model_fields:
+            if key != "kind" and (key == "path") is not (self.kind == "embedded") and getattr(self, key) is not None:
+                raise wrong("key", f"is no key of kind {self.kind!r}", at=key)
+        if self.kind == "embedded":
+            if self.path is None:
+                raise wrong("missing", "needs 'path' for kind 'embedded'")
+            return self
+        if (self.url is None) is (self.cloud_id is None):
+            raise wrong("place", "needs 'url' or 'cloud_id', one of them, for kind 'elasticsearch'")
+        if (self.user is None) is not (self.password is None):
+            raise wrong("credentials", "needs 'user' and 'password' together")
+        if sum(way is not None for way in (self.user, self.api_key, self.bearer)) > 1:
+            raise wrong("credentials", "has several ways to authenticate", "keep user and password, or api_key, or bearer")
+        if self.verify is False and (self.ca_file is not None or self.fingerprint is not None):
+            raise wrong("verify", "is false, yet there is a certificate to verify by", at="verify")
+        if self.ca_file is not None and self.fingerprint is not None:
+            raise wrong("fingerprint", "stands beside 'ca_file'", "one of them", at="fingerprint")
+        return self
 
 
 class _Lab(Entry):
@@ -255,7 +357,14 @@ class _File(Entry):
 
 
 _SECTIONS: Mapping[str, type[Entry]] = {"scope": _Scope, "siem": _Siem, "lab": _Lab, "rules": _Rules, "run": _Run}
-_LISTS: Mapping[Loc, str] = {("scope", "hosts"): ",", ("rules", "paths"): os.pathsep}
+_LISTS: Mapping[Loc, str] = {
+    ("scope", "hosts"): ",",
+    ("siem", "url"): ",",
+    ("siem", "events"): ",",
+    ("siem", "alerts"): ",",
+    ("rules", "paths"): os.pathsep,
+}
+_SIEM_SECRETS = ("password", "api_key", "bearer")
 _VARIABLES: Mapping[str, tuple[str, str]] = {
     f"HARNESS_{section}_{key}".upper(): (section, key) for section, model in _SECTIONS.items() for key in model.model_fields
 }
@@ -276,7 +385,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str], flags: Mappin
     _overlay(value, places, _from_environment(environ))
     _overlay(value, places, _from_flags(flags))
     merged = Document(value=value, places=places)
-    problems = [*_stray_variables(environ, value), *_unsupported_siem(merged), *_twice(merged)]
+    problems = [*_stray_variables(environ, value), *_twice(merged)]
     entry, found = check(_File, merged)
     problems = sorted([*found, *problems], key=lambda problem: (problem.line, problem.column))
     if entry is None or problems:
@@ -361,7 +470,7 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
 
 def _anchor(value: dict[str, Any], base: Path) -> None:
     """Make the file's relative paths relative to the file."""
-    for section, key in (("siem", "path"), ("lab", "state_file"), ("rules", "paths")):
+    for section, key in (("siem", "path"), ("siem", "ca_file"), ("lab", "state_file"), ("rules", "paths")):
         table = value.get(section)
         if not isinstance(table, dict):
             continue
@@ -370,10 +479,18 @@ def _anchor(value: dict[str, Any], base: Path) -> None:
             table[key] = str(base / Path(found).expanduser())
         elif isinstance(found, list):
             table[key] = [str(base / Path(item).expanduser()) if isinstance(item, str) and item else item for item in found]
-    for target in _tables(value, "target"):
-        password = target.get("password")
-        if isinstance(password, str) and password.startswith("file:") and password != "file:":  # noqa: S105 - a reference
-            target["password"] = f"file:{base / Path(password.removeprefix('file:')).expanduser()}"
+    for table, key in _secrets(value):
+        reference = table[key]
+        if isinstance(reference, str) and reference.startswith("file:") and reference != "file:":
+            table[key] = f"file:{base / Path(reference.removeprefix('file:')).expanduser()}"
+
+
+def _secrets(value: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Every reference to a secret, as the table and the key that it stands under."""
+    siem = value.get("siem")
+    found = [(table, "password") for table in _tables(value, "target")]
+    found += [(siem, key) for key in _SIEM_SECRETS] if isinstance(siem, dict) else []
+    return [(table, key) for table, key in found if key in table]
 
 
 def _tables(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -418,7 +535,7 @@ def _overlay(value: dict[str, Any], places: dict[Loc, Place], layer: Mapping[Loc
 
 def _stray_variables(environ: Mapping[str, str], value: Mapping[str, Any]) -> list[Problem]:
     """Variables that look like ours and are not: a mistyped one would otherwise be a setting that silently does nothing."""
-    referred = {str(target.get("password")) for target in _tables(value, "target")}
+    referred = {str(table[key]) for table, key in _secrets(value)}
     problems = []
     for name in sorted(environ):
         if not name.startswith("HARNESS_") or name in _VARIABLES or name == "HARNESS_CONFIG" or f"env:{name}" in referred:
@@ -427,16 +544,6 @@ def _stray_variables(environ: Mapping[str, str], value: Mapping[str, Any]) -> li
         if hint or any(name.startswith(f"HARNESS_{section.upper()}_") for section in _SECTIONS):
             problems.append(Problem(path=name, what="is no setting", fix=hint))
     return problems
-
-
-def _unsupported_siem(document: Document) -> list[Problem]:
-    """A SIEM that is known and not there yet is told by name, once; its own keys are taken out, since nobody mistyped them."""
-    siem = document.value.get("siem")
-    if not isinstance(siem, dict) or siem.get("kind") != "elasticsearch":
-        return []
-    document.value.pop("siem")
-    place = document.place(("siem", "kind"))
-    return [place.problem("siem.kind elasticsearch is not yet supported", 'this version asks the embedded SIEM: kind = "embedded"')]
 
 
 def _twice(document: Document) -> list[Problem]:
@@ -454,18 +561,25 @@ def _twice(document: Document) -> list[Problem]:
 
 def _settings(entry: _File, file: Path | None) -> Settings:
     scope = None if entry.scope is None else Scope(hosts=entry.scope.hosts, expires=entry.scope.expires)
-    siem = None if entry.siem is None else SiemSettings(kind=entry.siem.kind, path=Path(entry.siem.path))
     lab: dict[str, Any] = entry.lab.model_dump(exclude_none=True, exclude={"schedule", "state_file"})
     state_file = None if entry.lab.state_file is None else Path(entry.lab.state_file)
     return Settings(
         file=file,
         scope=scope,
         targets=tuple(_target(target) for target in entry.target),
-        siem=siem,
+        siem=None if entry.siem is None else _siem(entry.siem),
         lab=LabSettings(schedule_running=entry.lab.schedule == "running", state_file=state_file, **lab),
         rules=() if entry.rules is None else tuple(Path(path) for path in entry.rules.paths),
         run=RunSettings(**entry.run.model_dump(exclude_none=True)),
     )
+
+
+def _siem(entry: _Siem) -> SiemSettings | ElasticsearchSettings:
+    if entry.path is not None:
+        return SiemSettings(path=Path(entry.path))
+    given: dict[str, Any] = entry.model_dump(exclude_none=True, exclude={"kind", "url", "ca_file"})
+    ca_file = None if entry.ca_file is None else Path(entry.ca_file)
+    return ElasticsearchSettings(urls=entry.url or (), ca_file=ca_file, **given)
 
 
 def _target(entry: _Target) -> TargetSettings:

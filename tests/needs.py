@@ -6,12 +6,14 @@ They skip, saying why; where `HARNESS_REQUIRE` (a comma between names) asks for 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from harness import spark
+from servers import elastalert2, elasticsearch
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -21,7 +23,24 @@ def _no_recordings() -> str:
     return "" if DATA.is_dir() else f"the shared recordings and rules are not at {DATA}"
 
 
-_ABSENT: Mapping[str, Callable[[], str]] = {"recordings": _no_recordings, "spark": spark.absent}
+def _no_elasticsearch() -> str:
+    if sys.platform != "linux":
+        return "its script is for Linux"
+    return "" if elasticsearch.find() is not None else "no Elasticsearch runs: python3 -m servers.elasticsearch start"
+
+
+def _no_elastalert2() -> str:
+    if sys.platform != "linux":
+        return "its script is for Linux"
+    return "" if elastalert2.installed() else "ElastAlert2 is not installed: python3 -m servers.elastalert2 install"
+
+
+_ABSENT: Mapping[str, Callable[[], str]] = {
+    "recordings": _no_recordings,
+    "spark": spark.absent,
+    "elasticsearch": _no_elasticsearch,
+    "elastalert2": _no_elastalert2,
+}
 
 
 def need(name: str) -> None:
@@ -35,3 +54,5 @@ def need(name: str) -> None:
 
 needs_recordings = pytest.mark.needs("recordings")
 needs_spark = pytest.mark.needs("spark")
+needs_elasticsearch = pytest.mark.needs("elasticsearch")
+needs_elastalert2 = pytest.mark.needs("elastalert2")

@@ -144,6 +144,24 @@ def test_a_refusal_of_the_siem_is_not_asked_for_twice() -> None:
     assert stage.transport.tried == []
 
 
+def test_a_siem_that_asks_to_be_left_alone_is_left_alone() -> None:
+    stage = Stage(step("a/1"))
+    stage.siem.errors = [SiemUnavailable("busy", retry_after=4.0)]
+    report = stage.play()
+    assert stage.siem.checks == 2
+    assert (report.finished_at - report.started_at).total_seconds() > 4
+    assert report.verdicts[0].outcome is Outcome.BLIND
+
+
+def test_a_siem_that_asks_for_more_patience_than_there_is_is_given_up_at_once() -> None:
+    stage = Stage(step("a/1"))
+    stage.siem.errors = [SiemUnavailable("busy", retry_after=3600.0)]
+    report = stage.play()
+    assert stage.siem.checks == 1
+    assert (report.finished_at - report.started_at).total_seconds() < 1
+    assert [v.inconclusive for v in report.verdicts] == [Inconclusive.SIEM_LOST]
+
+
 def test_a_siem_that_comes_back_loses_nothing() -> None:
     stage = Stage(step("a/1"))
     original = stage.siem.sweep

@@ -24,6 +24,7 @@ from harness.errors import UsageError
 from harness.model.intent import Auth, Target
 from harness.scope import Scope
 from harness.settings import (
+    ElasticsearchSettings,
     LabSettings,
     RunSettings,
     Secret,
@@ -34,6 +35,8 @@ from harness.settings import (
     resolve,
     settings_schema,
 )
+
+ELASTIC = "[siem]\nkind = 'elasticsearch'\n"
 
 WHOLE = """
 [scope]                          # without it nothing is sent to anything but the embedded lab
@@ -116,7 +119,7 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
             TargetSettings(target=ws6, password="env:LAB_PASSWORD"),
             TargetSettings(target=ws7, password=f"file:{base / 'secrets/ws7'}"),
         ),
-        siem=SiemSettings(kind="embedded", path=base / "lab/siem.sqlite"),
+        siem=SiemSettings(path=base / "lab/siem.sqlite"),
         lab=LabSettings(
             user="violet",
             ingest_delay=timedelta(0),
@@ -192,9 +195,26 @@ TARGET = '[[target]]\nname = "a"\nhost = "h"\nuser = "u"\npassword = "env:P"\n'
         ),
         (TARGET + "seen_from = 'here'\n", [":6:1: target[1].seen_from is not an address"]),
         ("[[target]]\nname = 'a'\nhost = 'h'\nuser = 'u'\n", [":1:1: target[1] needs 'password' for auth 'negotiate'"]),
-        ("[siem]\nkind = 'splunk'\npath = 'x'\n", [":2:1: siem.kind must be one of embedded"]),
-        ("[siem]\nkind = 'elasticsearch'\nurl = 'https://x'\n", [":2:1: siem.kind elasticsearch is not yet supported (this version asks"]),
-        ("[siem]\nkind = 'embedded'\n", [":1:1: siem.path is missing"]),
+        ("[siem]\nkind = 'splunk'\npath = 'x'\n", [":2:1: siem.kind must be one of embedded, elasticsearch"]),
+        ("[siem]\nkind = 'embedded'\n", [":1:1: siem needs 'path' for kind 'embedded'"]),
+        ("[siem]\nkind = 'embedded'\npath = 'x'\nurl = 'http://x'\n", [":4:1: siem.url is no key of kind 'embedded'"]),
+        (ELASTIC, [":1:1: siem needs 'url' or 'cloud_id', one of them"]),
+        (ELASTIC + "url = 'http://x'\ncloud_id = 'y'\n", [":1:1: siem needs 'url' or 'cloud_id', one of them"]),
+        (ELASTIC + "url = 'x:9200'\n", [":3:1: siem.url[1] must be a URL of a server (write it as https://siem.lab.example:9200)"]),
+        (ELASTIC + "url = ['http://x', 'https://u:hunter2@x']\n", [":3:1: siem.url[2] must bear no credentials (user, password,"]),
+        (ELASTIC + "url = 'http://x:99999'\n", [":3:1: siem.url[1] is not a URL"]),
+        (ELASTIC + "url = 'http://x'\npath = 'y'\n", [":4:1: siem.path is no key of kind 'elasticsearch'"]),
+        (ELASTIC + "url = 'http://x'\nuser = 'u'\n", [":1:1: siem needs 'user' and 'password' together"]),
+        (ELASTIC + "url = 'http://x'\napi_key = 'hunter2'\n", [":4:1: siem.api_key must be a reference, never the secret itself"]),
+        (
+            ELASTIC + "url = 'http://x'\napi_key = 'env:A'\nbearer = 'env:B'\n",
+            [":1:1: siem has several ways to authenticate (keep user and password, or api_key, or bearer)"],
+        ),
+        (ELASTIC + "url = 'http://x'\nfingerprint = 'ab:cd'\n", [":4:1: siem.fingerprint is not the SHA-256 of a certificate"]),
+        (ELASTIC + "url = 'http://x'\nverify = false\nca_file = 'x'\n", [":4:1: siem.verify is false, yet there is a certificate"]),
+        (ELASTIC + "url = 'http://x'\nverify = 'no'\n", [":4:1: siem.verify must be"]),
+        (ELASTIC + "url = 'http://x'\nevents = ['a,b']\n", [":4:1: siem.events[1] must be an index, or a pattern of indices"]),
+        (ELASTIC + "url = 'http://x'\nalerts = ['splunk']\n", [":4:1: siem.alerts[1] must be"]),
         ("[lab]\nschedule = 'halted'\n", [":2:1: lab.schedule must be one of running, stopped"]),
         (
             "[lab]\ningest_delay = 2\nrule_interval = '0s'\n",
@@ -213,6 +233,24 @@ def test_an_error_is_said_with_its_line(load: Load, text: str, said: list[str]) 
     assert len(found) == len(said)
     for line, wanted in zip(found, said, strict=True):
         assert wanted in line
+
+
+def test_an_elasticsearch_of_the_file_and_of_the_environment(load: Load, tmp_path: Path) -> None:
+    text = ELASTIC + "url = ['https://a', 'http://b:9200/es']\npassword = 'file:pw'\nuser = 'u'\nca_file = 'ca.pem'\nevents = ['x-*']\n"
+    base = load(text).file
+    assert base is not None
+    settings = load(text, {"HARNESS_SIEM_INGEST_LAG": "5s", "HARNESS_SIEM_EVENTS": "a-*, b", "HARNESS_SIEM_WRITEBACK": "ea"}).siem
+    assert settings == ElasticsearchSettings(
+        urls=("https://a:443", "http://b:9200/es"),
+        user="u",
+        password=f"file:{base.parent / 'pw'}",
+        ca_file=base.parent / "ca.pem",
+        events=("a-*", "b"),
+        writeback="ea",
+        ingest_lag=timedelta(seconds=5),
+    )
+    environ = {"HARNESS_SIEM_KIND": "elasticsearch", "HARNESS_SIEM_URL": "http://x:1,http://y:2", "HARNESS_SIEM_VERIFY": "false"}
+    assert load(None, environ).siem == ElasticsearchSettings(urls=("http://x:1", "http://y:2"), verify=False)
 
 
 def test_an_error_of_the_environment_names_the_variable(load: Load) -> None:

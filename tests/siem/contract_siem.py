@@ -1,21 +1,27 @@
 """What every SIEM adapter owes the engine, as a table of situations and the facts that each must give.
 
-`test_siem_contract.py` plays them on the embedded SIEM; an adapter of a real server brings a `Bench` of its own.
+`test_siem_contract.py` plays them on the embedded SIEM and on a real Elasticsearch. Events are swept before rules run: a SIEM may not be
+able to say when an event became searchable, so that an adapter knows only since when it saw it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from harness.model.facts import Facts, RuleRun, Watch
-from harness.model.intent import Severity
+from harness.model.intent import Rule, Severity
 from harness.ports import Clock, Siem
-from tests.siem.siem_builders import HOSTNAME, LOOK_BACK, OTHER, START, WHOAMI, sigma
+from tests.siem.siem_builders import HOSTNAME, LOOK_BACK, OTHER, WHOAMI, sigma
 
-WATCH = Watch(host="ws1", since=START - timedelta(seconds=120), rules=frozenset({WHOAMI, HOSTNAME}))
+RULES = frozenset({WHOAMI, HOSTNAME})
+
+
+def watching(bench: Bench) -> Watch:
+    """What most situations watch: from two minutes before the bench was set up."""
+    return Watch(host="ws1", since=bench.start - timedelta(seconds=120), rules=RULES)
 
 
 class Bench(Protocol):
@@ -26,6 +32,11 @@ class Bench(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def start(self) -> datetime: ...
+
+    def deploy(self, rules: Sequence[Rule]) -> None: ...
 
     def log(self, record: int, image: str, *, host: str = "ws1", age: float = 0.0) -> None: ...
 
@@ -58,16 +69,19 @@ class Situation:
 
 def check(situation: Situation, bench: Bench) -> None:
     """Play a situation on a bench where the rules for whoami.exe, hostname.exe and other.exe are deployed."""
-    bench.siem.deploy([sigma(WHOAMI, "whoami.exe"), sigma(HOSTNAME, "HOSTNAME.EXE", "low"), sigma(OTHER, "other.exe", "critical")])
+    bench.deploy([sigma(WHOAMI, "whoami.exe"), sigma(HOSTNAME, "HOSTNAME.EXE", "low"), sigma(OTHER, "other.exe", "critical")])
     sweeps = situation.play(bench)
-    observed = {fact.event.id: fact for facts in sweeps for fact in facts.observed}
-    alerts = {fact.id: fact for facts in sweeps for fact in facts.alerts}
+    bench.clock.wait(1)
+    end = bench.clock.now()
+    # As the ledger takes them: of an event and an alert the first report, of a run the last.
+    observed = {fact.event.id: fact for facts in reversed(sweeps) for fact in facts.observed}
+    alerts = {fact.id: fact for facts in reversed(sweeps) for fact in facts.alerts}
     runs = {fact.id: fact for facts in sweeps for fact in facts.runs}
     assert {_record(fact.event.raw) for fact in observed.values()} == situation.observed
     assert len(observed) == len(situation.observed)
     assert {(alert.rule, alert.host, _record(alert.events[0].raw)) for alert in alerts.values()} == situation.alerts
     assert len(alerts) == len(situation.alerts)
-    last = max((fact.searchable_at for fact in observed.values()), default=WATCH.since)
+    last = max((fact.searchable_at for fact in observed.values()), default=bench.start - timedelta(seconds=120))
 
     def proves(run: RuleRun) -> bool:
         covers = all(run.window_start <= fact.event.time <= run.window_end for fact in observed.values())
@@ -78,13 +92,13 @@ def check(situation: Situation, bench: Bench) -> None:
     assert sweeps[-1].schedule_running is situation.running
     for alert in alerts.values():
         assert alert.severity is {WHOAMI: Severity.HIGH, HOSTNAME: Severity.LOW, OTHER: Severity.CRITICAL}[alert.rule]
-        assert alert.events[0].time <= alert.raised_at <= alert.searchable_at <= sweeps[-1].now
+        assert alert.events[0].time <= alert.raised_at <= alert.searchable_at <= end
     for fact in observed.values():
-        assert fact.event.time <= fact.searchable_at <= sweeps[-1].now
+        assert fact.event.time <= fact.searchable_at <= end
     for run in runs.values():
-        assert run.rule in WATCH.rules
+        assert run.rule in RULES
         assert run.window_end - run.window_start == LOOK_BACK
-        assert run.started_at <= run.finished_at <= sweeps[-1].now
+        assert run.started_at <= run.finished_at <= end
 
 
 def _record(raw: object) -> int:
@@ -94,21 +108,27 @@ def _record(raw: object) -> int:
 
 
 def sweep(bench: Bench, cursor: str = "", *watches: Watch) -> Facts:
-    return bench.siem.sweep(watches or (WATCH,), cursor)
+    return bench.siem.sweep(watches or (watching(bench),), cursor)
+
+
+def settled(bench: Bench, cursor: str = "", *watches: Watch) -> Facts:
+    """Let what was logged become searchable, and see it."""
+    bench.settle()
+    return sweep(bench, cursor, *watches)
 
 
 def an_alert(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "whoami.exe")
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
-    return [sweep(bench)]
+    return [first, sweep(bench, first.cursor)]
 
 
 def no_alert(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "notepad.exe")
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
-    return [sweep(bench)]
+    return [first, sweep(bench, first.cursor)]
 
 
 def not_yet_searchable(bench: Bench) -> Sequence[Facts]:
@@ -135,115 +155,117 @@ def stopped(bench: Bench) -> Sequence[Facts]:
 
 def late(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "hostname.exe")
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
-    first = sweep(bench)
+    second = sweep(bench, first.cursor)
     bench.log(2, "whoami.exe", age=40)
-    bench.settle()
+    third = settled(bench, second.cursor)
     bench.run_rules()
-    return [first, sweep(bench, first.cursor)]
+    return [first, second, third, sweep(bench, third.cursor)]
 
 
 def too_late(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "whoami.exe", age=LOOK_BACK.total_seconds() + 10)
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
-    return [sweep(bench)]
+    return [first, sweep(bench, first.cursor)]
 
 
 def ahead_of_the_siems_clock(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "whoami.exe", age=-20)
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
-    first = sweep(bench)
+    second = sweep(bench, first.cursor)
     assert first.observed
-    assert not first.alerts
+    assert not second.alerts
     bench.clock.wait(20)
     bench.run_rules()
     # The first sweep is not handed back: that event was searchable before its own time, which holds for no other.
-    second = sweep(bench, first.cursor)
-    assert [alert.rule for alert in second.alerts] == [WHOAMI]
-    return [second]
+    third = sweep(bench, second.cursor)
+    assert [alert.rule for alert in third.alerts] == [WHOAMI]
+    return [third]
 
 
 def duplicate(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "whoami.exe")
     bench.log(1, "whoami.exe")
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
     bench.run_rules()
-    return [sweep(bench)]
+    return [first, sweep(bench, first.cursor)]
 
 
 def foreign(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "other.exe")
     bench.log(2, "whoami.exe", host="ws2")
     bench.log(3, "other.exe", host="ws2")
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
-    return [sweep(bench)]
+    return [first, sweep(bench, first.cursor)]
 
 
 def swept_twice(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "whoami.exe")
-    bench.settle()
+    seen = settled(bench)
     bench.run_rules()
-    first = sweep(bench)
+    first = sweep(bench, seen.cursor)
     bench.log(2, "hostname.exe")
-    bench.settle()
+    also_seen = settled(bench, first.cursor)
     bench.run_rules()
-    second = sweep(bench, first.cursor)
-    assert {_record(fact.event.raw) for fact in second.observed} == {2}
+    second = sweep(bench, also_seen.cursor)
+    assert {_record(fact.event.raw) for fact in also_seen.observed} == {2}
+    assert not second.observed
     assert not {run.id for run in first.runs} & {run.id for run in second.runs}
-    again = sweep(bench, first.cursor)
+    again = sweep(bench, also_seen.cursor)
     assert (again.observed, again.alerts, again.runs) == (second.observed, second.alerts, second.runs)
-    return [first, second]
+    return [seen, first, also_seen, second]
 
 
 def watched_later_from_earlier(bench: Bench) -> Sequence[Facts]:
+    elsewhere = Watch(host="ws9", since=watching(bench).since, rules=frozenset())
     bench.log(1, "whoami.exe")
-    bench.settle()
-    bench.run_rules()
-    elsewhere = Watch(host="ws9", since=WATCH.since, rules=frozenset({OTHER}))
-    first = sweep(bench, "", elsewhere)
+    first = settled(bench, "", elsewhere)
     assert not first.observed
-    return [sweep(bench, first.cursor, elsewhere, WATCH)]
+    second = sweep(bench, first.cursor, elsewhere, watching(bench))
+    bench.run_rules()
+    return [second, sweep(bench, second.cursor, elsewhere, watching(bench))]
 
 
 def watched_from_an_earlier_time(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "whoami.exe", age=30)
     bench.settle()
-    bench.run_rules()
-    recent = Watch(host="ws1", since=bench.clock.now(), rules=WATCH.rules)
+    recent = Watch(host="ws1", since=bench.clock.now(), rules=RULES)
     first = sweep(bench, "", recent)
     assert not first.observed
     assert not first.alerts
-    return [first, sweep(bench, first.cursor, WATCH)]
+    second = sweep(bench, first.cursor, watching(bench))
+    bench.run_rules()
+    return [first, second, sweep(bench, second.cursor, watching(bench))]
 
 
 def two_runs_at_once(bench: Bench) -> Sequence[Facts]:
-    mine = Watch(host="ws1", since=WATCH.since, rules=frozenset({WHOAMI}))
-    theirs = Watch(host="ws2", since=WATCH.since, rules=frozenset({HOSTNAME}))
+    mine = Watch(host="ws1", since=watching(bench).since, rules=frozenset({WHOAMI}))
+    theirs = Watch(host="ws2", since=watching(bench).since, rules=frozenset({HOSTNAME}))
     my_cursor, their_cursor = sweep(bench, "", mine).cursor, sweep(bench, "", theirs).cursor
     bench.log(1, "whoami.exe")
     bench.log(2, "hostname.exe", host="ws2")
-    bench.settle()
+    my_events, their_events = settled(bench, my_cursor, mine), sweep(bench, their_cursor, theirs)
     bench.run_rules()
-    their_facts = sweep(bench, their_cursor, theirs)
-    assert [_record(fact.event.raw) for fact in their_facts.observed] == [2]
+    their_facts = sweep(bench, their_events.cursor, theirs)
+    assert [_record(fact.event.raw) for fact in their_events.observed] == [2]
     assert {alert.rule for alert in their_facts.alerts} == {HOSTNAME}
     assert {run.rule for run in their_facts.runs} == {HOSTNAME}
-    return [sweep(bench, my_cursor, mine)]
+    return [my_events, sweep(bench, my_events.cursor, mine)]
 
 
 def changed_rule(bench: Bench) -> Sequence[Facts]:
     bench.log(1, "notepad.exe")
-    bench.settle()
+    first = settled(bench)
     bench.run_rules()
-    first = sweep(bench)
-    bench.siem.deploy([sigma(WHOAMI, "notepad.exe")])
+    second = sweep(bench, first.cursor)
+    bench.deploy([sigma(WHOAMI, "notepad.exe")])
     bench.run_rules()
-    return [first, sweep(bench, first.cursor)]
+    return [first, second, sweep(bench, second.cursor)]
 
 
 def nobody_watches(bench: Bench) -> Sequence[Facts]:

@@ -87,6 +87,10 @@ class EmbeddedBench:
         self.clock = FakeClock()
         self.service = embedded(path, self.clock)
         self.siem = EmbeddedClient(path, clock=self.clock)
+        self.start = self.clock.now()
+
+    def deploy(self, rules: Sequence[Rule]) -> None:
+        self.siem.deploy(rules)
 
     def log(self, record: int, image: str, *, host: str = "ws1", age: float = 0.0) -> None:
         """A program's start is logged on a host, `age` seconds ago by the host's clock, and shipped now."""
