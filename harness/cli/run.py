@@ -34,6 +34,8 @@ def _selecting(command: F) -> F:
             click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Judge only this rule."),
             click.option("--technique", "techniques", multiple=True, metavar="ID", help="Only scenarios of this ATT&CK technique."),
             click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag."),
+            click.option("--siem", type=click.Choice(["embedded", "elasticsearch"]), help="Which SIEM is asked; with --lab: embedded."),
+            click.option("--es-url", "urls", multiple=True, metavar="URL", help="A node of Elasticsearch; credentials by settings alone."),
             config_option,
         )
     ):
@@ -102,10 +104,17 @@ def plan(**asked: Any) -> int:
 def _request(asked: Mapping[str, Any]) -> Request:
     from harness.assemble import Request
     from harness.core.plan import Selection
+    from harness.errors import Problem, UsageError
 
+    elastic = asked["siem"] == "elasticsearch"
+    if asked["urls"] and not elastic:
+        raise UsageError(Problem(path="--es-url", what="is of no use without --siem elasticsearch"))
+    kind = None if asked["lab"] and not elastic else asked["siem"]
+    settings = read_settings(asked["config"], **{"rules.paths": asked["rules"], "siem.kind": kind, "siem.url": asked["urls"]})
     return Request(
-        settings=read_settings(asked["config"], **{"rules.paths": asked["rules"]}),
+        settings=settings,
         lab=asked["lab"],
+        to_elasticsearch=elastic,
         targets=asked["targets"],
         scenarios=asked["scenarios"],
         selection=Selection(rules=frozenset(asked["rule_ids"]), techniques=frozenset(asked["techniques"]), tags=frozenset(asked["tags"])),

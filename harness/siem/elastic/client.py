@@ -18,6 +18,7 @@ from harness.events.fields import iso_time
 from harness.model.facts import Alert, Event, Facts, Observed, RuleState, SiemStatus, Watch
 from harness.model.intent import Rule, Severity
 from harness.ports import Clock
+from harness.siem.elastic.shipping import make_ready
 from harness.siem.elastic.source import AlertSource, Engine, Found, Raised, runs_still
 from harness.siem.elastic.telemetry import OVERLAP, Telemetry, Wanted, event_of, ingest_lag, time_told
 from harness.siem.elastic.wire import Answer, Reference, Search, Wire
@@ -35,7 +36,8 @@ class ElasticSiem:
     """The port `harness.ports.Siem` over an Elasticsearch.
 
     `events` are patterns of the indices that events are in. `severities` are those of the rules that are known here, for engines that
-    write none. `ingest_lag` and `rule_interval` are promised, and stand while too little is there to measure them by.
+    write none. `ingest_lag` and `rule_interval` are promised, and stand while too little is there to measure them by. `own_index` is made
+    where it is not there: somebody is about to ship to it.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class ElasticSiem:
         severities: Mapping[str, Severity],
         ingest_lag: timedelta,
         rule_interval: timedelta,
+        own_index: str = "",
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._wire = wire
+        self._own_index = own_index
         self._telemetry = Telemetry(events)
         self._sources = tuple(sources)
         self.severities = severities
@@ -64,6 +68,8 @@ class ElasticSiem:
 
     def check(self, rules: frozenset[str]) -> SiemStatus:
         """See `Siem.check`. `ingest_lag` is measured on events that say when they were ingested, else promised."""
+        if self._own_index:
+            make_ready(self._wire, self._own_index)
         started = self._clock.now()
         self._offset = self._read_clock()
         now = self._now()
