@@ -175,17 +175,28 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
 
 
 @rules.command()
-@click.argument("rule")
+@click.argument("rule", required=False)
 @click.option("--to", "targets", multiple=True, metavar="NAME", help="A language; else all of them. May be given several times.")
 @click.option("--page", metavar="FILE", help="Write a page in Markdown as well.")
+@click.option(
+    "--out", "directory", type=PATH, metavar="DIR", help="Write files for ElastAlert2 there; of every rule, where no RULE is named."
+)
+@click.option("--index", "indices", multiple=True, metavar="PATTERN", help="The indices that these files ask; else siem.events.")
 @_looking
 def translate(
-    rule: str, targets: tuple[str, ...], page: str | None, paths: tuple[Path, ...], json_path: str | None, config: Path | None
+    rule: str | None,
+    targets: tuple[str, ...],
+    page: str | None,
+    directory: Path | None,
+    indices: tuple[str, ...],
+    paths: tuple[Path, ...],
+    json_path: str | None,
+    config: Path | None,
 ) -> int:
     """Say RULE in the languages of other tools, each with what it lost and the known traps of such conversions.
 
-    Languages: source, powershell, es-qs, xpack-watcher, graylog, splunk, logpoint, grep, eql, spark-sql, elastic-rule. Ends with 1 where
-    none of those asked for can say the rule.
+    Languages: source, powershell, es-qs, xpack-watcher, graylog, splunk, logpoint, grep, eql, spark-sql, elastalert, elastic-rule. Ends
+    with 1 where none of those asked for can say the rule. With --to elastalert --out DIR, files that ElastAlert2 runs are written.
     """
     from harness.errors import Problem, UsageError
     from harness.fields import nearest
@@ -200,6 +211,17 @@ def translate(
         if name not in TARGETS:
             fix = nearest(name, TARGETS) or f"one of {', '.join(TARGETS)}"
             raise UsageError(Problem(path="--to", what=f"there is no language {name!r}", fix=fix))
+    if directory is not None:
+        if targets != ("elastalert",) or page is not None:
+            raise UsageError(
+                Problem(path="--out", what="is for rule files of ElastAlert2", fix="add --to elastalert, and no other language or page")
+            )
+        catalog = _catalog(_asked(paths, config))
+        return _write_files(catalog, [find(catalog, rule)] if rule else list(catalog.rules), directory, indices, json_path, config)
+    if rule is None:
+        raise UsageError(Problem(path="", what="which rule?", fix="name one; or write all, with --to elastalert --out DIR"))
+    if indices:
+        raise UsageError(Problem(path="--index", what="is of no use without --out"))
     found = find(_catalog(_asked(paths, config)), rule)
     sheet = said_in(found, targets or tuple(TARGETS))
     if page is not None:
@@ -209,6 +231,40 @@ def translate(
     elif page != "-":
         print_sheet(sheet, _console())
     return 0 if any(each.text for each in sheet.translations) else 1
+
+
+def _write_files(
+    catalog: Catalog, chosen: Sequence[Rule], directory: Path, indices: Sequence[str], json_path: str | None, config: Path | None
+) -> int:
+    """A file of ElastAlert2 for each of these rules that it can run, and what is to be known of each; 1 where there is none."""
+    from harness.errors import Problem, UsageError
+    from harness.files import write_whole
+    from harness.reports.translation import files_json, print_files
+    from harness.rules.catalog import distinct
+    from harness.settings import ElasticsearchSettings
+    from harness.translate.elastalert import file_name, over
+    from harness.translate.sheet import translate as said_in
+
+    siem = read_settings(config).siem
+    asked = tuple(indices) or (siem.events if isinstance(siem, ElasticsearchSettings) else ())
+    rules, repeated = distinct(chosen)
+    files = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for rule in rules:
+            (said,) = said_in(rule, ("elastalert",)).translations
+            path = directory / file_name(rule)
+            if said.text:
+                write_whole(path, over(said.text, asked) if asked else said.text)
+            files.append((rule, said, str(path) if said.text else ""))
+    except OSError as error:
+        raise UsageError(Problem(path=str(error.filename or directory), what=f"cannot be written: {error.strerror}")) from error
+    refused = (*catalog.refused, *repeated)
+    if json_path is not None:
+        _write(json_path, files_json(files, refused))
+    else:
+        print_files(files, refused, _console())
+    return 0 if any(path for _, _, path in files) else 1
 
 
 def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:

@@ -27,9 +27,9 @@ def ingested(document: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """The document as it is stored at that time. Raises ValueError where it holds no Windows event."""
     event = winlogbeat.read(document, "")
     fields: dict[str, object] = {"event.ingested": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
-    if not (event.channel.lower() == "security" and event.event_id in _UNMAPPED):
-        flat = {name: value for name, value in event.flat.items() if value not in ("", "-", None)}
-        fields |= made(event.channel, event.event_id, flat)
+    unmapped = event.channel.lower() == "security" and event.event_id in _UNMAPPED
+    flat = {name: value for name, value in event.flat.items() if value not in ("", "-", None) and not unmapped}
+    fields |= made(event.channel, event.event_id, flat)
     stored = _copied(document)
     for name, value in fields.items():
         _put(stored, name.split("."), value)
