@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, 
 
 DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
+    from harness.doctor import Doctor
+    from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.wire import Connection
     from harness.transports.psrp import Credential
 
@@ -107,6 +110,62 @@ def assembled(request: Request) -> Iterator[Run]:
             yield run
 
 
+@contextmanager
+def examined(request: Request) -> Iterator[Doctor]:
+    """An examination of the same places. Raises `UsageError`, `ScopeError`, `LabError`, before anything is sent."""
+    # Imported here: a run needs neither.
+    from harness.doctor import Doctor
+    from harness.translate.es_filter import over_ecs
+    from harness.translate.refusal import NotExpressible
+    from harness.transports.psrp import PsrpTransport
+
+    settings, clock = request.settings, SystemClock()
+    rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
+    with ExitStack() as stack:
+        if request.lab:
+            place = stack.enter_context(_lab_place(settings))
+            elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
+            siem = elastic or _own_siem(place, rules)
+            if elastic is not None:
+                _let_ship(place, settings)
+            targets = _chosen(request, _lab_targets(place.targets))
+            credentials = _lab_credentials(place)
+            addresses: Mapping[str, str] = {target.name: target.host for target in targets}
+        else:
+            siem = stack.enter_context(_opened(settings.siem, rules))
+            targets = _chosen(request, [entry.target for entry in settings.targets])
+            credentials = _credentials(settings, targets)
+            addresses = _addresses(settings, targets)
+        asked = {}
+        for rule in rules.values():
+            try:
+                asked[rule.id], _ = over_ecs(rule)
+            except NotExpressible:
+                continue  # of such a rule nothing is known before it runs
+        yield Doctor(
+            siem=siem,
+            examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
+            transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
+            targets=targets,
+            rules=rules,
+            clock=clock,
+        )
+
+
+@contextmanager
+def _lab_place(settings: Settings) -> Iterator[LabPlace]:
+    """The lab that is up, else one of its own."""
+    place = find(state_file(settings.lab.state_file))
+    if place is not None:
+        yield place
+        return
+    starting = StartingLab(lab_config(settings))
+    try:
+        yield starting.ready()
+    finally:
+        starting.stop()
+
+
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
     """What the settings say of the lab."""
     lab = settings.lab
@@ -166,7 +225,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
         yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
 
 
-def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> Siem:
+def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
     """The lab's embedded SIEM, which runs these rules besides its own from now on."""
     siem = EmbeddedClient(Path(place.siem))
     siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents and not rule.not_evaluated])
@@ -188,13 +247,13 @@ def _on_targets(request: Request) -> Iterator[Run]:
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         targets = _real_targets(request)
         made = _plan(request, scenarios, targets, rules, priorities)
-        vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
-        addresses = {name: found[0] for name, found in vetted.items() if found}
-        yield _run(request, made, rules, siem, _credentials(settings, targets), addresses)
+        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets))
 
 
 @contextmanager
-def _opened(settings: SiemSettings | ElasticsearchSettings | None, rules: Mapping[str, Rule], own_index: str = "") -> Iterator[Siem]:
+def _opened(
+    settings: SiemSettings | ElasticsearchSettings | None, rules: Mapping[str, Rule], own_index: str = ""
+) -> Iterator[EmbeddedClient | ElasticSiem]:
     """The SIEM that the settings name; its connections are given back afterwards. Raises `UsageError`; nothing is sent yet.
 
     `own_index` is that of a lab that ships to it.
@@ -391,6 +450,12 @@ def _lab_credentials(place: LabPlace) -> Mapping[str, Credential]:
     from harness.transports.psrp import Credential
 
     return {host.name: Credential(user=host.user, password=place.password) for host in place.targets}
+
+
+def _addresses(settings: Settings, targets: Sequence[Target]) -> Mapping[str, str]:
+    """Where each target is, once it is known that all may be touched. Raises `ScopeError`."""
+    vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
+    return {name: found[0] for name, found in vetted.items() if found}
 
 
 def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, Credential]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from harness.cli.options import PATH, config_option, read_settings, write_text
+from harness.cli.options import PATH, config_option, read_settings, write_json, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +60,7 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
 
     catalog = _catalog(_asked(paths, config))
     if json_path is not None:
-        _write(json_path, list_json(catalog.name, catalog.rules, catalog.refused))
+        write_json(json_path, list_json(catalog.name, catalog.rules, catalog.refused))
     else:
         print_list(catalog.name, catalog.rules, catalog.refused, _console())
     return 0
@@ -105,7 +104,7 @@ def show(
     if strategy is not None:
         _show_strategy(strategy, _known_rules(asked, catalog, config), scenarios, reports, json_path)
     elif json_path is not None:
-        _write(json_path, show_json(found, header(found)))
+        write_json(json_path, show_json(found, header(found)))
     else:
         print_rule(found, _console())
     return 0
@@ -129,7 +128,7 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
     found = find(catalog, rule)
     page = reading.explain(found, catalog.rules, catalog.name)
     if json_path is not None:
-        _write(json_path, explain_json(page, requirements(found), header(found)))
+        write_json(json_path, explain_json(page, requirements(found), header(found)))
     else:
         print_page(page, requirements(found), header(found), _console())
     return 0
@@ -168,7 +167,7 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
             known = _known_rules(asked, catalog, config)
             problems.extend(_strategy_problems(strategies, known, _known_scenarios(scenarios)))
     if json_path is not None:
-        _write(json_path, lint_json(findings, problems))
+        write_json(json_path, lint_json(findings, problems))
     else:
         print_lint(findings, problems, ", ".join(map(str, named)) or catalog.name, _console())
     return 1 if findings or problems else 0
@@ -227,7 +226,7 @@ def translate(
     if page is not None:
         write_text(page, sheet_page(sheet, header(found), tactics(found)))
     if json_path is not None:
-        _write(json_path, sheet_json(sheet))
+        write_json(json_path, sheet_json(sheet))
     elif page != "-":
         print_sheet(sheet, _console())
     return 0 if any(each.text for each in sheet.translations) else 1
@@ -261,7 +260,7 @@ def _write_files(
         raise UsageError(Problem(path=str(error.filename or directory), what=f"cannot be written: {error.strerror}")) from error
     refused = (*catalog.refused, *repeated)
     if json_path is not None:
-        _write(json_path, files_json(files, refused))
+        write_json(json_path, files_json(files, refused))
     else:
         print_files(files, refused, _console())
     return 0 if any(path for _, _, path in files) else 1
@@ -329,7 +328,7 @@ def _show_strategy(
         problems=list(_strategy_problems([file], rules, steps)),
     )
     if json_path is not None:
-        _write(json_path, strategy_json(page))
+        write_json(json_path, strategy_json(page))
     else:
         print_strategy(page, _console())
 
@@ -338,7 +337,3 @@ def _console() -> Console:
     from harness.reports.terminal import make_console
 
     return make_console(sys.stdout, os.environ)
-
-
-def _write(path: str, document: Mapping[str, object]) -> None:
-    write_text(path, json.dumps(document, indent=2))

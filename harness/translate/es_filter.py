@@ -37,15 +37,20 @@ Filter = dict[str, Any]
 
 def es_filter(rule: Rule) -> tuple[Filter, tuple[str, ...], frozenset[str]]:
     """The filter, what it loses, and the fields that it asks for. Raises `NotExpressible`."""
-    node = one_event(rule)
-    notes: tuple[str, ...] = ()
-    if rule.language == LANGUAGE:
-        text, notes, _ = eql(rule)
-        node = parse_eql(text).logic
-    elif not reads_ecs(node):
-        raise NotExpressible(f"this translation is made of Sigma's and Elastic's rules, and the rule is in {rule.language}")
+    node, notes = over_ecs(rule)
     names: set[str] = set()
     return _filter(node, names), notes, frozenset(names)
+
+
+def over_ecs(rule: Rule) -> tuple[Node, tuple[str, ...]]:
+    """What the rule asks of one event's ECS fields, and what that loses. Raises `NotExpressible`."""
+    node = one_event(rule)
+    if rule.language == LANGUAGE:
+        text, notes, _ = eql(rule)
+        return parse_eql(text).logic, notes
+    if not reads_ecs(node):
+        raise NotExpressible(f"this translation is made of Sigma's and Elastic's rules, and the rule is in {rule.language}")
+    return node, ()
 
 
 def _filter(node: Node, names: set[str]) -> Filter:

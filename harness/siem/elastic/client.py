@@ -8,7 +8,7 @@ handed out up to a cursor is not handed out again for it. It must never know whi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,8 +16,11 @@ from harness.clock import SystemClock
 from harness.errors import SiemError
 from harness.events.fields import iso_time
 from harness.model.facts import Alert, Event, Facts, Observed, RuleState, SiemStatus, Watch
+from harness.model.health import Finding
 from harness.model.intent import Rule, Severity
+from harness.model.tree import Node
 from harness.ports import Clock
+from harness.siem.elastic.examination import examined
 from harness.siem.elastic.shipping import make_ready
 from harness.siem.elastic.source import AlertSource, Engine, Found, Raised, runs_still
 from harness.siem.elastic.telemetry import OVERLAP, Telemetry, Wanted, event_of, ingest_lag, time_told
@@ -54,6 +57,7 @@ class ElasticSiem:
     ) -> None:
         self._wire = wire
         self._own_index = own_index
+        self._events = tuple(events)
         self._telemetry = Telemetry(events)
         self._sources = tuple(sources)
         self.severities = severities
@@ -65,6 +69,13 @@ class ElasticSiem:
         # By what a fact is: in which sweep, and when, it was first seen.
         self._seen: dict[tuple[str, ...], tuple[int, datetime]] = {}
         self._alerts: dict[tuple[str, str], Alert] = {}
+
+    def examine(self, asked: Mapping[str, Node]) -> Iterator[Finding]:
+        """What is wrong with rights, indices and mappings; `asked` is what rules ask of ECS fields, by their ids. Raises `SiemError`."""
+        if self._own_index:
+            make_ready(self._wire, self._own_index)
+        engines = [index for source in self._sources for index in source.indices]
+        yield from examined(self._wire, self._events, engines, asked)
 
     def check(self, rules: frozenset[str]) -> SiemStatus:
         """See `Siem.check`. `ingest_lag` is measured on events that say when they were ingested, else promised."""

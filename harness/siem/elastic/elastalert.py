@@ -41,6 +41,11 @@ class ElastAlert:
         """See `AlertSource.name`."""
         return NAME
 
+    @property
+    def indices(self) -> Sequence[str]:
+        """See `AlertSource.indices`."""
+        return [f"{self._writeback}{suffix}" for suffix in ("", "_status", "_silence", "_error")]
+
     def searches(self, rules: frozenset[str], since: datetime) -> Sequence[Search]:
         """See `AlertSource.searches`. What is not searchable in its indices (hosts, a failure's rule) is sorted out in `read`."""
         ids = sorted(rules)

@@ -66,6 +66,10 @@ class AlertSource(Protocol):
     def name(self) -> str:
         """As settings and alerts name it."""
 
+    @property
+    def indices(self) -> Sequence[str]:
+        """What the engine writes to and must be read."""
+
     def searches(self, rules: frozenset[str], since: datetime) -> Sequence[Search]:
         """What finds every alert, and these rules' runs, from a time of the SIEM's clock on."""
 

@@ -172,6 +172,12 @@ class Wire:
                     raise SiemUnavailable(f"Elasticsearch cannot fetch a document now{self._clean(_reason(document['error']))}")
             return {(document["_index"], document["_id"]): document for document in found if document.get("found")}
 
+    def field_types(self, index: str) -> Mapping[str, frozenset[str]]:
+        """Every field that the mappings of these indices have, and the types that it has there."""
+        with self._mapped():
+            fields = self._client.field_caps(index=index, fields="*", ignore_unavailable=True).body["fields"]
+            return {name: frozenset(types) for name, types in fields.items()}
+
     def write(self, index: str, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Written]:
         """Put documents, each under its id, in one request; what became of each. One that is there already stays as it is."""
         with self._mapped():
