@@ -264,7 +264,7 @@ def _opened(
         yield EmbeddedClient(settings.path)
         return
     # Imported here: Elasticsearch's client takes longer to load than most commands take.
-    from harness.siem.elastic import elastalert, security
+    from harness.siem.elastic import elastalert, security, watcher
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.source import AlertSource
     from harness.siem.elastic.wire import Wire
@@ -274,6 +274,7 @@ def _opened(
     made: Mapping[str, Callable[[], AlertSource]] = {
         elastalert.NAME: lambda: elastalert.ElastAlert(settings.writeback, settings.rule_interval),
         security.NAME: lambda: security.ElasticSecurity(settings.space, by_title, settings.rule_interval),
+        watcher.NAME: lambda: watcher.Watcher(settings.rule_interval),
     }
     wire = Wire(_connection(settings))
     try:

@@ -292,7 +292,7 @@ class _Siem(Entry):
     proxy: Annotated[Url | None, Omittable()] = None
     timeout: Annotated[PositiveDuration | None, Omittable()] = None
     events: Annotated[tuple[IndexPattern, ...] | None, Omittable(), Field(min_length=1)] = None
-    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security"], ...] | None, Omittable(), Field(min_length=1)] = None
+    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security", "watcher"], ...] | None, Omittable(), Field(min_length=1)] = None
     writeback: Annotated[IndexPattern | None, Omittable()] = None
     space: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9_-]+", wanted="the id of a Kibana space")] = None
     ingest_lag: Annotated[Duration | None, Omittable()] = None

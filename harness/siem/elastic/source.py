@@ -98,6 +98,12 @@ def all_of(*clauses: Mapping[str, Any]) -> dict[str, Any]:
     return {"bool": {"filter": list(clauses)}}
 
 
+def bears(field: str, rule: str) -> dict[str, Any]:
+    """A query: the field's text has the rule's id in it."""
+    escaped = "".join(f"\\{char}" if char in "*?\\" else char for char in rule)
+    return {"wildcard": {field: {"value": f"*{escaped}*", "case_insensitive": True}}}
+
+
 def rule_in(name: str) -> str:
     """The rule's id that a rule's name bears: a UUID anywhere in it, else the name is the id."""
     found = _UUID.search(name)
