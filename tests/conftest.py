@@ -40,7 +40,7 @@ def spark() -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _a_cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests keep no rules in the cache of whoever runs them, and find none of his there; what servers are made of is not downloaded again."""
+    """Tests keep no rules in the cache of whoever runs them, and find none of his there; servers are not downloaded again."""
     own, downloads = tmp_path_factory.mktemp("cache"), machine.cache()
     (own / downloads.name).mkdir(mode=0o700)
     for archive in downloads.glob("*.zip"):
