@@ -105,22 +105,26 @@ def _own_fields(document: Mapping[str, object]) -> dict[str, FlatValue]:
 def _time(document: Mapping[str, object]) -> datetime:
     """The event's time in UTC where the document has no time of Sysmon's.
 
-    `EventTime` is local to the collector and bears no zone. So is `EventReceivedTime`, but that moment stands in `@timestamp`
-    as well, in UTC: their difference, to the quarter of an hour that zones are made of, is the zone. Without it the difference to
-    `EventTime` serves, which holds while an event is received within seven minutes. `TimeCreated` is taken at its word.
+    `EventTime` is local to the collector and bears a zone only where NXLog was told to write one. `EventReceivedTime` is local too, but
+    that moment stands in `@timestamp` as well, in UTC: their difference, to the quarter of an hour that zones are made of, is the zone.
+    Without it the difference to `EventTime` serves, which holds while an event is received within seven minutes. Where there is no
+    `@timestamp` either, as NXLog itself writes none, the zone cannot be known: the time is read as UTC, the same error for every event of
+    a recording. `TimeCreated` is taken at its word.
     """
     created = document.get("TimeCreated")
     if isinstance(created, str):
         return iso_time(created)
-    received = iso_time(_text(document, "@timestamp"))
     if "EventTime" not in document:
-        return received
+        return iso_time(_text(document, "@timestamp"))
     local = datetime.fromisoformat(_text(document, "EventTime"))
     if local.tzinfo is not None:
         return local.astimezone(UTC)
+    if "@timestamp" not in document:
+        return local.replace(tzinfo=UTC)
+    received = iso_time(_text(document, "@timestamp"))
     received_local = document.get("EventReceivedTime")
     reference = datetime.fromisoformat(received_local) if isinstance(received_local, str) else local
-    zone = _QUARTER * round((received.replace(tzinfo=None) - reference) / _QUARTER)
+    zone = _QUARTER * round((received.replace(tzinfo=None) - reference.replace(tzinfo=None)) / _QUARTER)
     return (local + zone).replace(tzinfo=UTC)
 
 

@@ -72,6 +72,8 @@ def read_event(document: object, id: str) -> Event:
         return nxlog.read(document, id)
     if "Event" in document:
         return evtx.read(document, id)
+    if (spelt := winlogbeat.spelt_otherwise(document)) is not None:
+        return winlogbeat.read(spelt, id)
     raise ValueError("neither winlogbeat's form (winlog), which is Elastic Agent's too, nor NXLog's (EventID), nor that of EVTX (Event)")
 
 
