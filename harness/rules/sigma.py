@@ -867,17 +867,30 @@ def _audit() -> ProcessingPipeline:
 def _more_channels() -> ProcessingPipeline:
     """Services and categories of Sigma's taxonomy that pySigma's pipelines do not know.
 
-    SigmaHQ's tests/thor.yml names the services' channels. `file_access` is Microsoft-Windows-Kernel-File's Create (12), which is logged
-    whenever a file is opened. `file_rename` is not here: no event of that provider has both names, which those rules compare.
+    SigmaHQ's tests/thor.yml names the services' channels; two of them are providers, whose channels are here beside them.
+
+    `file_access` is Microsoft-Windows-Kernel-File's Create (12), which is logged whenever a file is opened. `file_rename` is not here: no
+    event of that provider has both names, which those rules compare.
     """
     from sigma.pipelines.common import logsource_windows
     from sigma.processing.conditions import LogsourceCondition
     from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline
     from sigma.processing.transformations import AddConditionTransformation
 
-    channels = {
+    channels: dict[str, str | list[str]] = {
+        "application-experience": [
+            "Microsoft-Windows-Application-Experience/Program-Telemetry",
+            "Microsoft-Windows-Application-Experience/Program-Compatibility-Assistant",
+        ],
+        "hyper-v-worker": ["Microsoft-Windows-Hyper-V-Worker", "Microsoft-Windows-Hyper-V-Worker-Admin"],
         "iis-configuration": "Microsoft-IIS-Configuration/Operational",
+        "kernel-event-tracing": ["Microsoft-Windows-Kernel-EventTracing", "Microsoft-Windows-Kernel-EventTracing/Admin"],
+        "kernel-shimengine": ["Microsoft-Windows-Kernel-ShimEngine/Operational", "Microsoft-Windows-Kernel-ShimEngine/Diagnostic"],
         "ldap": "Microsoft-Windows-LDAP-Client/Debug",
+        "ntfs": "Microsoft-Windows-Ntfs/Operational",
+        "sense": "Microsoft-Windows-SENSE/Operational",
+        "servicebus-client": ["Microsoft-ServiceBus-Client/Admin", "Microsoft-ServiceBus-Client/Operational"],
+        "smbclient-connectivity": "Microsoft-Windows-SmbClient/Connectivity",
         "smbserver-connectivity": "Microsoft-Windows-SMBServer/Connectivity",
     }
     opened: dict[str, str | int | list[str]] = {"Channel": "Microsoft-Windows-Kernel-File/Analytic", "EventID": 12}

@@ -142,5 +142,5 @@ def _several(draw: st.DrawFn) -> str:
     return text
 
 
-_PIPES = st.lists(st.sampled_from(["| head 3", "| tail", "|tail 0"]), max_size=2).map(" ".join)
+_PIPES = st.lists(st.sampled_from(["| head 3", "| tail 5", "|tail 0"]), max_size=2).map(" ".join)
 queries: Text = st.tuples(st.one_of(events, _several()), st.just(" "), _PIPES).map("".join)

@@ -261,6 +261,11 @@ POWERSHELL = ("microsoft-windows-powershell/operational", "powershellcore/operat
         ("category: ps_classic_start", {("windows powershell", 400)}),
         ("category: ps_module", {(channel, 4103) for channel in POWERSHELL}),
         ("category: ps_script", {(channel, 4104) for channel in POWERSHELL}),
+        ("service: sense", {("microsoft-windows-sense/operational", ANY_EVENT_ID)}),
+        (
+            "service: kernel-shimengine",
+            {(f"microsoft-windows-kernel-shimengine/{name}", ANY_EVENT_ID) for name in ("operational", "diagnostic")},
+        ),
         ("service: smbserver-connectivity", {("microsoft-windows-smbserver/connectivity", ANY_EVENT_ID)}),
     ],
 )
