@@ -180,6 +180,17 @@ CLASSES: Mapping[tuple[str, int], Class] = {
 """By channel in lower case and event id. A kind that is not here (5156 among them) has no category: only `any where` reads it."""
 
 
+_DATASETS: Mapping[str, str] = {
+    SYSMON: "windows.sysmon_operational",
+    SECURITY: "system.security",
+    POWERSHELL: "windows.powershell_operational",
+    POWERSHELL_CLASSIC: "windows.powershell",
+    "system": "system.system",
+    "application": "system.application",
+}
+"""The data set under which Elastic Agent ships a channel. Rules except Sysmon's by it from what they leave out for other sensors."""
+
+
 def ecs_fields(event: Event) -> Mapping[str, FlatValue]:
     """The event's fields under their ECS names, beside `winlog.*` with its own values."""
     flat = {name: value for name, value in event.flat.items() if value not in ("", "-", None)}
@@ -189,7 +200,9 @@ def ecs_fields(event: Event) -> Mapping[str, FlatValue]:
 def made(channel: str, event_id: int, flat: Mapping[str, FlatValue]) -> Fields:
     """What follows from an event's kind and its own fields (flat names, empty ones left out) alone."""
     folded = channel.lower()
-    fields: Fields = {"host.os.type": "windows", "event.code": str(event_id), "winlog.channel": channel}
+    fields: Fields = {"host.os.type": "windows", "event.kind": "event", "event.code": str(event_id), "winlog.channel": channel}
+    if (dataset := _DATASETS.get(folded)) is not None:
+        fields |= {"event.dataset": dataset, "data_stream.dataset": dataset}
     if (found := CLASSES.get((folded, event_id))) is not None:
         fields |= {"event.category": list(found.category), "event.type": list(found.type)}
         if found.action:
@@ -216,8 +229,64 @@ def _of_event(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
     if (process := _number(flat, "execution_process_id")) is not None:
         fields["winlog.process.pid"] = process
     fields |= {f"winlog.event_data.{name}": value for name, value in flat.items() if name not in _HEAD}
-    return fields
+    return fields | _in_words(event, flat)
 
+
+def _in_words(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
+    """What the security log writes as numbers, in the words that winlogbeat puts beside them."""
+    if event.channel.lower() != SECURITY:
+        return {}
+    fields: Fields = {}
+    if (control := _number(flat, "newuacvalue")) is not None:
+        fields["winlog.event_data.newuaclist"] = [name for bit, name in _ACCOUNT_CONTROL.items() if control & bit]
+    if event.event_id == 4719:
+        changes = re.findall(r"%%([0-9]{4})", _text(flat, "auditpolicychanges") or "")
+        fields["winlog.event_data.auditpolicychangesdescription"] = [_AUDIT_CHANGES[each] for each in changes if each in _AUDIT_CHANGES]
+        subcategory = re.fullmatch(r"%%([0-9]{5})", _text(flat, "subcategoryid") or "")
+        fields["winlog.event_data.subcategory"] = _SUBCATEGORIES.get(int(subcategory[1])) if subcategory else None
+    return {name: value for name, value in fields.items() if value}
+
+
+_ACCOUNT_CONTROL: Mapping[int, str] = {
+    1 << bit: f"USER_{name}"
+    for bit, name in enumerate(
+        (
+            *("ACCOUNT_DISABLED", "HOME_DIRECTORY_REQUIRED", "PASSWORD_NOT_REQUIRED", "TEMP_DUPLICATE_ACCOUNT", "NORMAL_ACCOUNT"),
+            *("MNS_LOGON_ACCOUNT", "INTERDOMAIN_TRUST_ACCOUNT", "WORKSTATION_TRUST_ACCOUNT", "SERVER_TRUST_ACCOUNT"),
+            *("DONT_EXPIRE_PASSWORD", "ACCOUNT_AUTO_LOCKED", "ENCRYPTED_TEXT_PASSWORD_ALLOWED", "SMARTCARD_REQUIRED"),
+            *("TRUSTED_FOR_DELEGATION", "NOT_DELEGATED", "USE_DES_KEY_ONLY", "DONT_REQUIRE_PREAUTH", "PASSWORD_EXPIRED"),
+            *("TRUSTED_TO_AUTHENTICATE_FOR_DELEGATION", "NO_AUTH_DATA_REQUIRED", "PARTIAL_SECRETS_ACCOUNT", "USE_AES_KEYS"),
+        )
+    )
+}
+"""The bits of an account's control value, as [MS-SAMR] 2.2.1.12 names them."""
+
+_AUDIT_CHANGES = {"8448": "Success removed", "8449": "Success Added", "8450": "Failure removed", "8451": "Failure added"}
+
+_SUBCATEGORIES: Mapping[int, str] = {
+    first + number: name
+    for first, names in {
+        12288: ("Security State Change", "Security System Extension", "System Integrity", "IPsec Driver", "Other System Events"),
+        12544: ("Logon", "Logoff", "Account Lockout", "IPsec Main Mode", "Special Logon", "IPsec Quick Mode", "IPsec Extended Mode"),
+        12551: ("Other Logon/Logoff Events", "Network Policy Server", "User / Device Claims", "Group Membership"),
+        12800: ("File System", "Registry", "Kernel Object", "SAM", "Other Object Access Events", "Certification Services"),
+        12806: ("Application Generated", "Handle Manipulation", "File Share", "Filtering Platform Packet Drop"),
+        12810: ("Filtering Platform Connection", "Detailed File Share", "Removable Storage", "Central Policy Staging"),
+        13056: ("Sensitive Privilege Use", "Non Sensitive Privilege Use", "Other Privilege Use Events"),
+        13312: ("Process Creation", "Process Termination", "DPAPI Activity", "RPC Events", "Plug and Play Events"),
+        13317: ("Token Right Adjusted Events",),
+        13568: ("Audit Policy Change", "Authentication Policy Change", "Authorization Policy Change"),
+        13571: ("MPSSVC Rule-Level Policy Change", "Filtering Platform Policy Change", "Other Policy Change Events"),
+        13824: ("User Account Management", "Computer Account Management", "Security Group Management"),
+        13827: ("Distribution Group Management", "Application Group Management", "Other Account Management Events"),
+        14080: ("Directory Service Access", "Directory Service Changes", "Directory Service Replication"),
+        14083: ("Detailed Directory Service Replication",),
+        14336: ("Credential Validation", "Kerberos Service Ticket Operations", "Other Account Logon Events"),
+        14339: ("Kerberos Authentication Service",),
+    }.items()
+    for number, name in enumerate(names)
+}
+"""The audit subcategories by the number that a record of the security log bears as its task, and 4719 names them by."""
 
 _BY_ACCOUNT = frozenset([SYSMON, POWERSHELL, POWERSHELL_CORE])
 """The channels whose records' own account is the event's user: the others name theirs among the event's data."""
@@ -239,9 +308,10 @@ def _of_record(event: Event) -> Fields:
     fields: Fields = {}
     if isinstance(account, str) and event.channel.lower() in _BY_ACCOUNT:
         fields["user.id"] = account
-    for task in (winlog.get("task"), raw.get("Category")):  # winlogbeat's, NXLog's
-        if isinstance(task, str) and task:
-            fields["event.action"] = task
+    number = str(system.get("Task", raw.get("Task")))
+    named = _SUBCATEGORIES.get(int(number)) if number.isdecimal() and event.channel.lower() == SECURITY else None
+    if (task := winlog.get("task") or raw.get("Category") or named) and isinstance(task, str):
+        fields["event.action"] = task
     outcome = {"AUDIT_SUCCESS": "success", "AUDIT_FAILURE": "failure"}.get(str(raw.get("EventType"))) or _outcome(
         system.get("Keywords", raw.get("Keywords"))
     )

@@ -167,6 +167,10 @@ def _stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
 
 
 def _documents(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
+    yield from nxlog.on_one_clock(_each(place, stream))
+
+
+def _each(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
     for line, document in documents(stream):
         try:
             if isinstance(document, ValueError):

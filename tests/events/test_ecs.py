@@ -223,6 +223,18 @@ def some_of(seen: Event, *names: str) -> dict[str, FlatValue]:
                 "user.name": None,
             },
         ),
+        (
+            event("Security", 4738, newuacvalue="0x10010"),
+            {"winlog.event_data.newuaclist": ["USER_NORMAL_ACCOUNT", "USER_DONT_REQUIRE_PREAUTH"]},
+        ),
+        (
+            event("Security", 4719, auditpolicychanges="%%8448, %%8450", subcategoryid="%%12544"),
+            {
+                "winlog.event_data.auditpolicychangesdescription": ["Success removed", "Failure removed"],
+                "winlog.event_data.subcategory": "Logon",
+                "event.dataset": "system.security",
+            },
+        ),
         (event("Security", 4634, targetusername="anna", targetlogonid="0x9"), {"user.name": "anna", "winlog.logon.id": "0x9"}),
         (
             event("Security", 4648, subjectusername="anna", targetusername="bob"),
@@ -307,7 +319,9 @@ def test_how_an_audited_action_ended_is_told_by_every_form(raw: dict[str, object
 
 
 def test_a_task_is_the_action_where_the_kind_has_none_and_no_pipeline_gave_one() -> None:
-    assert some_of(head(4663, {"Category": "File System"}), "event.action") == {"event.action": "File System"}
+    forms: list[dict[str, object]] = [{"Category": "File System"}, {"Event": {"System": {"Task": 12800}}}, {"Task": "12800"}]
+    assert [some_of(head(4663, raw), "event.action") for raw in forms] == [{"event.action": "File System"}] * 3
+    assert some_of(head(9, {"Task": "12800"}, "System"), "event.action") == {"event.action": None}
     sent: dict[str, object] = {"winlog": {"task": "Process Creation"}, "event": {"action": "Process Creation"}}
     assert some_of(head(4688, sent), "event.action") == {"event.action": "created-process"}
     assert some_of(head(4688, sent | {"event": {"action": "x"}}), "event.action") == {"event.action": "x"}

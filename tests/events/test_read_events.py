@@ -11,7 +11,7 @@ import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -378,6 +378,38 @@ def test_the_same_event_is_read_however_its_names_are_spelt(document: dict[str, 
     assert (seen.channel, seen.event_id, seen.host, seen.provider) == ("Security", 4624, "ws1", "P")
     assert seen.time == datetime(2023, 8, 14, 0, 36, 23, 656000, tzinfo=UTC)
     assert (seen.flat["logontype"], seen.flat["execution_process_id"]) == ("3", 7)
+
+
+def exported(minute: int, utc: str | None) -> dict[str, object]:
+    """An event of an export whose local time, four hours behind UTC, bears a Z."""
+    own: dict[str, object] = {} if utc is None else {"SourceName": "Microsoft-Windows-Sysmon", "UtcTime": utc}
+    head = {"EventID": 1, "Channel": "c", "SourceName": "P", "Hostname": "w", "TimeCreated": f"2020-10-23T02:{minute:02}:00.000Z"}
+    return head | own
+
+
+def test_an_exports_times_are_put_on_sysmons_clock(tmp_path: Path) -> None:
+    sysmon = "2020-10-23 06:01:59.990"
+    documents = [exported(1, None), NXLOG, exported(2, sysmon), exported(3, None), exported(4, None)]
+    path = tmp_path / "a.json"
+    path.write_text("\n".join(map(json.dumps, documents)))
+    seen = [*read_events(path)]
+    assert [event.id for event in seen] == [f"a.json:{line}" for line in range(1, 6)]
+    assert [f"{event.time:%d %H:%M:%S}" for event in seen] == ["23 06:01:00", "20 21:09:11", "23 06:01:59", "23 06:03:00", "23 06:04:00"]
+
+
+def test_an_exports_times_are_taken_at_their_word_where_nothing_tells_better(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("\n".join(json.dumps(exported(minute % 60, None)) for minute in range(1_500)))
+    seen = [*read_events(path)]
+    assert len(seen) == 1_500
+    assert {event.time.hour for event in seen} == {2}
+
+
+@needs_recordings
+@pytest.mark.parametrize("name", ["cmd_bitsadmin_download_psh_script.zip", "schtask_create.zip", "psh_powershell_httplistener.zip"])
+def test_a_recorded_export_has_one_time_line(name: str) -> None:
+    times = [event.time for event in read_events(DATA / "otrf" / name)]
+    assert max(times) - min(times) < timedelta(hours=1)
 
 
 def test_names_that_lie_below_a_value_are_refused() -> None:
