@@ -509,11 +509,9 @@ class _Document:
 
     def _check_id(self) -> Iterator[Problem]:
         rule_id = self._values.get("id")
-        if rule_id is None and isinstance(self._values.get("name"), str) and self._values["name"]:
-            return  # what others refer to it by is its id then
-        if not isinstance(rule_id, str) or not rule_id:
-            yield self._problem("has no id", self._place("id"), "give it a random UUID")
-        elif not _is_uuid(rule_id):
+        if rule_id is None:
+            return  # the specification wants none: its name is its id then, or one that is made of its text
+        if not isinstance(rule_id, str) or not _is_uuid(rule_id):
             yield self._problem(f"the id '{rule_id}' is no UUID", self._place("id"), "give it a random UUID")
 
     def _check_detection(self, detection: object) -> Iterator[Problem]:
@@ -584,7 +582,9 @@ class _Document:
         except RecursionError as error:
             raise self._error("its condition is nested too deeply", self._place("detection", "condition")) from error
         head = {"title": parsed.title, "level": parsed.level, "tags": parsed.tags}
-        return self._head(parsed.id or parsed.name, head, logic, None, (self, *fitting))
+        rule_id = parsed.id or parsed.name
+        rule = self._head(rule_id or uuid5(_UNNAMED, self._text.strip()), head, logic, None, (self, *fitting))
+        return rule if rule_id else replace(rule, id_made=True)
 
     def correlated(self, pattern: Pattern, others: Sequence[_Document]) -> Rule:
         """The correlation's rule; the others are all that it refers to, so that its definition says it whole. Raises `UsageError`."""
