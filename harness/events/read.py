@@ -112,6 +112,8 @@ def read_event(document: object, id: str) -> Event:
         return nxlog.read(document, id)
     if "Event" in document:
         return evtx.read(document, id)
+    if (spelt := winlogbeat.spelt_otherwise(document)) is not None:
+        return winlogbeat.read(spelt, id)
     raise ValueError("neither winlogbeat's form (winlog), which is Elastic Agent's too, nor NXLog's (EventID), nor that of EVTX (Event)")
 
 
@@ -187,6 +189,10 @@ def _stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> Iterator[
 
 def of_documents(place: Place, found: Iterable[tuple[int, object | ValueError]]) -> Iterator[Event]:
     """The events of a stream's documents, each with its line; what is none is told."""
+    yield from nxlog.on_one_clock(_each(place, found))
+
+
+def _each(place: Place, found: Iterable[tuple[int, object | ValueError]]) -> Iterator[Event]:
     for line, document in found:
         try:
             if isinstance(document, ValueError):

@@ -7,6 +7,7 @@ is found never depends on the order in which they arrived. (Of several equal can
 first by id moves a candidate on.)
 
 A missing event is one with which there would have been a match: none may lie between its neighbours, or, at either end, within the span.
+Where a pattern both begins and ends in missing events, it takes one at each end, no further apart than the span, to make it no match.
 This module must never know a rule language, a file or a clock.
 
 Source: https://www.elastic.co/docs/reference/query-languages/eql/eql-syntax (sequences, samples, missing events, until, pipes)
@@ -265,6 +266,7 @@ class _Machine:
                 self._gaps[-1].append(_Asked(stage))
             else:
                 self._gaps.append([])
+        self._both_ends = bool(self._gaps[0] and self._gaps[-1])
         self._until = _Asked(pattern.until) if pattern.until else None
         self._span = pattern.max_span // _MILLISECOND if pattern.max_span else None
         self._states: dict[Key, _State] = {}
@@ -311,9 +313,9 @@ class _Machine:
         last = len(self._stages) - 1
         if len(self._stages) in forbidden:
             for candidate in state.waiting:
-                if self._within(candidate.start, time):
+                if self._forbids(candidate, time):
                     self._watcher.ended(candidate.events)
-            state.waiting = [candidate for candidate in state.waiting if not self._within(candidate.start, time)]
+            state.waiting = [candidate for candidate in state.waiting if not self._forbids(candidate, time)]
         # From the last stage to the first, so that no event moves a candidate twice.
         for number in range(last, -1, -1):
             if number not in fitting:
@@ -349,9 +351,14 @@ class _Machine:
     def _within(self, start: int, time: int) -> bool:
         return self._span is None or time - start <= self._span
 
+    def _forbids(self, candidate: _Candidate, time: int) -> bool:
+        """Whether what may not follow a complete sequence makes it none by coming at this time."""
+        since = candidate.before if self._both_ends else candidate.start
+        return since is not None and self._within(since, time)
+
     def _complete(self, state: _State, candidate: _Candidate) -> Iterator[Found]:
         self._watcher.reached(candidate.events)
-        if candidate.before is not None and self._within(candidate.before, candidate.last):
+        if candidate.before is not None and not self._both_ends and self._within(candidate.before, candidate.last):
             self._watcher.ended(candidate.events)
             return
         if self._gaps[-1]:

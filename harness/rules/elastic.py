@@ -82,6 +82,7 @@ class ElasticRules:
         return (_Document(text, source).rule(),)
 
 
+_QUERY = re.compile(r"(?:^|\s)query *= *(\'\'\'\r?\n?|\"\"\"\r?\n?|\'|\")")
 _RULE_TABLE = re.compile(r"(?:^|\s)\[rule\](?:\s|$)")
 
 
@@ -150,13 +151,16 @@ class _Document:
 
     def _place(self, key: str) -> tuple[int, int]:
         """Where a key of the rule's own table stands: behind its head, for other tables have a `name` as well."""
-        head = _RULE_TABLE.search(self._text)
-        found = re.compile(rf"(?:^|\s)({re.escape(key)}) *=").search(self._text, head.start() if head else 0)
+        found = re.compile(rf"(?:^|\s)({re.escape(key)}) *=").search(self._text, self._rule_at())
         return _line_and_column(self._text, found.start(1)) if found else (0, 0)
+
+    def _rule_at(self) -> int:
+        head = _RULE_TABLE.search(self._text)
+        return head.start() if head else 0
 
     def _query_place(self, line: int, column: int) -> tuple[int, int]:
         """A place in the query as one in the file: TOML drops the line end after the opening quotes of a text of several lines."""
-        found = re.search(r"(?:^|\s)query *= *(\'\'\'\r?\n?|\"\"\"\r?\n?|\'|\")", self._text)
+        found = _QUERY.search(self._text, self._rule_at())
         if found is None:
             return 0, 0
         first_line, first_column = _line_and_column(self._text, found.end())

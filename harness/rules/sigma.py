@@ -509,11 +509,9 @@ class _Document:
 
     def _check_id(self) -> Iterator[Problem]:
         rule_id = self._values.get("id")
-        if rule_id is None and isinstance(self._values.get("name"), str) and self._values["name"]:
-            return  # what others refer to it by is its id then
-        if not isinstance(rule_id, str) or not rule_id:
-            yield self._problem("has no id", self._place("id"), "give it a random UUID")
-        elif not _is_uuid(rule_id):
+        if rule_id is None:
+            return  # the specification wants none: its name is its id then, or one that is made of its text
+        if not isinstance(rule_id, str) or not _is_uuid(rule_id):
             yield self._problem(f"the id '{rule_id}' is no UUID", self._place("id"), "give it a random UUID")
 
     def _check_detection(self, detection: object) -> Iterator[Problem]:
@@ -584,7 +582,9 @@ class _Document:
         except RecursionError as error:
             raise self._error("its condition is nested too deeply", self._place("detection", "condition")) from error
         head = {"title": parsed.title, "level": parsed.level, "tags": parsed.tags}
-        return self._head(parsed.id or parsed.name, head, logic, None, (self, *fitting))
+        rule_id = parsed.id or parsed.name
+        rule = self._head(rule_id or uuid5(_UNNAMED, self._text.strip()), head, logic, None, (self, *fitting))
+        return rule if rule_id else replace(rule, id_made=True)
 
     def correlated(self, pattern: Pattern, others: Sequence[_Document]) -> Rule:
         """The correlation's rule; the others are all that it refers to, so that its definition says it whole. Raises `UsageError`."""
@@ -885,17 +885,30 @@ def _audit_pipeline() -> ProcessingPipeline:
 def _more_channels() -> ProcessingPipeline:
     """Services and categories of Sigma's taxonomy that pySigma's pipelines do not know.
 
-    SigmaHQ's tests/thor.yml names the services' channels. `file_access` is Microsoft-Windows-Kernel-File's Create (12), which is logged
-    whenever a file is opened. `file_rename` is not here: no event of that provider has both names, which those rules compare.
+    SigmaHQ's tests/thor.yml names the services' channels; two of them are providers, whose channels are here beside them.
+
+    `file_access` is Microsoft-Windows-Kernel-File's Create (12), which is logged whenever a file is opened. `file_rename` is not here: no
+    event of that provider has both names, which those rules compare.
     """
     from sigma.pipelines.common import logsource_windows
     from sigma.processing.conditions import LogsourceCondition
     from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline
     from sigma.processing.transformations import AddConditionTransformation
 
-    channels = {
+    channels: dict[str, str | list[str]] = {
+        "application-experience": [
+            "Microsoft-Windows-Application-Experience/Program-Telemetry",
+            "Microsoft-Windows-Application-Experience/Program-Compatibility-Assistant",
+        ],
+        "hyper-v-worker": ["Microsoft-Windows-Hyper-V-Worker", "Microsoft-Windows-Hyper-V-Worker-Admin"],
         "iis-configuration": "Microsoft-IIS-Configuration/Operational",
+        "kernel-event-tracing": ["Microsoft-Windows-Kernel-EventTracing", "Microsoft-Windows-Kernel-EventTracing/Admin"],
+        "kernel-shimengine": ["Microsoft-Windows-Kernel-ShimEngine/Operational", "Microsoft-Windows-Kernel-ShimEngine/Diagnostic"],
         "ldap": "Microsoft-Windows-LDAP-Client/Debug",
+        "ntfs": "Microsoft-Windows-Ntfs/Operational",
+        "sense": "Microsoft-Windows-SENSE/Operational",
+        "servicebus-client": ["Microsoft-ServiceBus-Client/Admin", "Microsoft-ServiceBus-Client/Operational"],
+        "smbclient-connectivity": "Microsoft-Windows-SmbClient/Connectivity",
         "smbserver-connectivity": "Microsoft-Windows-SMBServer/Connectivity",
     }
     opened: dict[str, str | int | list[str]] = {"Channel": "Microsoft-Windows-Kernel-File/Analytic", "EventID": 12}
