@@ -16,27 +16,34 @@ from harness.cli.options import PATH, write_text
 @click.command()
 @click.argument("events", nargs=-1, required=True, type=PATH)
 @click.option("--book", type=PATH, metavar="FILE", help="A hunt book (Markdown), or a directory of them; else the lab's own.")
+@click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read.")
 @click.option("--json", "json_path", metavar="FILE", help="Write what was found as JSON instead; - is standard output.")
-def hunt(events: tuple[Path, ...], book: Path | None, json_path: str | None) -> int:
+def hunt(events: tuple[Path, ...], book: Path | None, strict: bool, json_path: str | None) -> int:
     """Run the analytics of a hunt book over recorded EVENTS.
 
     A book is Markdown: each analytic a heading, a description, and Spark SQL in a block of its own or in a call of spark.sql. Nothing in
     it is run but its queries, on a database that can open no file.
     """
     from harness.events.read import read_events
+    from harness.replay import Broken
     from harness.reports.hunt import hunt_json, print_finds, print_summary
+    from harness.reports.replay import counting, print_broken
     from harness.reports.terminal import make_console
     from harness.rules.book import read_books
     from harness.rules.hunt import hunt as run_hunt
     from lab.process import RULE_PACK
 
     books = read_books(book if book is not None else RULE_PACK / "hunts")
-    count, found = run_hunt(books, chain.from_iterable(read_events(path) for path in events))
+    broken = Broken()
+    read = chain.from_iterable(read_events(path, None if strict else broken) for path in events)
+    with counting(make_console(sys.stderr, os.environ)) as counted:
+        count, found = run_hunt(books, counted(read))
     if json_path is not None:
-        write_text(json_path, json.dumps(hunt_json([each.path for each in books], count, found), indent=2))
+        write_text(json_path, json.dumps(hunt_json([each.path for each in books], count, found, broken.count, broken.first), indent=2))
         return 0
     console = make_console(sys.stdout, os.environ)
     for each in found:
         print_finds(each, console)
+    print_broken(broken.first, broken.count, console)
     print_summary(count, found, console)
     return 0

@@ -9,7 +9,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import zipfile
@@ -23,6 +25,7 @@ from typing import BinaryIO, cast
 from harness.errors import Problem, UsageError
 from harness.events import evtx, nxlog, winlogbeat
 from harness.events.json_documents import begins, documents
+from harness.files import open_to_read
 from harness.model.facts import Event
 
 _HARMLESS = 32 * 1024 * 1024
@@ -81,7 +84,10 @@ def read_event(document: object, id: str) -> Event:
 def _file(folder: Path, name: str, tell: Broken, *, named: bool) -> Iterator[Event]:
     """The events of a file on disk. Raises `UsageError` where it was named and cannot be opened."""
     try:
-        raw = (folder / name).open("rb")
+        raw = open_to_read(folder / name)
+        if stat.S_ISCHR(os.fstat(raw.fileno()).st_mode):  # /dev/zero never ends
+            raw.close()
+            raise OSError(None, "it is a device")
     except OSError as error:
         problem = Problem(path=str(folder / name), what=f"cannot be read: {error.strerror}")
         if named:

@@ -27,6 +27,7 @@ import yaml
 
 from harness.documents import MAX_DEPTH, MAX_NODES
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 from harness.logic.match import BadValue, compile_node
 from harness.model.intent import Rule, Severity
 from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Pattern, Test, Value, ViewName
@@ -52,6 +53,9 @@ _DASHES = 5
 
 _LEVELS = 50
 """The most brackets, or negations, that a condition may nest."""
+
+_WORDS = 5_000
+"""The most words of a condition, a hundred times the longest published one's: pySigma's parser takes seconds for what is longer."""
 
 _DASH = re.compile(r"\B[-/]\b")
 """What pySigma's `windash` varies."""
@@ -219,8 +223,7 @@ def _silenced(rule: Rule, correlation: Rule) -> Rule:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_CHARACTERS + 1)
+        data = read_bounded(path, _CHARACTERS)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
@@ -521,8 +524,8 @@ class _Document:
         conditions = condition if isinstance(condition, list) else [condition]
         if not conditions or not all(isinstance(each, str) and each for each in conditions):
             yield self._problem("has no condition", place, "condition: a text, such as selection")
-        elif any(_too_deep(str(each)) for each in conditions):
-            yield self._problem(f"its condition is nested deeper than {_LEVELS} levels", place)
+        elif unfit := next(filter(None, (_unfit(str(each)) for each in conditions)), ""):
+            yield self._problem(f"its condition {unfit}", place)
         if len(detection) < 2:
             yield self._problem("has no selection", self._place("detection"))
 
@@ -650,8 +653,8 @@ class _Document:
             made = SigmaFilter.from_dict(deepcopy(self._values)).filter
             for item in _items_of(made.detections.values()):
                 compile_node(_item_node(item))
-            if _too_deep(made.condition[0]):
-                raise self._error(f"its condition is nested deeper than {_LEVELS} levels", self._place("filter", "condition"))
+            if unfit := _unfit(made.condition[0]):
+                raise self._error(f"its condition {unfit}", self._place("filter", "condition"))
             _condition_node(SigmaCondition(made.condition[0], made).parse(postprocess=False), made)
         except _UnknownSelection as error:
             what = f"the condition names '{error.name}', which no selection bears"
@@ -742,8 +745,8 @@ class _Document:
         from sigma.exceptions import SigmaError
 
         place = self._place("detection", "condition")
-        if _too_deep(text):
-            raise self._error(f"its condition, with those of its filters, is nested deeper than {_LEVELS} levels", place)
+        if unfit := _unfit(text):
+            raise self._error(f"its condition, with those of its filters, {unfit}", place)
         try:
             # Not post-processed: that would resolve the selections' names, which are the labels by which people know the groups.
             parsed = SigmaCondition(text, detections).parse(postprocess=False)
@@ -772,15 +775,19 @@ def _pair(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
     return next(((name, value) for name, value in node.value if name.value == key), None)
 
 
-def _too_deep(condition: str) -> bool:
-    """Whether brackets or negations nest deeper than anybody writes: the tree's readings call themselves for each level."""
+def _unfit(condition: str) -> str:
+    """Why a condition is not parsed: it is longer, or its brackets or negations nest deeper, than anybody writes (the tree's readings
+    call themselves for each level). Empty where it is."""
     depth = negations = 0
-    for word in re.findall(r"[()]|\bnot\b|[^()\s]+", condition, re.IGNORECASE):
+    for count, found in enumerate(re.finditer(r"[()]|\bnot\b|[^()\s]+", condition, re.IGNORECASE), 1):
+        word = found[0]
         negations = negations + 1 if word.lower() == "not" else negations if word == "(" else 0
         depth += (word == "(") - (word == ")")
         if depth > _LEVELS or negations > _LEVELS:
-            return True
-    return False
+            return f"is nested deeper than {_LEVELS} levels"
+        if count > _WORDS:
+            return f"has more than {_WORDS} words"
+    return ""
 
 
 def _joined(texts: Sequence[str]) -> str:
