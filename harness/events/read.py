@@ -150,9 +150,11 @@ def _tar_or_stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
             inner = place.inner(entry.name)
             if entry.issparse():
                 inner.wrong("is a sparse file, which unfolds to more than there is", fix="pack it plainly")
-            elif (file := archive.extractfile(entry)) is not None:
+            elif entry.isreg() and (file := archive.extractfile(entry)) is not None:
                 with file:
                     yield from _stream(inner, cast(io.BufferedReader, file))
+            elif not entry.isdir():
+                inner.wrong("is a link, a device or a pipe, of which nothing is read")
 
 
 def _stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:

@@ -54,6 +54,9 @@ _DASHES = 5
 _LEVELS = 50
 """The most brackets, or negations, that a condition may nest."""
 
+_CONDITIONS = 100
+"""The most conditions of a rule; published ones have one."""
+
 _WORDS = 5_000
 """The most words of a condition, a hundred times the longest published one's: pySigma's parser takes seconds for what is longer."""
 
@@ -524,6 +527,8 @@ class _Document:
         conditions = condition if isinstance(condition, list) else [condition]
         if not conditions or not all(isinstance(each, str) and each for each in conditions):
             yield self._problem("has no condition", place, "condition: a text, such as selection")
+        elif len(conditions) > _CONDITIONS:
+            yield self._problem(f"has more than {_CONDITIONS} conditions", place)
         elif unfit := next(filter(None, (_unfit(str(each)) for each in conditions)), ""):
             yield self._problem(f"its condition {unfit}", place)
         if len(detection) < 2:
