@@ -51,14 +51,17 @@ _SIMPLE = 20_000
 _DASHES = 5
 """The most dashes that `windash` may vary in one value: each of them takes five forms."""
 
+_FORMS = 20_000
+"""The most forms that `windash` may give all values of a key together."""
+
 _LEVELS = 50
 """The most brackets, or negations, that a condition may nest."""
 
 _CONDITIONS = 100
 """The most conditions of a rule; published ones have one."""
 
-_WORDS = 5_000
-"""The most words of a condition, a hundred times the longest published one's: pySigma's parser takes seconds for what is longer."""
+_WORDS = 20_000
+"""The most words of a condition, hundreds of times the longest published one's: pySigma's parser takes minutes for a megabyte of them."""
 
 _DASH = re.compile(r"\B[-/]\b")
 """What pySigma's `windash` varies."""
@@ -404,9 +407,14 @@ class _Document:
         """What would unfold a value beyond measure, or would not be a name."""
         values = value.value if isinstance(value, yaml.SequenceNode) else [value]
         if "windash" in key.value.split("|")[1:]:
+            forms = 0
             for each in values:
-                if isinstance(each, yaml.ScalarNode) and len(_DASH.findall(each.value)) > _DASHES:
+                dashes = len(_DASH.findall(each.value)) if isinstance(each, yaml.ScalarNode) else 0
+                forms += 5 ** min(dashes, _DASHES)
+                if dashes > _DASHES:
                     yield self._problem(f"'windash' varies at most {_DASHES} dashes of a value", _mark(each))
+            if forms > _FORMS:
+                yield self._problem(f"'windash' would make {forms} forms of these values, more than {_FORMS}", _mark(value))
         if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge") and key.tag != "tag:yaml.org,2002:value":
             yield self._problem(f"the key {key.value} is not a text", _mark(key), f"write it as '{key.value}'")
 
