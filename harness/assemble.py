@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import harness
 from harness.clock import SystemClock
@@ -25,6 +26,7 @@ from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
 from harness.model.intent import Auth, Plan, Priority, Rule, Scenario, Target
 from harness.ports import Siem
+from harness.rules.cache import user_cache
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
 from harness.rules.languages import rule_sources
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
@@ -32,10 +34,11 @@ from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
 from harness.settings import Settings, resolve
 from harness.siem.embedded.client import EmbeddedClient
-from harness.transports.psrp import Credential, PsrpTransport
 from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, find, state_file, targets_of
 
 DRIVER_IS_WINDOWS = sys.platform == "win32"
+if TYPE_CHECKING:
+    from harness.transports.psrp import Credential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +178,8 @@ def _run(
     credentials: Mapping[str, Credential],
     addresses: Mapping[str, str],
 ) -> Run:
+    from harness.transports.psrp import PsrpTransport  # WinRM's libraries take longer to import than all of this: not for a replay
+
     pace, clock = request.settings.run, SystemClock()
     engine = Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
@@ -198,7 +203,7 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
 
     Raises `UsageError` where a file that was named itself cannot be evaluated, or none can.
     """
-    catalog = load_catalog(paths or [RULE_PACK], rule_sources())
+    catalog = load_catalog(paths or [RULE_PACK], rule_sources(), user_cache())
     rules, repeated = distinct(catalog.rules)
     unread = {rule: Problem(path=rule.source, what=f"{rule.title}: {rule.not_evaluated}") for rule in rules if rule.not_evaluated}
     refused = (*catalog.refused, *unread.values())
@@ -215,9 +220,9 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
 def _rules(request: Request) -> Mapping[str, Rule]:
     """The rules asked for by id. On the lab its own pack is always there, and a rule of the same id takes the place of the pack's."""
     asked = [path for path in request.settings.rules if not is_strategy(path)]
-    sources = rule_sources()
-    rules = {rule.id: rule for rule in load_rules([RULE_PACK], sources)} if request.lab or not asked else {}
-    return rules | {rule.id: rule for rule in load_rules(asked, sources)} if asked else rules
+    sources, kept = rule_sources(), user_cache()
+    rules = {rule.id: rule for rule in load_rules([RULE_PACK], sources, kept)} if request.lab or not asked else {}
+    return rules | {rule.id: rule for rule in load_rules(asked, sources, kept)} if asked else rules
 
 
 def _scenarios(
@@ -299,10 +304,14 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
 
 
 def _lab_credentials(place: LabPlace) -> Mapping[str, Credential]:
+    from harness.transports.psrp import Credential
+
     return {host.name: Credential(user=host.user, password=place.password) for host in place.targets}
 
 
 def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, Credential]:
+    from harness.transports.psrp import Credential
+
     wanted = {target.name for target in targets}
     found = {}
     for entry in settings.targets:

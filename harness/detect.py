@@ -11,15 +11,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from harness.errors import RuleTooSlow
-from harness.logic.index import FALSE, within_kind
-from harness.logic.match import Predicate, View, compile_node, fold
+from harness.logic.index import kind_values, within_kind
+from harness.logic.literals import Clauses, needed
+from harness.logic.match import Predicate, View, check_node, compile_node, fold
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, kinds, reads, rule_kinds
+from harness.logic.prefilter import Prefilter, Shared
 from harness.logic.sequence import PatternMatcher, Reorder
 from harness.model.facts import Event
 from harness.model.intent import Rule
 
 LATENESS = timedelta(minutes=2)
 """How long a stream's event waits for earlier ones. Recordings show 43 s between an event and its arrival, differing by host."""
+
+_FORESEEN = 8
+"""Of rules with no more kinds of event than these it is read beforehand what each kind's events must hold; of others when one turns up."""
+
+_KINDS = 1000
+"""How many kinds of event are kept ready: Windows has some hundreds in use; a hostile recording could name one in every line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +48,20 @@ class GivenUp:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The rules that may be asked about events of one kind, by their numbers; each is compiled when it first is a candidate."""
+
+    prefilter: Prefilter
+    numbers: tuple[int, ...]
+    predicates: list[Predicate | None]
+
+
 class Detector:
     """Rules, indexed by the kinds of event that each can read, so that an event meets only the rules that are about it.
 
-    For each kind that turns up, the rules are compiled once more without what the kind has answered already. Rules with a pattern are
-    answered by `feed` and `finish` alone: they need the events in order of time.
+    For each kind that turns up, its rules' literals become a prefilter; what it leaves of the rules is compiled without what the kind has
+    answered already, and asked. Rules with a pattern are answered by `feed` and `finish` alone: they need the events in order of time.
     """
 
     def __init__(self, rules: Sequence[Rule], lateness: timedelta = LATENESS) -> None:
@@ -55,7 +72,9 @@ class Detector:
         self._rules = tuple(rules)
         self._index: dict[Kind, list[int]] = {}
         self._left_out: set[int] = set()
-        self._compiled: dict[tuple[str, int], tuple[tuple[Rule, Predicate], ...]] = {}
+        self._foreseen: dict[Kind, dict[int, Clauses]] = {}
+        self._asked: dict[tuple[str, int], _Asked] = {}
+        self._shared = Shared()
         self._reorder = Reorder(lateness)
         self._patterns: list[tuple[Rule, frozenset[Kind], PatternMatcher]] = []
         self.given_up: list[GivenUp] = []
@@ -63,9 +82,12 @@ class Detector:
             if rule.pattern is not None:
                 self._patterns.append((rule, rule_kinds(rule), PatternMatcher(rule.pattern)))
                 continue
-            compile_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
-            for kind in kinds(rule.logic):
+            check_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
+            wanted = kinds(rule.logic)
+            for kind in wanted:
                 self._index.setdefault(kind, []).append(number)
+                if len(wanted) <= _FORESEEN:
+                    self._foreseen.setdefault(kind, {})[number] = needed(rule.logic, kind_values(*kind))
 
     @property
     def late(self) -> int:
@@ -77,11 +99,25 @@ class Detector:
 
         Raises `RuleTooSlow`, naming the rule, when it comes to one whose regular expression does not end in its time on this event.
         """
-        compiled = self._compiled.get((event.channel, event.event_id))
-        if compiled is None:
-            compiled = self._compiled[event.channel, event.event_id] = self._compile(event.channel, event.event_id)
+        asked = self._asked.get((event.channel, event.event_id))
+        if asked is None:
+            asked = self._ask_about(event.channel, event.event_id)
+        candidates = asked.prefilter.candidates(event.flat)
+        return self._matching(asked, candidates, event) if candidates else ()
+
+    def _matching(self, asked: _Asked, candidates: int, event: Event) -> Iterator[Rule]:
         view = View(event.flat, event)
-        for rule, predicate in compiled:
+        while candidates:
+            lowest = candidates & -candidates
+            candidates ^= lowest
+            place = lowest.bit_length() - 1
+            number = asked.numbers[place]
+            if number in self._left_out:
+                continue
+            rule = self._rules[number]
+            predicate = asked.predicates[place]
+            if predicate is None:
+                predicate = asked.predicates[place] = compile_node(within_kind(rule.logic, event.channel, event.event_id))
             try:
                 satisfied = predicate(view)
             except RuleTooSlow as error:
@@ -115,7 +151,6 @@ class Detector:
             except RuleTooSlow as error:
                 number = next(n for n, rule in enumerate(self._rules) if rule.id == error.rule and n not in self._left_out)
                 self._left_out.add(number)
-                self._compiled.clear()
                 self.given_up.append(GivenUp(rule=self._rules[number], event=event, why=str(error)))
 
     def _in_order(self, event: Event) -> Iterator[Hit]:
@@ -131,9 +166,17 @@ class Detector:
             self._patterns = [kept for kept in self._patterns if kept[0] is not rule]
             self.given_up.append(GivenUp(rule=rule, event=event, why=str(error)))
 
-    def _compile(self, channel: str, event_id: int) -> tuple[tuple[Rule, Predicate], ...]:
-        folded = fold(channel)
-        every_kind = ((folded, event_id), (folded, ANY_EVENT_ID), (ANY_CHANNEL, event_id), (ANY_CHANNEL, ANY_EVENT_ID))
-        numbers = sorted({number for kind in every_kind for number in self._index.get(kind, ())} - self._left_out)
-        left = ((self._rules[number], within_kind(self._rules[number].logic, channel, event_id)) for number in numbers)
-        return tuple((rule, compile_node(node)) for rule, node in left if node != FALSE)
+    def _ask_about(self, channel: str, event_id: int) -> _Asked:
+        kind = folded, _ = fold(channel), event_id
+        asked = self._asked.get(kind)
+        if asked is None:
+            if len(self._asked) >= _KINDS:
+                self._asked.clear()
+                self._shared = Shared()
+            every_kind = (kind, (folded, ANY_EVENT_ID), (ANY_CHANNEL, event_id), (ANY_CHANNEL, ANY_EVENT_ID))
+            numbers = sorted({number for one in every_kind for number in self._index.get(one, ())})
+            values, foreseen = kind_values(*kind), self._foreseen.pop(kind, {})
+            clauses = [foreseen[number] if number in foreseen else needed(self._rules[number].logic, values) for number in numbers]
+            asked = _Asked(prefilter=Prefilter(clauses, self._shared), numbers=tuple(numbers), predicates=[None] * len(numbers))
+        self._asked[channel, event_id] = self._asked[kind] = asked
+        return asked

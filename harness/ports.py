@@ -121,6 +121,9 @@ class LinkingSource(RuleSource, Protocol):
     def read(self, path: Path) -> str:
         """The file's text. Raises `UsageError`."""
 
+    def refers(self, text: str) -> bool:
+        """Whether the text may be about rules of other texts: where none of several is, each is linked alone with the same result."""
+
     def link(self, texts: Sequence[tuple[str, str]]) -> Linked:
         """The rules of these texts, each with its name before it. What is wrong in one takes nothing else away."""
 

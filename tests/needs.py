@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import spark
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
@@ -19,7 +21,7 @@ def _no_recordings() -> str:
     return "" if DATA.is_dir() else f"the shared recordings and rules are not at {DATA}"
 
 
-_ABSENT: Mapping[str, Callable[[], str]] = {"recordings": _no_recordings}
+_ABSENT: Mapping[str, Callable[[], str]] = {"recordings": _no_recordings, "spark": spark.absent}
 
 
 def need(name: str) -> None:
@@ -32,3 +34,4 @@ def need(name: str) -> None:
 
 
 needs_recordings = pytest.mark.needs("recordings")
+needs_spark = pytest.mark.needs("spark")

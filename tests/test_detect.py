@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.detect import Detector
+from harness.errors import RuleTooSlow
 from harness.events.read import read_events
 from harness.logic.match import matcher
 from harness.model.facts import Event
@@ -92,6 +93,31 @@ def test_rules_come_in_the_order_they_were_given() -> None:
     seen = event("security", 1, f="x")
     assert [found.id for found in Detector([everywhere, here]).matches(seen)] == ["everywhere", "here"]
     assert [found.id for found in Detector([here, everywhere]).matches(seen)] == ["here", "everywhere"]
+
+
+def test_a_hostile_number_of_kinds_is_answered_as_a_few_are() -> None:
+    detector = Detector([rule(is_("F", "x"), "everywhere"), rule(of_kind("c7", 7, is_("F", "x")), "here")])
+    for _ in range(2):
+        found = {n: [found.id for found in detector.matches(event(f"C{n}", n, f="x"))] for n in range(1200)}
+        assert {n for n, ids in found.items() if ids != ["everywhere"]} == {7}
+        assert found[7] == ["everywhere", "here"]
+
+
+def test_a_channel_is_one_however_it_is_written() -> None:
+    detector = Detector([rule(of_kind("Security", 1, is_("F", "x")), "here")])
+    assert [[found.id for found in detector.matches(event(name, 1, f="x"))] for name in ("security", "Security", "SECURITY")] == [
+        ["here"]
+    ] * 3
+
+
+def test_a_rule_that_is_too_slow_is_named_when_it_comes_to_it() -> None:
+    slow = rule(is_("F", r"(a|aa)+\d$", Op.REGEX), "slow")
+    detector = Detector([rule(is_("F", "a", Op.CONTAINS), "first"), slow])
+    matches = iter(detector.matches(event(f="a" * 200)))
+    assert next(matches).id == "first"
+    with pytest.raises(RuleTooSlow) as raised:
+        next(matches)
+    assert raised.value.rule == "slow"
 
 
 def test_without_rules_nothing_matches() -> None:

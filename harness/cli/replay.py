@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -28,18 +29,29 @@ if TYPE_CHECKING:
 )
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read.")
 @click.option("--fold-line-ends", is_flag=True, help="Read every line end in an event's values as one blank. The report says so.")
+@click.option(
+    "--engine", type=click.Choice(["plain", "spark"]), default="plain", show_default=True, help="What looks through it; Spark is an extra."
+)
 @click.option("--json", "json_path", metavar="FILE", help="Write the report as JSON; - is standard output.")
 def replay(
-    events: tuple[Path, ...], rules: tuple[Path, ...], why: tuple[str, ...], strict: bool, fold_line_ends: bool, json_path: str | None
+    events: tuple[Path, ...],
+    rules: tuple[Path, ...],
+    why: tuple[str, ...],
+    strict: bool,
+    fold_line_ends: bool,
+    engine: str,
+    json_path: str | None,
 ) -> int:
     """Say which rules match recorded events, with the evidence.
 
     EVENTS are files or directories: JSON as winlogbeat, Elastic Agent, NXLog or evtx_dump write it, or EVTX; plain, or in a gzip,
-    a zip or a tar.
+    a zip or a tar. With --engine spark the executors of Apache Spark look through them; what is found is the same.
     """
-    from harness import replay as engine
     from harness.assemble import replay_rules
     from harness.events.read import read_events
+    from harness.replay import FOLDED, Broken
+    from harness.replay import fold_line_ends as folded
+    from harness.replay import replay as run_replay
     from harness.reports.json import JsonFile, dump_replay
     from harness.reports.replay import counting, print_replay
     from harness.reports.terminal import make_console
@@ -48,19 +60,36 @@ def replay(
     to_stdout = json_path == "-"
     file = JsonFile(None if to_stdout else Path(json_path), sys.stdout) if json_path is not None else None
     catalog = replay_rules(rules)
+    gc.freeze()  # the rules stay to the end: thousands of trees need not be looked through for garbage again and again
     explained = [find(catalog, name) for name in why]
-    broken = engine.Broken()
-    read: Iterator[Event] = chain.from_iterable(read_events(path, None if strict else broken) for path in events)
-    with counting(make_console(sys.stderr, os.environ)) as counted:
-        result = engine.replay(
-            counted(engine.fold_line_ends(read) if fold_line_ends else read),
-            catalog.rules,
-            recordings=[str(path) for path in events],
-            broken=broken,
-            not_evaluated=catalog.refused,
-            normalisations=[engine.FOLDED] if fold_line_ends else [],
-            why=explained,
-        )
+    if engine == "spark":
+        from harness.replay_spark import replay_on_spark
+        from harness.spark import spark_session
+
+        with spark_session() as session:
+            result = replay_on_spark(
+                events,
+                catalog.rules,
+                session,
+                broken=Broken(),
+                strict=strict,
+                not_evaluated=catalog.refused,
+                fold=fold_line_ends,
+                why=explained,
+            )
+    else:
+        broken = Broken()
+        read: Iterator[Event] = chain.from_iterable(read_events(path, None if strict else broken) for path in events)
+        with counting(make_console(sys.stderr, os.environ)) as counted:
+            result = run_replay(
+                counted(folded(read) if fold_line_ends else read),
+                catalog.rules,
+                recordings=[str(path) for path in events],
+                broken=broken,
+                not_evaluated=catalog.refused,
+                normalisations=[FOLDED] if fold_line_ends else [],
+                why=explained,
+            )
     if file is not None:
         file.write(dump_replay(result))
     print_replay(result, make_console(sys.stderr if to_stdout else sys.stdout, os.environ))

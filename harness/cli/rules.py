@@ -152,7 +152,9 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
 
     named = (*files, *paths)
     watches = [
-        path for path in named if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".zip") and path.is_file() and holds_watches(path)
+        path
+        for path in named
+        if path.suffix.lower() not in (".yml", ".yaml", ".toml", ".eql", ".zip") and path.is_file() and holds_watches(path)
     ]
     problems = [problem for path in watches for problem in lint_watches(path)]
     findings: list[reading.Finding] = []
@@ -173,6 +175,43 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
     return 1 if findings or problems else 0
 
 
+@rules.command()
+@click.argument("rule")
+@click.option("--to", "targets", multiple=True, metavar="NAME", help="A language; else all of them. May be given several times.")
+@click.option("--page", metavar="FILE", help="Write a page in Markdown as well.")
+@_looking
+def translate(
+    rule: str, targets: tuple[str, ...], page: str | None, paths: tuple[Path, ...], json_path: str | None, config: Path | None
+) -> int:
+    """Say RULE in the languages of other tools, each with what it lost and the known traps of such conversions.
+
+    Languages: source, powershell, es-qs, xpack-watcher, graylog, splunk, logpoint, grep, eql, spark-sql, elastic-rule. Ends with 1 where
+    none of those asked for can say the rule.
+    """
+    from harness.errors import Problem, UsageError
+    from harness.fields import nearest
+    from harness.reports.translation import print_sheet, sheet_json, sheet_page
+    from harness.rules.catalog import find
+    from harness.rules.header import header
+    from harness.translate.said import tactics
+    from harness.translate.sheet import TARGETS
+    from harness.translate.sheet import translate as said_in
+
+    for name in targets:
+        if name not in TARGETS:
+            fix = nearest(name, TARGETS) or f"one of {', '.join(TARGETS)}"
+            raise UsageError(Problem(path="--to", what=f"there is no language {name!r}", fix=fix))
+    found = find(_catalog(_asked(paths, config)), rule)
+    sheet = said_in(found, targets or tuple(TARGETS))
+    if page is not None:
+        write_text(page, sheet_page(sheet, header(found), tactics(found)))
+    if json_path is not None:
+        _write(json_path, sheet_json(sheet))
+    elif page != "-":
+        print_sheet(sheet, _console())
+    return 0 if any(each.text for each in sheet.translations) else 1
+
+
 def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
     """What is looked at: these paths, else those of the settings, else the lab's pack."""
     from lab.process import RULE_PACK
@@ -182,11 +221,13 @@ def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
 
 def _catalog(asked: Sequence[Path], *, may_be_empty: bool = False) -> Catalog:
     """The rules under these paths; detection strategies among them are passed over."""
+    from harness.rules.cache import user_cache
     from harness.rules.catalog import load_catalog
     from harness.rules.languages import rule_sources
     from harness.rules.strategy import is_strategy
 
-    return load_catalog([path for path in asked if not is_strategy(path)], rule_sources(), may_be_empty=may_be_empty)
+    rules = [path for path in asked if not is_strategy(path)]
+    return load_catalog(rules, rule_sources(), user_cache(), may_be_empty=may_be_empty)
 
 
 def _known_rules(asked: Sequence[Path], catalog: Catalog, config: Path | None) -> Mapping[str, Rule]:

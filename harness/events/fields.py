@@ -7,18 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_address
+
+LONGEST_NAME = 255
+"""Characters of names that are remembered: DNS has none that are longer, and a hostile recording shall not fill the memory with its own."""
 
 SYSMON = "microsoft-windows-sysmon"
 
 
 def short_name(computer: str) -> str:
     """The machine's short name in lower case: one host logs under its short and its full name. An address stays whole."""
+    return _remembered_short_name(computer) if len(computer) <= LONGEST_NAME else _short_name(computer)
+
+
+def _short_name(computer: str) -> str:
     try:
         ip_address(computer)
     except ValueError:
         return computer.partition(".")[0].lower()
     return computer.lower()
+
+
+_remembered_short_name = lru_cache(maxsize=1024)(_short_name)  # a recording has few hosts, and names theirs in every event
 
 
 def iso_time(text: str) -> datetime:

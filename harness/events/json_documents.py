@@ -41,13 +41,17 @@ def documents(stream: io.BufferedReader) -> Iterator[tuple[int, object | ValueEr
     Blank lines are passed over. After a document that is broken, reading goes on with the next line, or, where documents have several, with
     the next one that begins with a brace.
     """
-    if _SEVERAL_LINES.match(stream.peek(_HEAD)[:_HEAD]):
-        return _over_lines(stream)
-    return _by_line(stream)
+    return by_line(stream) if is_by_line(stream) else _over_lines(stream)
 
 
-def _by_line(stream: io.BufferedReader) -> Iterator[tuple[int, object | ValueError]]:
-    number = 0
+def is_by_line(stream: io.BufferedReader) -> bool:
+    """Whether each line is a document by itself, as far as the stream's beginning tells."""
+    return _SEVERAL_LINES.match(stream.peek(_HEAD)[:_HEAD]) is None
+
+
+def by_line(stream: io.BufferedReader, before: int = 0) -> Iterator[tuple[int, object | ValueError]]:
+    """The documents of a stream that has one a line, or of a part of it, `before` which there are so many lines."""
+    number = before
     while line := stream.readline(LONGEST):
         number += 1
         if len(line) == LONGEST and not line.endswith(b"\n"):

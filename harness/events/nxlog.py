@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from harness.events.fields import iso_time, short_name, sysmon_time
+from harness.events.fields import LONGEST_NAME, iso_time, short_name, sysmon_time
 from harness.model.facts import Event, FlatValue
 
 # What NXLog and the collector behind it add: none of it is the event's own. Matched with regard to case: events have a `Type`.
@@ -61,6 +61,8 @@ _SHIPPER = frozenset(
 # NXLog's own `EventType`. Sysmon has a field of that name too; where both are there one of them moves to `EventTypeOrignal`.
 _EVENT_TYPES = frozenset(["CRITICAL", "ERROR", "WARNING", "INFO", "VERBOSE", "DEBUG", "AUDIT_SUCCESS", "AUDIT_FAILURE"])
 
+_REMEMBERED = 4096
+
 _QUARTER = timedelta(minutes=15)
 
 
@@ -92,14 +94,31 @@ def read(document: Mapping[str, object], id: str) -> Event:
 
 
 def _own_fields(document: Mapping[str, object]) -> dict[str, FlatValue]:
-    own: dict[str, FlatValue] = {
-        name.lower(): value for name, value in document.items() if isinstance(value, str) and name not in _SHIPPER and name != "EventType"
-    }
+    own: dict[str, FlatValue] = {}
+    for name, value in document.items():
+        if isinstance(value, str):
+            key = _own_keys.get(name)
+            if key is None:
+                key = _own_key(name)
+            if key:
+                own[key] = value
     for name in ("EventTypeOrignal", "EventType"):
         kind = document.get(name)
         if isinstance(kind, str) and kind not in _EVENT_TYPES:
             own["eventtype"] = kind
     return own
+
+
+_own_keys: dict[str, str] = {}
+"""Remembered answers of `_own_key`: Windows has some thousand names of fields, and every event a score of them."""
+
+
+def _own_key(name: str) -> str:
+    """The flat name of an event's own field; empty for one of the shipper's."""
+    key = "" if name in _SHIPPER or name == "EventType" else name.lower()
+    if len(_own_keys) < _REMEMBERED and len(name) <= LONGEST_NAME:
+        _own_keys[name] = key
+    return key
 
 
 def _time(document: Mapping[str, object]) -> datetime:

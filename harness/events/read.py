@@ -16,11 +16,11 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from harness.errors import Problem, UsageError
 from harness.events import evtx, nxlog, winlogbeat
@@ -35,10 +35,34 @@ _MOST_UNFOLDED = 250
 """Bytes of a recording for one compressed byte, beyond `_HARMLESS`. Event logs compress 10 to 40 times; deflate ends at 1,032."""
 
 _ZIP, _GZIP, _BZIP2, _TAR, _TAR_AT = (b"PK\x03\x04", b"PK\x05\x06"), b"\x1f\x8b", b"BZh", b"ustar", 257
-_DAMAGED = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+DAMAGED = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+"""What reading a stream may raise where it is not what it begins as."""
 
 Broken = Callable[[Problem], None]
 """Is told of each line, record, member or file that cannot be read, and that was left out for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stream of events stands, whether people named it themselves, and who is told of what cannot be read in it."""
+
+    folder: Path
+    name: str
+    named: bool
+    tell: Broken
+
+    def inner(self, member: str) -> Place:
+        """The place of an archive's member."""
+        return Place(self.folder, f"{self.name}/{member}", False, self.tell)
+
+    def wrong(self, what: str, line: int = 0, fix: str = "") -> None:
+        """Tell of something here that cannot be read; `line` is 0 where there is none."""
+        self.tell(Problem(path=str(self.folder / self.name), line=line, what=what, fix=fix))
+
+
+T = TypeVar("T")
+Take = Callable[[Place, io.BufferedReader], Iterator[T]]
+"""Makes something of a stream of events."""
 
 
 def read_events(path: Path, broken: Broken | None = None) -> Iterator[Event]:
@@ -54,13 +78,29 @@ def read_events(path: Path, broken: Broken | None = None) -> Iterator[Event]:
             raise UsageError(problem)
         broken(problem)
 
+    return read_streams(path, tell, events_of)
+
+
+def read_streams(path: Path, tell: Broken, take: Take[T]) -> Iterator[T]:
+    """What `take` makes of each stream of events in a recording: a file, or a member of an archive, unpacked. It is asked for streams of
+    events alone; all else is told to `tell`, and so is a stream that is damaged, after what `take` made of it so far."""
     if path.is_dir():
         below = (file for file in sorted(path.rglob("*")) if not any(part.startswith(".") for part in file.relative_to(path).parts))
         for file in below:
             if file.is_file():
-                yield from _file(path.parent, f"{path.name}/{file.relative_to(path)}", tell, named=False)
+                yield from _file(path.parent, f"{path.name}/{file.relative_to(path)}", tell, take, named=False)
     else:
-        yield from _file(path.parent, path.name, tell, named=True)
+        yield from _file(path.parent, path.name, tell, take, named=True)
+
+
+def events_of(place: Place, stream: io.BufferedReader) -> Iterator[Event]:
+    """The events of one stream; what is none is told."""
+    return _records(place, stream) if is_evtx(stream) else of_documents(place, documents(stream))
+
+
+def is_evtx(stream: io.BufferedReader) -> bool:
+    """Whether the stream is Windows' own form."""
+    return stream.peek(len(evtx.MAGIC)).startswith(evtx.MAGIC)
 
 
 def read_event(document: object, id: str) -> Event:
@@ -81,8 +121,8 @@ def read_event(document: object, id: str) -> Event:
 # --- what a file is -------------------------------------------------------------------------------------------------------
 
 
-def _file(folder: Path, name: str, tell: Broken, *, named: bool) -> Iterator[Event]:
-    """The events of a file on disk. Raises `UsageError` where it was named and cannot be opened."""
+def _file(folder: Path, name: str, tell: Broken, take: Take[T], *, named: bool) -> Iterator[T]:
+    """The streams of a file on disk. Raises `UsageError` where it was named and cannot be opened."""
     try:
         raw = open_to_read(folder / name)
         if stat.S_ISCHR(os.fstat(raw.fileno()).st_mode):  # /dev/zero never ends
@@ -96,54 +136,38 @@ def _file(folder: Path, name: str, tell: Broken, *, named: bool) -> Iterator[Eve
         return
     with raw:
         try:
-            yield from _packed(_Place(folder, name, named, tell), raw)
-        except _DAMAGED as error:  # RuntimeError: an encrypted zip; ValueError: what zipfile and tarfile make of absurd numbers
+            yield from _packed(Place(folder, name, named, tell), raw, take)
+        except DAMAGED as error:  # RuntimeError: an encrypted zip; ValueError: what zipfile and tarfile make of absurd numbers
             tell(Problem(path=str(folder / name), what=f"cannot be read: {error or type(error).__name__}"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a stream of events stands, whether people named it themselves, and who is told of what cannot be read in it."""
-
-    folder: Path
-    name: str
-    named: bool
-    tell: Broken
-
-    def inner(self, member: str) -> _Place:
-        return _Place(self.folder, f"{self.name}/{member}", False, self.tell)
-
-    def wrong(self, what: str, line: int = 0, fix: str = "") -> None:
-        self.tell(Problem(path=str(self.folder / self.name), line=line, what=what, fix=fix))
-
-
-def _packed(place: _Place, raw: io.BufferedReader) -> Iterator[Event]:
+def _packed(place: Place, raw: io.BufferedReader, take: Take[T]) -> Iterator[T]:
     head = raw.peek(8)
     if head.startswith(_ZIP):
         with zipfile.ZipFile(raw) as archive:
-            yield from _members(place, archive)
+            yield from _members(place, archive, take)
     elif head.startswith((_GZIP, _BZIP2)):
         with gzip.open(raw) if head.startswith(_GZIP) else bz2.open(raw) as unpacked:
-            yield from _tar_or_stream(place, _guarded(unpacked, raw.tell))
+            yield from _tar_or_stream(place, _guarded(unpacked, raw.tell), take)
     else:
-        yield from _tar_or_stream(place, raw)
+        yield from _tar_or_stream(place, raw, take)
 
 
-def _members(place: _Place, archive: zipfile.ZipFile) -> Iterator[Event]:
+def _members(place: Place, archive: zipfile.ZipFile, take: Take[T]) -> Iterator[T]:
     for member in archive.infolist():
         if member.is_dir():
             continue
         inner = place.inner(member.filename)
         try:
             with archive.open(member) as stream:
-                yield from _stream(inner, _guarded(cast(io.BufferedIOBase, stream), _always(member.compress_size)))
-        except _DAMAGED as error:
+                yield from _stream(inner, _guarded(cast(io.BufferedIOBase, stream), _always(member.compress_size)), take)
+        except DAMAGED as error:
             inner.wrong(f"cannot be read: {error or type(error).__name__}")
 
 
-def _tar_or_stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
+def _tar_or_stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> Iterator[T]:
     if stream.peek(512)[_TAR_AT : _TAR_AT + len(_TAR)] != _TAR:
-        yield from _stream(place, stream)
+        yield from _stream(place, stream, take)
         return
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
@@ -152,19 +176,16 @@ def _tar_or_stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
                 inner.wrong("is a sparse file, which unfolds to more than there is", fix="pack it plainly")
             elif entry.isreg() and (file := archive.extractfile(entry)) is not None:
                 with file:
-                    yield from _stream(inner, cast(io.BufferedReader, file))
+                    yield from _stream(inner, cast(io.BufferedReader, file), take)
             elif not entry.isdir():
                 inner.wrong("is a link, a device or a pipe, of which nothing is read")
 
 
-def _stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
-    head = stream.peek(len(evtx.MAGIC))
-    if head.startswith(evtx.MAGIC):
-        yield from _records(place, stream)
-    elif head.startswith((*_ZIP, _GZIP, _BZIP2)):
+def _stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> Iterator[T]:
+    if stream.peek(8).startswith((*_ZIP, _GZIP, _BZIP2)):
         place.wrong("is an archive inside an archive", fix="unpack the outer one")
-    elif place.named or begins(stream):
-        yield from _documents(place, stream)
+    elif is_evtx(stream) or place.named or begins(stream):
+        yield from take(place, stream)
     else:  # a README beside the recordings: said once, not once a line
         place.wrong("holds no events: it is neither EVTX nor JSON")
 
@@ -172,8 +193,9 @@ def _stream(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
 # --- what it holds --------------------------------------------------------------------------------------------------------
 
 
-def _documents(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
-    for line, document in documents(stream):
+def of_documents(place: Place, found: Iterable[tuple[int, object | ValueError]]) -> Iterator[Event]:
+    """The events of a stream's documents, each with its line; what is none is told."""
+    for line, document in found:
         try:
             if isinstance(document, ValueError):
                 raise document
@@ -184,7 +206,7 @@ def _documents(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
         yield event
 
 
-def _records(place: _Place, stream: io.BufferedReader) -> Iterator[Event]:
+def _records(place: Place, stream: io.BufferedReader) -> Iterator[Event]:
     with ExitStack() as opened:
         file: BinaryIO = stream
         if not isinstance(stream.raw, io.FileIO):

@@ -5,6 +5,9 @@ Half of what a rule asks of an event is which log it stands in. This module must
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 from harness.logic.match import fold, key_of, text_of
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test, ViewName
 
@@ -40,15 +43,18 @@ def _group(kind: type[And | Or], items: tuple[Node, ...], label: str, neutral: N
 
 
 def _settled(test: Test, channel: str, event_id: int) -> Node:
-    if test.view is not ViewName.FLAT:
-        return test  # a document may bear ECS fields of its own: the kind alone does not settle them
     if test.op is not Op.EQUALS or test.cased or test.field is None or test.value is None or isinstance(test.value, FieldName):
         return test
-    wanted = fold(text_of(test.value))
-    match key_of(test.field):
-        case "channel":
-            return TRUE if wanted == fold(channel) else FALSE
-        case "eventid":
-            return TRUE if wanted == str(event_id) else FALSE
-        case _:
-            return test
+    if test.view is not ViewName.FLAT:
+        return test  # a document may bear ECS fields of its own: the kind alone does not settle them
+    known = kind_values(channel, event_id).get(field_key(test.field))
+    return test if known is None else TRUE if fold(text_of(test.value)) == known else FALSE
+
+
+def kind_values(channel: str, event_id: int) -> Mapping[str, str]:
+    """What the flat view's fields are, folded, in every event of this kind."""
+    return {"channel": fold(channel), "eventid": str(event_id)}
+
+
+field_key = lru_cache(maxsize=4096)(key_of)
+"""`key_of`, remembered: there are some hundred names of fields, and a rule set has them fifty thousand times."""

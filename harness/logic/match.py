@@ -152,6 +152,17 @@ def compile_node(node: Node) -> Predicate:
             return _any_of(tuple(_compile_alternatives(items)))
 
 
+def check_node(node: Node) -> None:
+    """Raises `BadValue` where `compile_node` does: most tests are of kinds that take any text, and need no compiling to know."""
+    if isinstance(node, And | Or):
+        for item in node.items:
+            check_node(item)
+    elif isinstance(node, Not):
+        check_node(node.item)
+    elif isinstance(node, Formula) or node.op not in _ANY_TEXT or node.value is None or isinstance(node.value, FieldName):
+        compile_node(node)
+
+
 def _in_view(name: ViewName, predicate: Predicate) -> Predicate:
     """A predicate of the flat view's fields as one of that view's."""
     return predicate if name is ViewName.FLAT else lambda view: predicate(view.ecs)
@@ -203,6 +214,7 @@ def _any_of(parts: tuple[Predicate, ...]) -> Predicate:
     return some
 
 
+_ANY_TEXT = (Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH, Op.LIKE)
 _GROUPED = (Op.EQUALS, Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH)
 
 
@@ -345,7 +357,7 @@ def like(pattern: str) -> Fits:
     Works from star to star, leftmost fit first, which is right for such patterns and never backtracks: a pattern of many stars
     costs at most its length times the text's.
     """
-    pieces = _pieces(pattern)
+    pieces = pieces_of(pattern)
     if len(pieces) == 1:
         only = pieces[0]
         return lambda text: len(text) == len(only) and _fits_at(only, text, 0)
@@ -365,12 +377,25 @@ def like(pattern: str) -> Fits:
     return fits
 
 
-_Piece = tuple[str | None, ...]
+def longest_literal(pattern: str) -> str:
+    """The longest text without a wildcard that whatever fits the pattern holds; empty where there is none."""
+    runs: list[str] = [""]
+    for piece in pieces_of(pattern):
+        for character in (*piece, None):
+            if character is None:
+                runs.append("")
+            else:
+                runs[-1] += character
+    return max(runs, key=len)
+
+
+Piece = tuple[str | None, ...]
 """The stretch between two stars, a character each; None stands for any one character."""
 
 
-def _pieces(pattern: str) -> list[_Piece]:
-    pieces: list[_Piece] = []
+def pieces_of(pattern: str) -> list[Piece]:
+    """What stands between the stars of a wildcard pattern, those at its ends included: one piece more than stars."""
+    pieces: list[Piece] = []
     piece: list[str | None] = []
     characters = iter(pattern)
     for character in characters:
@@ -389,11 +414,11 @@ def _pieces(pattern: str) -> list[_Piece]:
     return pieces
 
 
-def _fits_at(piece: _Piece, text: str, at: int) -> bool:
+def _fits_at(piece: Piece, text: str, at: int) -> bool:
     return all(wanted is None or wanted == text[at + offset] for offset, wanted in enumerate(piece))
 
 
-def _find(piece: _Piece, text: str, start: int, end: int) -> int:
+def _find(piece: Piece, text: str, start: int, end: int) -> int:
     if None not in piece:
         return text.find("".join(filter(None, piece)), start, end)
     return next((at for at in range(start, end - len(piece) + 1) if _fits_at(piece, text, at)), -1)
@@ -418,6 +443,14 @@ def _regex(pattern: str, *, cased: bool) -> Fits:
     return fits
 
 
+def characters_matched(part: str, among: str) -> frozenset[str]:
+    """Those of these characters that a part of a regular expression which stands for one character matches. Raises `BadValue`."""
+    try:
+        return frozenset("".join(regex.findall(part, among)))
+    except regex.error as error:
+        raise BadValue(f"not a regular expression: {error}") from error
+
+
 def _network(cidr: str) -> Fits:
     try:
         network = ip_network(cidr)
@@ -438,13 +471,13 @@ def _network(cidr: str) -> Fits:
 
 
 def _order(op: Op, value: Value) -> Fits:
-    limit = _number(text_of(value)) if isinstance(value, str | int | float) else None
+    limit = number_of(text_of(value)) if isinstance(value, str | int | float) else None
     if limit is None:
         raise BadValue(f"'{op}' takes a number")
     bound = limit
 
     def fits(text: str) -> bool:
-        number = _number(text)
+        number = number_of(text)
         if number is None:
             return False
         match op:
@@ -460,7 +493,7 @@ def _order(op: Op, value: Value) -> Fits:
     return fits
 
 
-def _number(text: str) -> int | float | None:
+def number_of(text: str) -> int | float | None:
     """A decimal number. Hexadecimal is not one: which base a log writes is the author's business."""
     if fullmatch(r"[+-]?[0-9]{1,1000}", text.strip()):
         return int(text)

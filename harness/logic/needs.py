@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from harness.events.ecs import CLASSES, can_bear, made
+from harness.logic.index import field_key
 from harness.logic.match import View, compile_node, fold, key_of, text_of
 from harness.logic.reach import Reach, reach
 from harness.model.facts import FlatValue
@@ -36,20 +37,19 @@ def kinds(node: Node) -> frozenset[Kind]:
 
     Never too few; too many where the tree ties its kinds by anything but equality, or excludes some.
     """
-    match node:
-        case Test(view=ViewName.ECS, field=str(name), op=Op.EQUALS, value=str(value)):
-            return _kinds_of_ecs_test(key_of(name), value)
-        case Test(view=ViewName.FLAT, field=str(name), op=Op.EQUALS, value=value) if isinstance(value, str | int):
-            return _kinds_of_test(key_of(name), text_of(value))
-        case And(items=items):
-            found = _EVERYTHING
-            for item in items:
-                found = frozenset(both for one in found for other in kinds(item) if (both := _both(one, other)))
-            return found
-        case Or(items=items):
-            return frozenset(kind for item in items for kind in kinds(item))
-        case _:
-            return _EVERYTHING
+    if isinstance(node, Test):
+        return _kinds_of_test(node)
+    found = _EVERYTHING
+    if isinstance(node, And):
+        for item in node.items:
+            other = kinds(item)
+            if other is not _EVERYTHING:
+                found = other if found is _EVERYTHING else frozenset(both for a in found for b in other if (both := _both(a, b)))
+    elif isinstance(node, Or):
+        parts = set(map(kinds, node.items))
+        if parts != {_EVERYTHING}:
+            found = frozenset().union(*parts)
+    return found
 
 
 def rule_kinds(rule: Rule) -> frozenset[Kind]:
@@ -65,10 +65,16 @@ def reads(wanted: frozenset[Kind], channel: str, event_id: int) -> bool:
     return any(name in (folded, ANY_CHANNEL) and number in (event_id, ANY_EVENT_ID) for name, number in wanted)
 
 
-def _kinds_of_test(field_key: str, value: str) -> frozenset[Kind]:
-    if field_key == "channel":
-        return frozenset([(fold(value), ANY_EVENT_ID)])
-    if field_key == "eventid":
+def _kinds_of_test(test: Test) -> frozenset[Kind]:
+    if test.op is not Op.EQUALS or test.field is None or not isinstance(test.value, str | int):
+        return _EVERYTHING
+    key = field_key(test.field)
+    if test.view is ViewName.ECS:
+        return _kinds_of_ecs_test(key, test.value) if isinstance(test.value, str) else _EVERYTHING
+    if key == "channel":
+        return frozenset([(fold(text_of(test.value)), ANY_EVENT_ID)])
+    if key == "eventid":
+        value = text_of(test.value)
         return frozenset([(ANY_CHANNEL, int(value))]) if value.isdecimal() else frozenset()
     return _EVERYTHING
 

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from harness.documents import read_text
@@ -18,6 +19,7 @@ from harness.errors import Problem, UsageError
 from harness.fields import nearest
 from harness.model.intent import Rule
 from harness.ports import LinkingSource, RuleSource
+from harness.rules.cache import Damaged, Kept, Result, RuleCache, without_collections
 
 _MEMBERS = 50_000
 """The most files that an archive of rules may hold: all public rule sets together are a fifth of it."""
@@ -40,14 +42,16 @@ class Catalog:
     refused: tuple[Problem, ...]
 
 
-def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource], *, may_be_empty: bool = False) -> Catalog:
+def load_catalog(
+    paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache | None = None, *, may_be_empty: bool = False
+) -> Catalog:
     """Every rule under these paths, in order of path; a rule in an archive has the source `<archive>/<member>`.
 
     In directories and archives a file of no rule language is passed over (a README, a licence). A file reached twice is loaded once.
     Raises `UsageError` where a path that was named is not there, is of no rule language, or is an archive that cannot be read; and where
-    nothing at all was found, unless that `may_be` so.
+    nothing at all was found, unless that `may_be` so. What `cache` has need not be parsed again.
     """
-    catalog, unreadable = _read(paths, sources)
+    catalog, unreadable = _read(paths, sources, cache)
     if unreadable:
         raise UsageError(*unreadable)
     if not catalog.rules and not catalog.refused and not may_be_empty:
@@ -55,9 +59,9 @@ def load_catalog(paths: Sequence[Path], sources: Sequence[RuleSource], *, may_be
     return catalog
 
 
-def load_rules(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Rule, ...]:
+def load_rules(paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache | None = None) -> tuple[Rule, ...]:
     """The same, whole or not at all: raises `UsageError` with every problem of every file, ids that two rules share among them."""
-    catalog, unreadable = _read(paths, sources)
+    catalog, unreadable = _read(paths, sources, cache)
     rules, repeated = distinct(catalog.rules)
     if repeated or catalog.refused or unreadable:
         raise UsageError(*repeated, *catalog.refused, *unreadable)
@@ -76,11 +80,33 @@ def distinct(rules: Sequence[Rule]) -> tuple[tuple[Rule, ...], tuple[Problem, ..
     return tuple(first.values()), tuple(problems)
 
 
-def _read(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Catalog, tuple[Problem, ...]]:
-    """What is there, and what is wrong with paths that were named themselves, beyond what their rules say.
+def _read(paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache | None) -> tuple[Catalog, tuple[Problem, ...]]:
+    """What is there, and what is wrong with paths that were named themselves, beyond what their rules say."""
+    try:
+        with without_collections():
+            found, unreadable = _found(paths, sources, cache, _languages(sources))
+            if any(each.refers for each in found):
+                # What a text comes to hangs on all the others: none is known by itself.
+                together = f"{_languages(sources)} {_digest(found)}"
+                found, unreadable = _found(paths, sources, cache, together)
+                if not all(isinstance(each.result, Kept) for each in found):
+                    found, unreadable = _found(paths, sources, None, "")
+                _linked(found, cache, together)
+            else:
+                _linked(found, cache, _languages(sources))
+            made = [each.result.made() if isinstance(each.result, Kept) else each.result for each in found]
+    except Damaged:
+        return _read(paths, sources, None)
+    if cache is not None:
+        cache.save()
+    rules = tuple(rule for got, _ in made for rule in got)
+    refused = tuple(problem for _, problems in made for problem in problems)
+    return Catalog(name=", ".join(map(str, paths)), rules=rules, refused=refused), tuple(unreadable)
 
-    A language whose rules refer to each other is given all its texts at once, when all are known.
-    """
+
+def _found(
+    paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache | None, languages: str
+) -> tuple[list[_Found], list[Problem]]:
     found: list[_Found] = []
     unreadable: list[Problem] = []
     for path, named in _files_of(paths):
@@ -88,26 +114,44 @@ def _read(paths: Sequence[Path], sources: Sequence[RuleSource]) -> tuple[Catalog
             if named and not path.is_file():  # a pipe can be read once, and what is in it is asked several times
                 raise UsageError(Problem(path=str(path), what="is neither a file nor a directory" if path.exists() else "is not there"))
             if named and zipfile.is_zipfile(path):
-                found.extend(_archived(path, sources))
+                found.extend(_archived(path, sources, cache, languages))
             else:
                 if named:
                     _must_be_readable(path, sources)
-                found.append(_one(path, str(path), sources))
+                found.append(_file(path, sources, cache, languages))
         except UsageError as error:
             unreadable.extend(error.problems)
-    linked = [_linked(found, source) for source in sources]
-    order = {each.path: place for place, each in enumerate(found)}
-    rules = sorted((rule for each in (*found, *linked) for rule in each.rules), key=lambda rule: order[rule.source])
-    refused = sorted((problem for each in (*found, *linked) for problem in each.problems), key=lambda problem: order[problem.path])
-    return Catalog(name=", ".join(map(str, paths)), rules=tuple(rules), refused=tuple(refused)), tuple(unreadable)
+    return found, unreadable
 
 
-def _linked(found: Sequence[_Found], source: RuleSource) -> _Found:
-    texts = [(each.path, each.text) for each in found if each.source is source]
-    if not isinstance(source, LinkingSource) or not texts:
-        return _Found()
-    linked = source.link(texts)
-    return _Found(rules=linked.rules, problems=linked.problems)
+def _linked(found: Sequence[_Found], cache: RuleCache | None, languages: str) -> None:
+    """Give each text that is linked with others what it came to, and the cache all that is new."""
+    for source in dict.fromkeys(each.source for each in found if each.source is not None):
+        texts = [each for each in found if each.source is source]
+        linked = source.link([(each.path, each.text) for each in texts])
+        rules: dict[str, list[Rule]] = {}
+        problems: dict[str, list[Problem]] = {}
+        for rule in linked.rules:
+            rules.setdefault(rule.source, []).append(rule)
+        for problem in linked.problems:
+            problems.setdefault(problem.path, []).append(problem)
+        for each in texts:
+            each.result = tuple(rules.get(each.path, ())), tuple(problems.get(each.path, ()))
+    for each in found:
+        if cache is not None and each.data is not None and not isinstance(each.result, Kept):
+            cache.keep(languages, each.path, each.data, each.result)
+
+
+def _languages(sources: Sequence[RuleSource]) -> str:
+    return " ".join(f"{type(source).__module__}.{type(source).__name__}" for source in sources)
+
+
+def _digest(found: Sequence[_Found]) -> str:
+    whole = blake2b()
+    for each in found:
+        for part in (each.path.encode("utf-8", "surrogateescape"), each.data if each.data is not None else each.text.encode()):
+            whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()
 
 
 def find(catalog: Catalog, name: str) -> Rule:
@@ -143,15 +187,17 @@ def _files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
                 yield file, place in named
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Found:
-    """What a file holds: rules and problems, or, where `source` is set, a text that this one links with others."""
+    """A file and what it holds. `source`: the language that links its `text` with others, which may `refer` to these. `data` is the
+    content by which the result can be kept, None where it is not."""
 
-    path: str = ""
-    rules: tuple[Rule, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    path: str
+    data: bytes | None
+    result: Result | Kept = ((), ())
     source: LinkingSource | None = None
     text: str = ""
+    refers: bool = False
 
 
 def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
@@ -161,27 +207,48 @@ def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
         raise UsageError(Problem(path=str(path), what=what, fix="Sigma is *.yml or *.yaml, Elastic's rules are *.toml, EQL is *.eql"))
 
 
-def _one(path: Path, shown: str, sources: Sequence[RuleSource]) -> _Found:
+def _file(path: Path, sources: Sequence[RuleSource], cache: RuleCache | None, languages: str) -> _Found:
+    """What is in a file, from the cache where that has it."""
+    shown, data = str(path), _small(path)
+    kept = cache.find(languages, shown, data) if cache is not None and data is not None else None
+    if kept is not None:
+        return _Found(path=shown, data=data, result=kept)
+    found = _one(path, shown, data, sources)
+    if _small(path) != data:  # it was written meanwhile: what was parsed is not what would be kept
+        found.data = None
+    return found
+
+
+def _small(path: Path) -> bytes | None:
+    """The content of a file that is no larger than a rule may be in an archive; None of others, which are read as ever."""
+    try:
+        return path.read_bytes() if path.stat().st_size <= _MEMBER_BYTES else None
+    except OSError:
+        return None
+
+
+def _one(path: Path, shown: str, data: bytes | None, sources: Sequence[RuleSource]) -> _Found:
     """What is in a file whose problems and rules are to say that it stands at `shown`."""
     try:
         source = next((source for source in sources if source.takes(path)), None)
         if source is None:
-            return _Found(path=shown)
+            return _Found(path=shown, data=data)
         if isinstance(source, LinkingSource):
-            return _Found(path=shown, source=source, text=source.read(path))
+            text = source.read(path)
+            return _Found(path=shown, data=data, source=source, text=text, refers=source.refers(text))
         if shown == str(path):
-            return _Found(path=shown, rules=tuple(source.load(path)))
-        return _Found(path=shown, rules=tuple(source.parse(read_text(path), shown)))
+            return _Found(path=shown, data=data, result=(tuple(source.load(path)), ()))
+        return _Found(path=shown, data=data, result=(tuple(source.parse(read_text(path), shown)), ()))
     except UsageError as error:
         at = (problem if problem.path != str(path) else _moved(problem, shown) for problem in error.problems)
-        return _Found(path=shown, problems=tuple(at))
+        return _Found(path=shown, data=data, result=((), tuple(at)))
 
 
 def _moved(problem: Problem, path: str) -> Problem:
     return Problem(path=path, line=problem.line, column=problem.column, what=problem.what, fix=problem.fix)
 
 
-def _archived(archive: Path, sources: Sequence[RuleSource]) -> Iterator[_Found]:
+def _archived(archive: Path, sources: Sequence[RuleSource], cache: RuleCache | None, languages: str) -> Iterator[_Found]:
     """The rules of a zip. Members are looked at one by one in a directory of our own, whatever path they claim."""
     try:
         with zipfile.ZipFile(archive) as opened, tempfile.TemporaryDirectory(prefix="harness-rules-") as directory:
@@ -195,14 +262,18 @@ def _archived(archive: Path, sources: Sequence[RuleSource]) -> Iterator[_Found]:
                     data = member.read(_MEMBER_BYTES + 1)
                 if len(data) > _MEMBER_BYTES:
                     what = f"is larger than the {_MEMBER_BYTES} bytes that a rule may have"
-                    yield _Found(path=shown, problems=(Problem(path=shown, what=what),))
+                    yield _Found(path=shown, data=None, result=((), (Problem(path=shown, what=what),)))
                     continue
                 total += len(data)
                 if total > _ARCHIVE_BYTES:
                     raise UsageError(Problem(path=str(archive), what=f"unfolds to more than the {_ARCHIVE_BYTES} bytes that are read"))
+                kept = cache.find(languages, shown, data) if cache is not None else None
+                if kept is not None:
+                    yield _Found(path=shown, data=data, result=kept)
+                    continue
                 unpacked = Path(directory) / f"member{_suffixes(info.filename)}"
                 unpacked.write_bytes(data)
-                yield _one(unpacked, shown, sources)
+                yield _one(unpacked, shown, data, sources)
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
         raise UsageError(Problem(path=str(archive), what=f"cannot be read: {error}")) from error
 

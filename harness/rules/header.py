@@ -47,6 +47,11 @@ def _of_elastic(rule: Rule, elastic: ElasticMetadata) -> Iterator[tuple[str, str
     yield "schedule", f"every {span_text(elastic.interval)}, over the last {span_text(elastic.look_back)}"
     if elastic.building_block:
         yield "building block", "its alerts feed other rules and are not shown by themselves"
+    if elastic.suppressed_by:
+        each = "each run" if elastic.suppressed_for is None else f"each {span_text(elastic.suppressed_for)}"
+        yield "suppression", f"of alerts with the same {', '.join(elastic.suppressed_by)} one is kept in {each}"
+    if elastic.exceptions:
+        yield "exceptions", f"{', '.join(elastic.exceptions)}: kept in the SIEM, and not known here"
     if elastic.tactics:
         yield "tactics", ", ".join(elastic.tactics)
     if elastic.required_fields:

@@ -107,13 +107,17 @@ class SigmaRules:
             raise UsageError(*linked.problems)
         return linked.rules
 
+    def refers(self, text: str) -> bool:
+        """Whether there is a correlation or a filter in it."""
+        return _REFERRING.search(text) is not None
+
     def link(self, texts: Sequence[tuple[str, str]]) -> Linked:
         """The rules of these texts, each with its name before it, narrowed by their filters and counted by their correlations.
 
         A rule that a correlation counts, which does not `generate`, has no alerts of its own: it is there, and not evaluated.
         """
         linking = _Linking()
-        opened = {place: linking.open(*text) for place, text in enumerate(texts) if _REFERRING.search(text[1])}
+        opened = {place: linking.open(*text) for place, text in enumerate(texts) if self.refers(text[1])}
         for place, text in enumerate(texts):
             for document in opened[place] if place in opened else linking.open(*text):
                 linking.take(document)
@@ -725,12 +729,8 @@ class _Document:
             what = f"the log source's product is {logsource.get('product')!r}: only Windows events are evaluable here"
             raise self._error(what, self._place("logsource", "product"))
         category, service = logsource.get("category"), logsource.get("service")
-        if category in _AUDITED:
-            sysmon, audit = _AUDITED[category]
-            yield sysmon, _sysmon()
-            yield audit, _audit()
-        else:
-            yield str(category or service or "windows"), _sysmon()
+        for label in _AUDITED.get(category, (str(category or service or "windows"),)):
+            yield label, _audit() if is_audited(label) else _sysmon()
 
     def _variant(self, label: str, pipeline: ProcessingPipeline, filters: Sequence[_Document]) -> Node:
         """One of the ways in which the rule's log source is logged. Raises `SigmaTransformationError` where that log lacks a field."""
@@ -834,15 +834,6 @@ def _key_of(error: Exception) -> str:
 # --- pipelines ------------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _sysmon() -> ProcessingPipeline:
-    from sigma.pipelines.sysmon.sysmon import sysmon_pipeline
-    from sigma.pipelines.windows.windows import windows_logsource_pipeline
-
-    stacked: ProcessingPipeline = sysmon_pipeline() + windows_logsource_pipeline() + _more_channels()
-    return stacked
-
-
 _AUDITED = {
     "process_creation": ("Sysmon 1", "Security 4688"),
     "registry_event": ("Sysmon 12 to 14", "Security 4657"),
@@ -852,8 +843,35 @@ _AUDITED = {
 """The categories that Security has events of, too, by pySigma's pipeline for that log, and what the two variants of a rule are called."""
 
 
+def is_audited(label: str) -> bool:
+    """Whether the variant of this name is the one that Windows itself audits."""
+    return any(label == audit for _, audit in _AUDITED.values())
+
+
+def fresh_pipeline(label: str) -> ProcessingPipeline:
+    """The pipeline that adds channel and event id to a variant's rules, for a caller that puts others behind it: that changes them all."""
+    return _audit_pipeline() if is_audited(label) else _sysmon_pipeline()
+
+
+@cache
+def _sysmon() -> ProcessingPipeline:
+    return _sysmon_pipeline()
+
+
 @cache
 def _audit() -> ProcessingPipeline:
+    return _audit_pipeline()
+
+
+def _sysmon_pipeline() -> ProcessingPipeline:
+    from sigma.pipelines.sysmon.sysmon import sysmon_pipeline
+    from sigma.pipelines.windows.windows import windows_logsource_pipeline
+
+    stacked: ProcessingPipeline = sysmon_pipeline() + windows_logsource_pipeline() + _more_channels()
+    return stacked
+
+
+def _audit_pipeline() -> ProcessingPipeline:
     """A category as Security has it: process creation is 4688, a registry value that was added or set is 4657.
 
     Sysmon fields that the event lacks stay as they are and match nothing there; where pySigma says of a field that 4657 has nothing like

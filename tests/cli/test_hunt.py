@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from harness.spark import absent
 from tests.cli.commands import harness
+from tests.needs import needs_spark
 
 EVENT = {
     "EventID": 1,
@@ -80,3 +84,31 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         assert ended.code == 2
         assert said in ended.err
         assert "\x1b" not in ended.said
+
+
+@needs_spark
+def test_spark_finds_the_same(tmp_path: Path) -> None:
+    prepare(tmp_path, "SELECT Hostname, A, B FROM events WHERE EventID = 1")
+    plain = harness("hunt", "events.json", "--book", "book.md", "--json", "-", cwd=tmp_path)
+    ended = harness("hunt", "events.json", "--book", "book.md", "--engine", "spark", "--json", "-", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, ""), ended.said
+    assert json.loads(ended.out) == json.loads(plain.out)
+
+
+def test_what_spark_lacks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path, "SELECT Hostname FROM events")
+    if not absent():
+        monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    ended = harness("hunt", "events.json", "--book", "book.md", "--engine", "spark", cwd=tmp_path)
+    assert ended.code == 2
+    assert "the engine Spark cannot be used" in ended.err
+    assert "Traceback" not in ended.said
+
+
+@needs_spark
+def test_spark_connect_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path, "SELECT Hostname FROM events")
+    monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1")
+    ended = harness("hunt", "events.json", "--book", "book.md", "--engine", "spark", cwd=tmp_path)
+    assert ended.code == 2
+    assert "SPARK_REMOTE" in ended.err

@@ -14,7 +14,7 @@ import pytest
 from harness.events import winlogbeat
 from tests.cli.commands import harness
 from tests.events.event_builders import process_created
-from tests.needs import DATA, needs_recordings
+from tests.needs import DATA, needs_recordings, needs_spark
 
 RULE = """title: A process \x5b1m
 id: 11111111-1111-4111-8111-11111111111{}
@@ -58,6 +58,15 @@ def test_the_report_for_machines(place: Path) -> None:
     assert (report["broken_count"], report["broken"][0]["line"]) == (1, 2)
     assert "line ends folded" in report["normalisations"][0]
     assert "1 rule matched" in ended.err
+
+
+@needs_spark
+def test_spark_says_the_same(place: Path) -> None:
+    plain = harness("replay", "events.json", "--rules", "rules", "--json", "-", cwd=place)
+    ended = harness("replay", "events.json", "--rules", "rules", "--engine", "spark", "--json", "-", cwd=place)
+    assert ended.code == 0, ended.said
+    assert json.loads(ended.out) == json.loads(plain.out)
+    assert ended.err == plain.err
 
 
 def test_a_zip_of_rules_and_nothing_that_matches(place: Path) -> None:

@@ -171,3 +171,38 @@ def test_lint_of_elastics_forms(tmp_path: Path) -> None:
     assert "told by no event: in event 1, it wants network.protocol" in ended.out
     for name in ("session_child_after_connection.toml", "remote_shell_child_after_connection.toml"):
         assert harness("rules", "lint", str(pack / name), cwd=tmp_path).code == 0
+
+
+def test_translate(tmp_path: Path) -> None:
+    ended = harness("rules", "translate", "96b9f619", "--page", "page.md", cwd=tmp_path)
+    assert ended.code == 0
+    for name in (
+        "source",
+        "powershell",
+        "es-qs",
+        "xpack-watcher",
+        "graylog",
+        "splunk",
+        "logpoint",
+        "grep",
+        "eql",
+        "spark-sql",
+        "elastic-rule",
+    ):
+        assert f"\n{name}: " in ended.out
+        assert f"\n### {name}\n" in (tmp_path / "page.md").read_text()
+    assert "\ngrep -P '^(?i)" in ended.out
+    ended = harness("rules", "translate", "96b9f619", "--to", "grep", "--to", "eql", "--json", "-", cwd=tmp_path)
+    document = json.loads(ended.out)
+    assert (ended.code, [each["target"] for each in document["translations"]]) == (0, ["grep", "eql"])
+
+
+def test_translate_says_when_nothing_can_be_said(tmp_path: Path) -> None:
+    write(tmp_path / "two.yml", "A|fieldref: B")
+    ended = harness("rules", "translate", "mine", "--rules", "two.yml", "--to", "eql", cwd=tmp_path)
+    assert (ended.code, "not expressible: it compares the fields A and B" in ended.out) == (2, False)  # the title has an escape in it
+    ended = harness("rules", "translate", "11111111", "--rules", "two.yml", "--to", "eql", cwd=tmp_path)
+    assert (ended.code, "not expressible: it compares the fields A and B" in ended.out) == (1, True)
+    ended = harness("rules", "translate", "11111111", "--rules", "two.yml", "--to", "sigmaql", cwd=tmp_path)
+    assert ended.code == 2
+    assert "--to: there is no language 'sigmaql'" in ended.err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import RuleTooSlow
 from harness.logic import match
-from harness.logic.match import BadValue, like, matcher
+from harness.logic.match import BadValue, check_node, compile_node, like, matcher
 from harness.model.facts import FlatValue
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Value
 from harness.model.tree import Test as Clause
@@ -273,6 +273,27 @@ def test_trees_against_the_reference(tree: Node, flat: dict[str, FlatValue]) -> 
     # The kind's own fields stand in every event and would answer keywords, so they are in the reference's event as well.
     given_event = event(**flat)
     assert matcher(tree)(given_event) is reference(tree, dict(given_event.flat))
+
+
+BAD_OR_GOOD = st.builds(
+    Clause,
+    field=st.sampled_from(["F", None]),
+    op=st.sampled_from(Op),
+    value=st.sampled_from(["x", "5", "(", "10.0.0.0/8", 1, True, None, FieldName(name="G")]),
+    cased=st.booleans(),
+)
+
+
+@given(st.recursive(BAD_OR_GOOD, lambda trees: st.one_of(st.builds(Not, item=trees), st.builds(And, items=st.tuples(trees, trees)))))
+def test_a_checked_tree_is_one_that_compiles(tree: Node) -> None:
+    raised = []
+    for way in (check_node, compile_node):
+        try:
+            way(tree)
+        except BadValue as error:
+            raised.append(str(error))
+    assert len(raised) in (0, 2)
+    assert len(set(raised)) < 2
 
 
 def test_the_regex_engine_is_used_in_one_module_only() -> None:

@@ -7,6 +7,7 @@ from harness.rules.languages import parse_rules
 
 ELASTIC = """[rule]
 author = ["one", "two"]
+alert_suppression = {group_by = ["host.id"], duration = {value = 5, unit = "h"}, missing_fields_strategy = "suppress"}
 building_block_type = "default"
 description = '''
 A text
@@ -51,6 +52,7 @@ def test_elastic() -> None:
         "index patterns": "winlogbeat-*",
         "schedule": "every 1m, over the last 90s",
         "building block": "its alerts feed other rules and are not shown by themselves",
+        "suppression": "of alerts with the same host.id one is kept in each 5h",
         "tactics": "TA0008",
         "required fields": "process.name",
         "author": "one; two",

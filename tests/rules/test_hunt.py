@@ -15,6 +15,8 @@ from harness.model.facts import Event
 from harness.model.hunt import Analytic, Cell, Finds
 from harness.rules import hunt as module
 from harness.rules.book import Book, read_books
+from harness.rules.event_rows import write_rows
+from harness.rules.found_rows import ROWS
 from harness.rules.hunt import hunt
 from tests.events.event_builders import process_created
 from tests.needs import DATA, ROOT, needs_recordings
@@ -153,8 +155,8 @@ def test_the_database_is_locked_even_for_what_the_syntax_would_let_pass(tmp_path
     import duckdb
 
     written = tmp_path / "events.ndjson"
-    table = module._write(EVENTS, written)
-    with module._database(table, written) as connection:
+    table = write_rows(EVENTS, written)
+    with module._database(table, written, ()) as connection:
         for sql in (
             f"COPY events TO '{tmp_path / 'out.csv'}'",
             f"ATTACH '{tmp_path / 'x.db'}'",
@@ -181,7 +183,7 @@ def test_an_endless_query_is_ended() -> None:
 
 def test_endless_rows_are_cut() -> None:
     found = finds(ENDLESS.format("n"), *EVENTS)
-    assert (len(found.rows), found.cut) == (module.ROWS, True)
+    assert (len(found.rows), found.cut) == (ROWS, True)
 
 
 @pytest.mark.parametrize(

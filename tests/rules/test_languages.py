@@ -27,3 +27,9 @@ def test_the_pack_has_rules_of_both_languages() -> None:
 def test_a_format_that_nobody_reads_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="the rule format 'yara' is not read here"):
         list(parse_rules("yara", "", "deployed rule x"))
+
+
+def test_an_eql_query_in_a_file_of_its_own_is_the_same_when_it_is_deployed() -> None:
+    (rule,) = parse_rules("eql", 'process where process.name : "a.exe"', "a.eql")
+    (again,) = parse_rules(rule.written_as, rule.definition, f"deployed rule {rule.id}")
+    assert (again.id, again.logic, again.pattern) == (rule.id, rule.logic, rule.pattern)
