@@ -111,8 +111,8 @@ def _found(
     unreadable: list[Problem] = []
     for path, named in _files_of(paths):
         try:
-            if named and not path.is_file():  # a pipe can be read once, and what is in it is asked several times
-                raise UsageError(Problem(path=str(path), what="is neither a file nor a directory" if path.exists() else "is not there"))
+            if named and path.exists() and not path.is_file():  # a pipe can be read once, and what is in it is asked several times
+                raise UsageError(Problem(path=str(path), what="is neither a file nor a directory"))
             if named and zipfile.is_zipfile(path):
                 found.extend(_archived(path, sources, cache, languages))
             else:
@@ -167,7 +167,8 @@ def find(catalog: Catalog, name: str) -> Rule:
         raise UsageError(Problem(path=catalog.name, what=what, fix="name one by its id: " + ", ".join(rule.id for rule in found[:5])))
     if not catalog.rules:
         raise UsageError(*catalog.refused)
-    known = {key: rule for rule in catalog.rules for key in (rule.id, rule.id[: len(name)], rule.title)}
+    begins = {rule.id[: len(name)]: rule for rule in catalog.rules} if len(name) >= _SHORTEST_PREFIX else {}
+    known = begins | {key: rule for rule in catalog.rules for key in (rule.id, rule.title)}
     what = f"there is no rule {name!r}" + (f" among those that are evaluated ({len(catalog.refused)} are not)" if catalog.refused else "")
     raise UsageError(Problem(path=catalog.name, what=what, fix=nearest(name, known) or "harness rules list names them"))
 
@@ -201,8 +202,10 @@ class _Found:
 
 
 def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
-    """Raises `UsageError` where a file that was named is no text, or is no rule."""
+    """Raises `UsageError` where a file that was named is not there, is no text, or is no rule."""
     if not any(source.takes(path) for source in sources):
+        if not path.exists():
+            raise UsageError(Problem(path=str(path), what="is not there"))
         what = "is no rule in any language that is read here"
         raise UsageError(Problem(path=str(path), what=what, fix="Sigma is *.yml or *.yaml, Elastic's rules are *.toml, EQL is *.eql"))
 
