@@ -9,7 +9,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import zipfile
@@ -23,6 +25,7 @@ from typing import BinaryIO, TypeVar, cast
 from harness.errors import Problem, UsageError
 from harness.events import evtx, nxlog, winlogbeat
 from harness.events.json_documents import begins, documents
+from harness.files import open_to_read
 from harness.model.facts import Event
 
 _HARMLESS = 32 * 1024 * 1024
@@ -123,7 +126,10 @@ def read_event(document: object, id: str) -> Event:
 def _file(folder: Path, name: str, tell: Broken, take: Take[T], *, named: bool) -> Iterator[T]:
     """The streams of a file on disk. Raises `UsageError` where it was named and cannot be opened."""
     try:
-        raw = (folder / name).open("rb")
+        raw = open_to_read(folder / name)
+        if stat.S_ISCHR(os.fstat(raw.fileno()).st_mode):  # /dev/zero never ends
+            raw.close()
+            raise OSError(None, "it is a device")
     except OSError as error:
         problem = Problem(path=str(folder / name), what=f"cannot be read: {error.strerror}")
         if named:
@@ -170,9 +176,11 @@ def _tar_or_stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> It
             inner = place.inner(entry.name)
             if entry.issparse():
                 inner.wrong("is a sparse file, which unfolds to more than there is", fix="pack it plainly")
-            elif (file := archive.extractfile(entry)) is not None:
+            elif entry.isreg() and (file := archive.extractfile(entry)) is not None:
                 with file:
                     yield from _stream(inner, cast(io.BufferedReader, file), take)
+            elif not entry.isdir():
+                inner.wrong("is a link, a device or a pipe, of which nothing is read")
 
 
 def _stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> Iterator[T]:

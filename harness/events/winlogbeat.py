@@ -222,7 +222,7 @@ def read(document: Mapping[str, object], id: str) -> Event:
         flat["message"] = message
     process = winlog.get("process")
     if isinstance(process, Mapping) and process.get("pid"):
-        flat["execution_process_id"] = int(process["pid"])
+        flat["execution_process_id"] = int(_text(process, "pid"))
     return Event(
         id=id,
         channel=channel,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 from harness.logic.match import BadValue, compile_node
 from harness.model.intent import ElasticMetadata, Rule, Severity
 from harness.model.tree import And, Node, Or, Stage
@@ -70,8 +71,12 @@ class ElasticRules:
     """The `RuleSource` of Elastic's TOML rules."""
 
     def takes(self, path: Path) -> bool:
-        """TOML with a `[rule]` table. Raises `UsageError`."""
-        return path.suffix.lower() == ".toml" and _RULE_TABLE.search(_read(path)) is not None
+        """TOML with a `[rule]` table; a .txt, as which rules are passed on, only where it begins with a table. Raises `UsageError`."""
+        suffix = path.suffix.lower()
+        if suffix not in (".toml", ".txt"):
+            return False
+        text = _read(path)
+        return (suffix == ".toml" or text.lstrip().startswith(("[metadata]", "[rule]"))) and _RULE_TABLE.search(text) is not None
 
     def load(self, path: Path) -> Iterable[Rule]:
         """The file's rule. Raises `UsageError` with every problem that was found."""
@@ -88,9 +93,10 @@ _RULE_TABLE = re.compile(r"(?:^|\s)\[rule\](?:\s|$)")
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > _LONGEST:
+        data = read_bounded(path, _LONGEST)
+        if len(data) > _LONGEST:
             raise UsageError(Problem(path=str(path), what=f"is longer than {_LONGEST} bytes", fix="one rule a file"))
-        return path.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
     except UnicodeDecodeError as error:

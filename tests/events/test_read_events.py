@@ -281,6 +281,21 @@ def test_what_only_looks_like_an_archive(text: bytes, tmp_path: Path) -> None:
     assert "cannot be read" in broken[0].what
 
 
+def test_links_and_devices_of_a_tar_are_named_and_what_follows_them_is_read(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE)
+        for name, kind in zip("shcfd", kinds, strict=True):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "/etc/passwd"
+            archive.addfile(entry)
+        entry = tarfile.TarInfo("a.json")
+        entry.size = len(TEXT)
+        archive.addfile(entry, io.BytesIO(TEXT))
+    broken: list[Problem] = []
+    assert len(list(read_events(tmp_path / "a.tar", broken.append))) == 3
+    assert [problem.path[-1] for problem in broken] == ["s", "h", "c", "f"]
+
+
 @pytest.mark.parametrize("kind", ["zip", "gzip", "bzip2"])
 def test_a_bomb_is_defused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "bomb"
