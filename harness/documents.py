@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 32
@@ -67,8 +68,7 @@ def read_text(path: Path) -> str:
     """A file's text. Raises `UsageError` where it cannot be read, is too big or is not UTF-8."""
     where = Place(path=str(path))
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+        raw = read_bounded(path, MAX_BYTES)
     except OSError as error:
         raise UsageError(where.problem(f"cannot be read: {error.strerror or type(error).__name__}")) from error
     if len(raw) > MAX_BYTES:

@@ -1,9 +1,43 @@
-"""A file written whole or not at all. It must never know what is written."""
+"""A file read without waiting for ever, up to a length; and one written whole or not at all. It must never know what is in it."""
 
 from __future__ import annotations
 
+import io
 import os
+import select
+import stat
 from pathlib import Path
+
+_WRITER_SECONDS = 10
+"""How long a pipe is given for somebody to write to it: `mkfifo` and a writer that is just starting need some of it."""
+
+
+def open_to_read(path: Path) -> io.BufferedReader:
+    """The file, or pipe, opened for reading its bytes. Raises OSError, also where nobody writes to the pipe: opening one as usual waits
+    for a writer, for ever."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") if os.name == "posix" else path.open("rb")
+    try:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            _await_writer(file.fileno())
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The file's bytes, or its first `most` and one more where it has more: what `path` names may never end. Raises OSError."""
+    with open_to_read(path) as file:
+        return file.read(most + 1)
+
+
+def _await_writer(pipe: int) -> None:
+    if os.name == "posix":
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        if not poll.poll(_WRITER_SECONDS * 1000):
+            raise OSError(None, f"it is a pipe, and nobody wrote to it within {_WRITER_SECONDS} s")
+        os.set_blocking(pipe, True)
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:

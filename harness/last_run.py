@@ -10,7 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from harness.errors import Problem, UsageError
-from harness.files import write_whole
+from harness.files import read_bounded, write_whole
 from harness.model.report import Report
 from harness.reports.json import dump_report, load_report
 
@@ -39,8 +39,7 @@ def recall() -> Report | None:
 def read_report(path: Path) -> Report:
     """A report as `--json` wrote it. Raises `UsageError` where it cannot be read or is none."""
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(_MAX_BYTES + 1)
+        raw = read_bounded(path, _MAX_BYTES)
         if len(raw) > _MAX_BYTES:
             raise UsageError(Problem(path=str(path), what=f"is bigger than {_MAX_BYTES // 1024 // 1024} MB"))
         return load_report(raw.decode(), str(path))

@@ -21,6 +21,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -231,7 +232,7 @@ def look_through(shard: Shard, asked: _Asked, directory: Path) -> Count:
         for event in _events(shard, tell):
             count += 1
             if interesting(event):
-                file.write(json.dumps({"id": event.id, "document": event.raw}) + "\n")
+                file.write(json.dumps({"id": event.id, "time": event.time.isoformat(), "document": event.raw}) + "\n")
     return Count(events=count, more_broken=named.count - len(named.first))
 
 
@@ -362,4 +363,5 @@ def _passed_on(
                 if "broken" in passed:
                     tell(Problem(**passed["broken"]))
                 else:
-                    yield read_event(passed["document"], passed["id"])
+                    # Its time is what the recording as a whole tells of it, not the document alone.
+                    yield replace(read_event(passed["document"], passed["id"]), time=datetime.fromisoformat(passed["time"]))

@@ -28,7 +28,7 @@ def _main(arguments: list[str]) -> int:
         error.show()
         return 2
     except HarnessError as error:
-        click.echo(f"harness: {error}", err=True)
+        click.echo("harness: " + _inert(str(error)), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -36,6 +36,13 @@ def _main(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _inert(text: str) -> str:
+    """What an error quotes was written by others: its lines, unable to do anything to a terminal."""
+    from harness.reports.terminal import whole
+
+    return "\n".join(map(whole, text.split("\n")))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

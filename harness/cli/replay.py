@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,16 @@ from harness.cli.options import PATH
 
 if TYPE_CHECKING:
     from harness.model.facts import Event
-    from harness.model.intent import Rule
 
 
 @click.command()
 @click.argument("events", nargs=-1, required=True, type=PATH)
 @click.option("--rules", multiple=True, type=PATH, metavar="PATH", help="A rule file, a directory or a zip of them; else the lab's pack.")
 @click.option(
-    "--why", multiple=True, metavar="RULE", help="Explain this rule (its id, or how it begins): the nearest event, and what killed it."
+    "--why",
+    multiple=True,
+    metavar="RULE",
+    help="Explain this rule (its id, how it begins, or its title): the nearest event, and what killed it.",
 )
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read.")
 @click.option("--fold-line-ends", is_flag=True, help="Read every line end in an event's values as one blank. The report says so.")
@@ -51,14 +53,15 @@ def replay(
     from harness.replay import fold_line_ends as folded
     from harness.replay import replay as run_replay
     from harness.reports.json import JsonFile, dump_replay
-    from harness.reports.replay import print_replay
+    from harness.reports.replay import counting, print_replay
     from harness.reports.terminal import make_console
+    from harness.rules.catalog import find
 
     to_stdout = json_path == "-"
     file = JsonFile(None if to_stdout else Path(json_path), sys.stdout) if json_path is not None else None
     catalog = replay_rules(rules)
     gc.freeze()  # the rules stay to the end: thousands of trees need not be looked through for garbage again and again
-    explained = _chosen(why, catalog.rules)
+    explained = [find(catalog, name) for name in why]
     if engine == "spark":
         from harness.replay_spark import replay_on_spark
         from harness.spark import spark_session
@@ -77,28 +80,17 @@ def replay(
     else:
         broken = Broken()
         read: Iterator[Event] = chain.from_iterable(read_events(path, None if strict else broken) for path in events)
-        result = run_replay(
-            folded(read) if fold_line_ends else read,
-            catalog.rules,
-            recordings=[str(path) for path in events],
-            broken=broken,
-            not_evaluated=catalog.refused,
-            normalisations=[FOLDED] if fold_line_ends else [],
-            why=explained,
-        )
+        with counting(make_console(sys.stderr, os.environ)) as counted:
+            result = run_replay(
+                counted(folded(read) if fold_line_ends else read),
+                catalog.rules,
+                recordings=[str(path) for path in events],
+                broken=broken,
+                not_evaluated=catalog.refused,
+                normalisations=[FOLDED] if fold_line_ends else [],
+                why=explained,
+            )
     if file is not None:
         file.write(dump_replay(result))
     print_replay(result, make_console(sys.stderr if to_stdout else sys.stdout, os.environ))
     return 0
-
-
-def _chosen(asked: Sequence[str], rules: Sequence[Rule]) -> list[Rule]:
-    """The one rule that each of these stands for."""
-    chosen = []
-    for start in asked:
-        fitting = [rule for rule in rules if rule.id == start] or [rule for rule in rules if start and rule.id.startswith(start)]
-        if len(fitting) != 1:
-            what = f"{len(fitting)} rules begin so" if fitting else "no rule of that id can be evaluated"
-            raise click.UsageError(f"--why {start}: {what}")
-        chosen.append(fitting[0])
-    return chosen

@@ -86,6 +86,7 @@ def show(
     NAME is the id, the beginning of the id, or the title of either. A rule that has a strategy is shown with it.
     """
     from harness.reports.rules import print_rule, show_json
+    from harness.reports.terminal import whole
     from harness.rules.catalog import find
     from harness.rules.header import header
     from harness.rules.strategy import find_strategy, load_strategies
@@ -100,7 +101,7 @@ def show(
         found = find(catalog, name)
         strategy = next((each for each in strategies if each.strategy.rule == found.id), None)
     for problem in wrong:
-        click.echo(f"harness: {problem}", err=True)
+        click.echo(f"harness: {whole(str(problem))}", err=True)
     if strategy is not None:
         _show_strategy(strategy, _known_rules(asked, catalog, config), scenarios, reports, json_path)
     elif json_path is not None:

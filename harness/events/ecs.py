@@ -44,10 +44,107 @@ def _class(category: str, type: str, action: str = "") -> Class:
     return Class(category=tuple(category.split()), type=tuple(type.split()), action=action)
 
 
+_SECURITY_CLASSES: Mapping[tuple[str, str, str], tuple[int, ...]] = {
+    ("authentication", "start", "logged-in"): (4624,),
+    ("authentication", "start", "logon-failed"): (4625,),
+    ("authentication", "end", "logged-out"): (4634, 4647),
+    ("authentication", "start", "logged-in-explicit"): (4648,),
+    ("authentication", "start", "kerberos-authentication-ticket-requested"): (4768,),
+    ("authentication", "start", "kerberos-service-ticket-requested"): (4769,),
+    ("authentication", "start", "kerberos-service-ticket-renewed"): (4770,),
+    ("authentication", "start", "kerberos-preauth-failed"): (4771,),
+    ("authentication", "start", "credential-validated"): (4776,),
+    ("authentication session", "start", "session-reconnected"): (4778,),
+    ("authentication session", "end", "session-disconnected"): (4779,),
+    ("process", "start", "created-process"): (4688,),
+    ("process", "end", "exited-process"): (4689,),
+    ("process", "end", "logging-service-shutdown"): (1100,),
+    ("process", "start", "windows-firewall-service-started"): (5024,),
+    ("process", "end", "windows-firewall-service-stopped"): (5025,),
+    ("driver", "start", "windows-firewall-driver-started"): (5033,),
+    ("driver", "end", "windows-firewall-driver-stopped"): (5034,),
+    ("network file", "info access", "network-share-object-accessed"): (5140,),
+    ("network file", "info access", "network-share-object-access-checked"): (5145,),
+    ("registry configuration", "change", "registry-value-modified"): (4657,),
+    ("configuration", "access", "authentication-package-loaded"): (4610,),
+    ("configuration", "change", "trusted-logon-process-registered"): (4611,),
+    ("configuration", "access", "notification-package-loaded"): (4614,),
+    ("configuration", "change", "system-time-changed"): (4616,),
+    ("configuration", "access", "security-package-loaded"): (4622,),
+    ("configuration", "creation", "domain-trust-added"): (4706,),
+    ("configuration", "deletion", "domain-trust-removed"): (4707,),
+    ("configuration", "change", "kerberos-policy-changed"): (4713,),
+    ("configuration", "change", "encrypted-data-recovery-policy-changed"): (4714,),
+    ("configuration", "change", "object-audit-policy-changed"): (4715,),
+    ("configuration", "change", "trusted-domain-information-changed"): (4716,),
+    ("configuration", "change", "domain-policy-changed"): (4739,),
+    ("configuration", "change", "windows-firewall-setting-changed"): (4950,),
+    ("configuration", "change", "windows-firewall-group-policy-changed"): (4954,),
+    ("iam configuration", "admin change", "object-operation-performed"): (4662,),
+    ("iam configuration", "admin change", "permissions-changed"): (4670,),
+    ("iam configuration", "admin change", "service-installed"): (4697,),
+    ("iam configuration", "creation admin", "scheduled-task-created"): (4698,),
+    ("iam configuration", "deletion admin", "scheduled-task-deleted"): (4699,),
+    ("iam configuration", "change admin", "scheduled-task-enabled"): (4700,),
+    ("iam configuration", "change admin", "scheduled-task-disabled"): (4701,),
+    ("iam configuration", "change admin", "scheduled-task-updated"): (4702,),
+    ("iam configuration", "admin change", "system-security-access-granted"): (4717,),
+    ("iam configuration", "admin deletion", "system-security-access-removed"): (4718,),
+    ("iam configuration", "admin change", "changed-audit-config"): (4719,),
+    ("iam configuration", "admin change", "object-audit-changed"): (4817,),
+    ("iam configuration", "admin creation", "user-audit-policy-created"): (4902,),
+    ("iam configuration", "admin change", "security-event-source-added"): (4904,),
+    ("iam configuration", "admin deletion", "security-event-source-removed"): (4905,),
+    ("iam configuration", "admin change", "crash-on-audit-changed"): (4906,),
+    ("iam configuration", "admin change", "audit-setting-changed"): (4907,),
+    ("iam configuration", "admin change", "special-group-table-changed"): (4908,),
+    ("iam configuration", "admin change", "per-user-audit-policy-changed"): (4912,),
+    ("iam configuration", "admin change", "directory-service-object-modified"): (5136,),
+    ("iam", "admin change", "audit-log-cleared"): (1102,),
+    ("iam", "admin", "logging-full"): (1104,),
+    ("iam", "admin", "logged-in-special"): (4672,),
+    ("iam", "admin group", "logged-in-special"): (4964,),
+    ("iam", "admin", "privileged-service-called"): (4673,),
+    ("iam", "admin", "privileged-operation"): (4674,),
+    ("iam", "user creation", "added-user-account"): (4720,),
+    ("iam", "user change", "enabled-user-account"): (4722,),
+    ("iam", "user change", "changed-password"): (4723,),
+    ("iam", "user change", "reset-password"): (4724,),
+    ("iam", "user deletion", "disabled-user-account"): (4725,),
+    ("iam", "user deletion", "deleted-user-account"): (4726,),
+    ("iam", "user change", "modified-user-account"): (4738,),
+    ("iam", "user change", "locked-out-user-account"): (4740,),
+    ("iam", "user change", "unlocked-user-account"): (4767,),
+    ("iam", "user change", "renamed-user-account"): (4781,),
+    ("iam", "user info", "query-existence-of-blank-password"): (4797,),
+    ("iam", "user info", "group-membership-enumerated"): (4798,),
+    ("iam", "user info", "credential-manager-credentials-were-read"): (5379,),
+    ("iam", "user info", "vault-credential-find"): (5380,),
+    ("iam", "user info", "vault-credentials-were-read"): (5381, 5382),
+    ("iam", "creation admin", "added-computer-account"): (4741,),
+    ("iam", "change admin", "changed-computer-account"): (4742,),
+    ("iam", "deletion admin", "deleted-computer-account"): (4743,),
+    ("iam", "group creation", "added-group-account"): (4727, 4731, 4754),
+    ("iam", "group change", "added-member-to-group"): (4728, 4732, 4756),
+    ("iam", "group change", "removed-member-from-group"): (4729, 4733, 4757),
+    ("iam", "group deletion", "deleted-group-account"): (4730, 4734, 4758),
+    ("iam", "group change", "modified-group-account"): (4735, 4737, 4755),
+    ("iam", "group change", "type-changed-group-account"): (4764,),
+    ("iam", "group creation", "added-distribution-group-account"): (4744, 4749, 4759),
+    ("iam", "group change", "changed-distribution-group-account"): (4745, 4750, 4760),
+    ("iam", "group change", "added-member-to-distribution-group"): (4746, 4751, 4761),
+    ("iam", "group change", "removed-member-from-distribution-group"): (4747, 4752, 4762),
+    ("iam", "group deletion", "deleted-distribution-group-account"): (4748, 4753, 4763),
+    ("iam", "group info", "user-member-enumerated"): (4799,),
+}
+"""Category, type and action that winlogbeat's documents give the events of the security log, by these names."""
+
+
 CLASSES: Mapping[tuple[str, int], Class] = {
     (SYSMON, 1): _class("process", "start", "Process Create (rule: ProcessCreate)"),
     (SYSMON, 2): _class("file", "change", "File creation time changed (rule: FileCreateTime)"),
     (SYSMON, 3): _class("network", "start connection protocol", "Network connection detected (rule: NetworkConnect)"),
+    (SYSMON, 4): _class("process", "change", "Sysmon service state changed"),
     (SYSMON, 5): _class("process", "end", "Process terminated (rule: ProcessTerminate)"),
     (SYSMON, 6): _class("driver", "start", "Driver loaded (rule: DriverLoad)"),
     (SYSMON, 7): _class("process", "change", "Image loaded (rule: ImageLoad)"),
@@ -59,25 +156,20 @@ CLASSES: Mapping[tuple[str, int], Class] = {
     (SYSMON, 13): _class("configuration registry", "change", "Registry value set (rule: RegistryEvent)"),
     (SYSMON, 14): _class("configuration registry", "change", "Registry object renamed (rule: RegistryEvent)"),
     (SYSMON, 15): _class("file", "access", "File stream created (rule: FileCreateStreamHash)"),
+    (SYSMON, 16): _class("configuration", "change", "Sysmon config state changed"),
     (SYSMON, 17): _class("file", "creation", "Pipe Created (rule: PipeEvent)"),
     (SYSMON, 18): _class("file", "access", "Pipe Connected (rule: PipeEvent)"),
+    (SYSMON, 19): _class("process", "info", "WmiEventFilter activity detected (rule: WmiEvent)"),
+    (SYSMON, 20): _class("process", "change", "WmiEventConsumer activity detected (rule: WmiEvent)"),
+    (SYSMON, 21): _class("process", "access", "WmiEventConsumerToFilter activity detected (rule: WmiEvent)"),
     (SYSMON, 22): _class("network", "connection protocol info", "Dns query (rule: DnsQuery)"),
     (SYSMON, 23): _class("file", "deletion", "File Delete archived (rule: FileDelete)"),
     (SYSMON, 25): _class("process", "change", "Process Tampering (rule: ProcessTampering)"),
     (SYSMON, 26): _class("file", "deletion", "File Delete logged (rule: FileDeleteDetected)"),
-    (SECURITY, 4624): _class("authentication", "start", "logged-in"),
-    (SECURITY, 4625): _class("authentication", "start", "logon-failed"),
-    (SECURITY, 4634): _class("authentication", "end", "logged-out"),
-    (SECURITY, 4647): _class("authentication", "end", "logged-out"),
-    (SECURITY, 4648): _class("authentication", "start", "logged-in-explicit"),
-    (SECURITY, 4672): _class("iam", "admin", "logged-in-special"),
-    (SECURITY, 4688): _class("process", "start", "created-process"),
-    (SECURITY, 4689): _class("process", "end", "exited-process"),
-    (SECURITY, 4768): _class("authentication", "start", "kerberos-authentication-ticket-requested"),
-    (SECURITY, 4769): _class("authentication", "start", "kerberos-service-ticket-requested"),
-    (SECURITY, 4770): _class("authentication", "start", "kerberos-service-ticket-renewed"),
-    (SECURITY, 4771): _class("authentication", "start", "kerberos-preauth-failed"),
-    (SECURITY, 4776): _class("authentication", "start", "credential-validated"),
+    (SYSMON, 27): _class("file", "creation", "File Block Executable (rule: FileBlockExecutable)"),
+    (SYSMON, 28): _class("file", "deletion", "File Block Shredding (rule: FileBlockShredding)"),
+    (SYSMON, 29): _class("file", "creation", "File Executable Detected (rule: FileExecutableDetected)"),
+    **{(SECURITY, number): _class(*names) for names, numbers in _SECURITY_CLASSES.items() for number in numbers},
     **{(POWERSHELL_CLASSIC, number): _class("process", "start") for number in (400,)},
     **{(POWERSHELL_CLASSIC, number): _class("process", "end") for number in (403,)},
     **{(POWERSHELL_CLASSIC, number): _class("process", "info") for number in (600, 800)},
@@ -88,16 +180,29 @@ CLASSES: Mapping[tuple[str, int], Class] = {
 """By channel in lower case and event id. A kind that is not here (5156 among them) has no category: only `any where` reads it."""
 
 
+_DATASETS: Mapping[str, str] = {
+    SYSMON: "windows.sysmon_operational",
+    SECURITY: "system.security",
+    POWERSHELL: "windows.powershell_operational",
+    POWERSHELL_CLASSIC: "windows.powershell",
+    "system": "system.system",
+    "application": "system.application",
+}
+"""The data set under which Elastic Agent ships a channel. Rules except Sysmon's by it from what they leave out for other sensors."""
+
+
 def ecs_fields(event: Event) -> Mapping[str, FlatValue]:
     """The event's fields under their ECS names, beside `winlog.*` with its own values."""
     flat = {name: value for name, value in event.flat.items() if value not in ("", "-", None)}
-    return made(event.channel, event.event_id, flat) | _of_event(event, flat) | dict(_borne(event.raw))
+    return _of_record(event) | made(event.channel, event.event_id, flat) | _of_event(event, flat) | dict(_borne(event.raw))
 
 
 def made(channel: str, event_id: int, flat: Mapping[str, FlatValue]) -> Fields:
     """What follows from an event's kind and its own fields (flat names, empty ones left out) alone."""
     folded = channel.lower()
-    fields: Fields = {"host.os.type": "windows", "event.code": str(event_id), "winlog.channel": channel}
+    fields: Fields = {"host.os.type": "windows", "event.kind": "event", "event.code": str(event_id), "winlog.channel": channel}
+    if (dataset := _DATASETS.get(folded)) is not None:
+        fields |= {"event.dataset": dataset, "data_stream.dataset": dataset}
     if (found := CLASSES.get((folded, event_id))) is not None:
         fields |= {"event.category": list(found.category), "event.type": list(found.type)}
         if found.action:
@@ -121,17 +226,112 @@ def _of_event(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
         fields |= {"event.provider": event.provider, "winlog.provider_name": event.provider}
     if isinstance(flat.get("message"), str):
         fields["message"] = flat["message"]
-    account = event.raw.get("UserID")  # NXLog's; winlogbeat's own is winlog.user.identifier
-    winlog = event.raw.get("winlog")
-    if isinstance(winlog, Mapping) and isinstance(user := winlog.get("user"), Mapping):
-        account = user.get("identifier")
-    if isinstance(account, str) and event.channel.lower() == SYSMON:
-        fields["user.id"] = account
-    outcome = {"AUDIT_SUCCESS": "success", "AUDIT_FAILURE": "failure"}.get(str(event.raw.get("EventType")))
-    if outcome is not None:
-        fields["event.outcome"] = outcome
+    if (process := _number(flat, "execution_process_id")) is not None:
+        fields["winlog.process.pid"] = process
     fields |= {f"winlog.event_data.{name}": value for name, value in flat.items() if name not in _HEAD}
-    return fields
+    return fields | _in_words(event, flat)
+
+
+def _in_words(event: Event, flat: Mapping[str, FlatValue]) -> Fields:
+    """What the security log writes as numbers, in the words that winlogbeat puts beside them."""
+    if event.channel.lower() != SECURITY:
+        return {}
+    fields: Fields = {}
+    if (control := _number(flat, "newuacvalue")) is not None:
+        fields["winlog.event_data.newuaclist"] = [name for bit, name in _ACCOUNT_CONTROL.items() if control & bit]
+    if event.event_id == 4719:
+        changes = re.findall(r"%%([0-9]{4})", _text(flat, "auditpolicychanges") or "")
+        fields["winlog.event_data.auditpolicychangesdescription"] = [_AUDIT_CHANGES[each] for each in changes if each in _AUDIT_CHANGES]
+        subcategory = re.fullmatch(r"%%([0-9]{5})", _text(flat, "subcategoryid") or "")
+        fields["winlog.event_data.subcategory"] = _SUBCATEGORIES.get(int(subcategory[1])) if subcategory else None
+    return {name: value for name, value in fields.items() if value}
+
+
+_ACCOUNT_CONTROL: Mapping[int, str] = {
+    1 << bit: f"USER_{name}"
+    for bit, name in enumerate(
+        (
+            *("ACCOUNT_DISABLED", "HOME_DIRECTORY_REQUIRED", "PASSWORD_NOT_REQUIRED", "TEMP_DUPLICATE_ACCOUNT", "NORMAL_ACCOUNT"),
+            *("MNS_LOGON_ACCOUNT", "INTERDOMAIN_TRUST_ACCOUNT", "WORKSTATION_TRUST_ACCOUNT", "SERVER_TRUST_ACCOUNT"),
+            *("DONT_EXPIRE_PASSWORD", "ACCOUNT_AUTO_LOCKED", "ENCRYPTED_TEXT_PASSWORD_ALLOWED", "SMARTCARD_REQUIRED"),
+            *("TRUSTED_FOR_DELEGATION", "NOT_DELEGATED", "USE_DES_KEY_ONLY", "DONT_REQUIRE_PREAUTH", "PASSWORD_EXPIRED"),
+            *("TRUSTED_TO_AUTHENTICATE_FOR_DELEGATION", "NO_AUTH_DATA_REQUIRED", "PARTIAL_SECRETS_ACCOUNT", "USE_AES_KEYS"),
+        )
+    )
+}
+"""The bits of an account's control value, as [MS-SAMR] 2.2.1.12 names them."""
+
+_AUDIT_CHANGES = {"8448": "Success removed", "8449": "Success Added", "8450": "Failure removed", "8451": "Failure added"}
+
+_SUBCATEGORIES: Mapping[int, str] = {
+    first + number: name
+    for first, names in {
+        12288: ("Security State Change", "Security System Extension", "System Integrity", "IPsec Driver", "Other System Events"),
+        12544: ("Logon", "Logoff", "Account Lockout", "IPsec Main Mode", "Special Logon", "IPsec Quick Mode", "IPsec Extended Mode"),
+        12551: ("Other Logon/Logoff Events", "Network Policy Server", "User / Device Claims", "Group Membership"),
+        12800: ("File System", "Registry", "Kernel Object", "SAM", "Other Object Access Events", "Certification Services"),
+        12806: ("Application Generated", "Handle Manipulation", "File Share", "Filtering Platform Packet Drop"),
+        12810: ("Filtering Platform Connection", "Detailed File Share", "Removable Storage", "Central Policy Staging"),
+        13056: ("Sensitive Privilege Use", "Non Sensitive Privilege Use", "Other Privilege Use Events"),
+        13312: ("Process Creation", "Process Termination", "DPAPI Activity", "RPC Events", "Plug and Play Events"),
+        13317: ("Token Right Adjusted Events",),
+        13568: ("Audit Policy Change", "Authentication Policy Change", "Authorization Policy Change"),
+        13571: ("MPSSVC Rule-Level Policy Change", "Filtering Platform Policy Change", "Other Policy Change Events"),
+        13824: ("User Account Management", "Computer Account Management", "Security Group Management"),
+        13827: ("Distribution Group Management", "Application Group Management", "Other Account Management Events"),
+        14080: ("Directory Service Access", "Directory Service Changes", "Directory Service Replication"),
+        14083: ("Detailed Directory Service Replication",),
+        14336: ("Credential Validation", "Kerberos Service Ticket Operations", "Other Account Logon Events"),
+        14339: ("Kerberos Authentication Service",),
+    }.items()
+    for number, name in enumerate(names)
+}
+"""The audit subcategories by the number that a record of the security log bears as its task, and 4719 names them by."""
+
+_BY_ACCOUNT = frozenset([SYSMON, POWERSHELL, POWERSHELL_CORE])
+"""The channels whose records' own account is the event's user: the others name theirs among the event's data."""
+
+_AUDIT_FAILURE, _AUDIT_SUCCESS = 1 << 52, 1 << 53
+"""The reserved keyword bits of winmeta.xml."""
+
+
+def _of_record(event: Event) -> Fields:
+    """What a record's head alone tells, in whichever form it was shipped: its account, how it ended, and its task as the action.
+
+    A kind's own action comes before the task, which winlogbeat sends where no pipeline knew better.
+    """
+    raw = event.raw
+    winlog, system = _inner(raw, "winlog"), _inner(_inner(raw, "Event"), "System")
+    account = (
+        _inner(winlog, "user").get("identifier") or _inner(_inner(system, "Security"), "#attributes").get("UserID") or raw.get("UserID")
+    )
+    fields: Fields = {}
+    if isinstance(account, str) and event.channel.lower() in _BY_ACCOUNT:
+        fields["user.id"] = account
+    number = str(system.get("Task", raw.get("Task")))
+    named = _SUBCATEGORIES.get(int(number)) if number.isdecimal() and event.channel.lower() == SECURITY else None
+    if (task := winlog.get("task") or raw.get("Category") or named) and isinstance(task, str):
+        fields["event.action"] = task
+    outcome = {"AUDIT_SUCCESS": "success", "AUDIT_FAILURE": "failure"}.get(str(raw.get("EventType"))) or _outcome(
+        system.get("Keywords", raw.get("Keywords"))
+    )
+    return fields | ({"event.outcome": outcome} if outcome is not None else {})
+
+
+def _inner(part: Mapping[str, object], name: str) -> Mapping[str, object]:
+    inner = part.get(name)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _outcome(keywords: object) -> str | None:
+    """How an audited action ended, by the keywords of its record: a number, which some shippers write as a signed one of 64 bits."""
+    try:
+        bits = int(keywords, 0) if isinstance(keywords, str) else keywords
+    except ValueError:
+        return None
+    if not isinstance(bits, int):
+        return None
+    return "failure" if bits & _AUDIT_FAILURE else "success" if bits & _AUDIT_SUCCESS else None
 
 
 _HEAD = frozenset(["channel", "eventid", "provider_name", "computer", "hostname", "message", "execution_process_id", "data"])
@@ -145,11 +345,14 @@ def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
     """The ECS fields that a winlogbeat or Elastic Agent document bears itself; dotted and nested names are the same."""
     if not isinstance(raw.get("winlog"), Mapping):
         return
+    winlog = _inner(raw, "winlog")
     todo: list[tuple[str, object, int]] = [(name, value, 0) for name, value in raw.items() if name != "@timestamp"]
     while todo:
         name, value, depth = todo.pop()
         key = name.lower()
         if key in _OURS or key == "winlog.event_data":  # these are the flat view's
+            continue
+        if key == "event.action" and value == winlog.get("task"):  # as the shipper sent it: no pipeline saw it
             continue
         if isinstance(value, Mapping):
             if depth < _DEPTH:
@@ -268,7 +471,8 @@ def _sysmon(flat: Mapping[str, FlatValue]) -> Fields:
     image = _text(flat, "image") or _text(flat, "sourceimage")
     pid = _number(flat, "processid") or _number(flat, "sourceprocessid")
     entity = _text(flat, "processguid") or _text(flat, "sourceprocessguid")
-    return _process("process", image, pid) | {"process.entity_id": entity} | _user(_text(flat, "user"))
+    account = _user(_text(flat, "user")) | {"user.id": None}  # the record's own account
+    return _process("process", image, pid) | {"process.entity_id": entity} | account
 
 
 def _sysmon_process(flat: Mapping[str, FlatValue]) -> Fields:
@@ -371,8 +575,8 @@ def _sysmon_registry(flat: Mapping[str, FlatValue]) -> Fields:
 
 
 def _security(flat: Mapping[str, FlatValue]) -> Fields:
-    """The process and the account that a security event names, whichever it names."""
-    return _process("process", _text(flat, "processname"), _number(flat, "processid")) | _account(flat, "subject")
+    """The process, the account and the other end that a security event names, whichever it names."""
+    return _process("process", _text(flat, "processname"), _number(flat, "processid")) | _account(flat, "subject") | _source(flat)
 
 
 def _account(flat: Mapping[str, FlatValue], whose: str) -> Fields:
@@ -399,6 +603,56 @@ def _security_logon(flat: Mapping[str, FlatValue]) -> Fields:
         | _account(flat, "target")
         | {"winlog.logon.type": kind, "source.domain": _text(flat, "workstationname"), **_source(flat)}
     )
+
+
+def _security_logoff(flat: Mapping[str, FlatValue]) -> Fields:
+    return _account(flat, "target") | {"winlog.logon.type": _LOGON_TYPES.get(_number(flat, "logontype") or -1)}
+
+
+def _security_explicit_logon(flat: Mapping[str, FlatValue]) -> Fields:
+    """4648: the subject uses the target's credentials."""
+    return _security(flat) | _named("user.effective", flat, "target")
+
+
+def _security_user(flat: Mapping[str, FlatValue]) -> Fields:
+    """What was done to an account by another."""
+    return _security(flat) | _named("user.target", flat, "target")
+
+
+def _security_group(flat: Mapping[str, FlatValue]) -> Fields:
+    """What was done to a group, or to a member of it, whom the event names by its distinguished name."""
+    member = re.match(r"[Cc][Nn]=((?:[^,\\\\]|\\\\.)+)", _text(flat, "membername") or "")
+    target: Fields = {"user.target.name": member[1] if member else None, "user.target.id": _text(flat, "membersid")}
+    return _security(flat) | _named("group", flat, "target") | target
+
+
+def _named(prefix: str, flat: Mapping[str, FlatValue], whose: str) -> Fields:
+    return {f"{prefix}.{name.removeprefix('user.')}": value for name, value in _account(flat, whose).items() if name.startswith("user.")}
+
+
+def _security_share(flat: Mapping[str, FlatValue]) -> Fields:
+    """5140, 5145: the share's own path, and that of what was opened below it."""
+    name, directory, share = (_text(flat, part) for part in ("relativetargetname", "sharelocalpath", "sharename"))
+    _, dot, extension = (name or "").rpartition(".")
+    return _security(flat) | {
+        "file.name": name,
+        "file.directory": directory,
+        "file.path": f"{directory}\\{name}" if name and directory else None,
+        "file.target_path": f"{share}\\{name}" if name and share else None,
+        "file.extension": extension if dot else None,
+    }
+
+
+def _security_registry(flat: Mapping[str, FlatValue]) -> Fields:
+    """4657: the key by its object name (\\REGISTRY\\MACHINE\\...), the value's name and its new content beside it."""
+    key, value, content = (_text(flat, part) for part in ("objectname", "objectvaluename", "newvalue"))
+    path = f"{key}\\{value}" if key and value else key
+    return _security(flat) | {
+        "registry.path": path,
+        "registry.key": key,
+        "registry.value": value,
+        "registry.data.strings": [content] if content is not None else None,
+    }
 
 
 def _source(flat: Mapping[str, FlatValue]) -> Fields:
@@ -434,7 +688,7 @@ def _security_connection(flat: Mapping[str, FlatValue]) -> Fields:
 
 def _classic_powershell(flat: Mapping[str, FlatValue]) -> Fields:
     """The engine's life cycle: its details are lines of `Name=value` in the event's unnamed strings."""
-    details = dict(re.findall(r"^\s*(\w+)=(.*?)\r?$", _text(flat, "data") or "", re.MULTILINE))
+    details = dict(re.findall(r"^[ \t]*(\w+)=(.*?)\r?$", _text(flat, "data") or "", re.MULTILINE))
     return _command_line("process", details.get("HostApplication")) | {
         "process.entity_id": details.get("HostId"),
         "process.title": details.get("HostName"),
@@ -445,8 +699,20 @@ def _classic_powershell(flat: Mapping[str, FlatValue]) -> Fields:
 
 
 def _powershell(flat: Mapping[str, FlatValue]) -> Fields:
-    path = _text(flat, "path")
-    return _file(path) | {
+    context = dict(re.findall(r"^[ \t]*(\w[\w ]*?) =[ \t]*(\S[^\r\n]*)", _text(flat, "contextinfo") or "", re.MULTILINE))
+    return {
+        **_file(_text(flat, "path")),
+        **_command_line("process", context.get("Host Application")),
+        **_user(context.get("User")),
+        "user.id": None,  # the record's own account
+        "process.entity_id": context.get("Host ID"),
+        "process.title": context.get("Host Name"),
+        "powershell.engine.version": context.get("Engine Version"),
+        "powershell.runspace_id": context.get("Runspace ID"),
+        "powershell.pipeline_id": context.get("Pipeline ID"),
+        "powershell.command.name": context.get("Command Name"),
+        "powershell.command.path": context.get("Command Path"),
+        "powershell.command.type": context.get("Command Type"),
         "powershell.file.script_block_text": _text(flat, "scriptblocktext"),
         "powershell.file.script_block_id": _text(flat, "scriptblockid"),
         "powershell.sequence": _number(flat, "messagenumber"),
@@ -462,10 +728,16 @@ _READERS: Mapping[tuple[str, int], _Reader] = {
     (SYSMON, 6): _sysmon_driver,
     (SYSMON, 7): _sysmon_image,
     (SYSMON, 22): _sysmon_dns,
-    **{(SYSMON, number): _sysmon_file for number in (2, 11, 15, 23, 26)},
+    **{(SYSMON, number): _sysmon_file for number in (2, 11, 15, 23, 26, 27, 28, 29)},
     **{(SYSMON, number): _sysmon_registry for number in (12, 13, 14)},
     **{(SYSMON, number): _sysmon_pipe for number in (17, 18)},
-    **{(SECURITY, number): _security_logon for number in (4624, 4625, 4648)},
+    **{(SECURITY, number): _security_logon for number in (4624, 4625)},
+    **{(SECURITY, number): _security_logoff for number in (4634, 4647)},
+    (SECURITY, 4648): _security_explicit_logon,
+    (SECURITY, 4657): _security_registry,
+    **{(SECURITY, number): _security_user for number in (4720, 4722, 4723, 4724, 4725, 4726, 4738, 4740, 4767, 4781, 4797, 4798)},
+    **{(SECURITY, number): _security_group for number in (*range(4727, 4738), *range(4744, 4765), 4799)},
+    **{(SECURITY, number): _security_share for number in (5140, 5145)},
     **{(SECURITY, number): _security_kerberos for number in (4768, 4769, 4770, 4771)},
     (SECURITY, 4688): _security_process,
     (SECURITY, 5156): _security_connection,

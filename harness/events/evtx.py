@@ -106,7 +106,7 @@ def read(document: Mapping[str, object], id: str) -> Event:
     provider = _attribute(system, "Provider", "Name")
     flat = _fields(event)
     flat |= {"channel": channel, "eventid": event_id, "provider_name": provider, "computer": computer, "hostname": computer}
-    process = _attribute(system, "Execution", "ProcessID") if isinstance(system.get("Execution"), Mapping) else ""
+    process = _attribute(system, "Execution", "ProcessID") if {"Execution", "Execution_attributes"} & system.keys() else ""
     if process.isdecimal() and process != "0":
         flat["execution_process_id"] = int(process)
     return Event(
@@ -129,12 +129,12 @@ def _fields(event: Mapping[str, object]) -> dict[str, FlatValue]:
         for name, value in data.items():
             if name == "Data":
                 flat["data"] = joined(_unnamed(value))
-            elif name != "#attributes":
+            elif name != "#attributes" and not name.endswith("_attributes"):
                 flat[name.lower()] = _value(name, value)
     user = event.get("UserData")
     for element in user.values() if isinstance(user, Mapping) else ():
         for name, value in element.items() if isinstance(element, Mapping) else ():
-            if name != "#attributes":
+            if name != "#attributes" and not name.endswith("_attributes"):
                 flat[name.lower()] = _value(name, value)
     return flat
 
@@ -166,7 +166,9 @@ def _part(document: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 
 def _attribute(part: Mapping[str, object], element: str, name: str) -> str:
-    return _text(_part(_part(part, element), "#attributes"), name)
+    """An element's attribute, which evtx_dump writes inside of the element, or, where it was told to, beside it."""
+    beside = part.get(f"{element}_attributes")
+    return _text(beside if isinstance(beside, Mapping) else _part(_part(part, element), "#attributes"), name)
 
 
 def _text(part: Mapping[str, object], name: str) -> str:

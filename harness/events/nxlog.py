@@ -9,7 +9,8 @@ Fields: https://docs.nxlog.co/refman/current/im/msvistalog.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from harness.events.fields import LONGEST_NAME, iso_time, short_name, sysmon_time
@@ -65,6 +66,9 @@ _REMEMBERED = 4096
 
 _QUARTER = timedelta(minutes=15)
 
+_WAITING = 1_000
+"""Events at the beginning of a recording that may wait to be told its clock."""
+
 
 def read(document: Mapping[str, object], id: str) -> Event:
     """The event that an NXLog document holds. Raises ValueError naming what the document lacks."""
@@ -91,6 +95,38 @@ def read(document: Mapping[str, object], id: str) -> Event:
         flat=flat,
         raw=document,
     )
+
+
+def on_one_clock(events: Iterable[Event]) -> Iterator[Event]:
+    """The events of one recording with the times of an export mended, in their order.
+
+    The exports that are published bear a `TimeCreated` in the collector's local time, with a Z behind it all the same. Sysmon's own time in
+    the same document is UTC: their difference, to the quarter of an hour, is what the times of all other events are wrong by. What comes
+    before the first such document waits for it, as far as `_WAITING` events; without one `TimeCreated` is taken at its word.
+    """
+    waiting: list[Event] = []
+    wrong: timedelta | None = None
+    for event in events:
+        if isinstance(created := event.raw.get("TimeCreated"), str) and "EventID" in event.raw:
+            if (own := sysmon_time(event.provider, event.flat.get("utctime"))) is not None:
+                wrong = _QUARTER * round((own - iso_time(created)) / _QUARTER)
+            elif wrong is None and len(waiting) < _WAITING:
+                waiting.append(event)
+                continue
+            elif wrong:
+                event = replace(event, time=event.time + wrong)
+        elif waiting and wrong is None and len(waiting) < _WAITING:
+            waiting.append(event)
+            continue
+        yield from _mended(waiting, wrong)
+        waiting.clear()
+        yield event
+    yield from _mended(waiting, wrong)
+
+
+def _mended(events: Iterable[Event], wrong: timedelta | None) -> Iterator[Event]:
+    for event in events:
+        yield replace(event, time=event.time + wrong) if wrong and "TimeCreated" in event.raw else event
 
 
 def _own_fields(document: Mapping[str, object]) -> dict[str, FlatValue]:
@@ -124,22 +160,26 @@ def _own_key(name: str) -> str:
 def _time(document: Mapping[str, object]) -> datetime:
     """The event's time in UTC where the document has no time of Sysmon's.
 
-    `EventTime` is local to the collector and bears no zone. So is `EventReceivedTime`, but that moment stands in `@timestamp`
-    as well, in UTC: their difference, to the quarter of an hour that zones are made of, is the zone. Without it the difference to
-    `EventTime` serves, which holds while an event is received within seven minutes. `TimeCreated` is taken at its word.
+    `EventTime` is local to the collector and bears a zone only where NXLog was told to write one. `EventReceivedTime` is local too, but
+    that moment stands in `@timestamp` as well, in UTC: their difference, to the quarter of an hour that zones are made of, is the zone.
+    Without it the difference to `EventTime` serves, which holds while an event is received within seven minutes. Where there is no
+    `@timestamp` either, as NXLog itself writes none, the zone cannot be known: the time is read as UTC, the same error for every event of
+    a recording. `TimeCreated` is taken at its word (`on_one_clock` mends it).
     """
     created = document.get("TimeCreated")
     if isinstance(created, str):
         return iso_time(created)
-    received = iso_time(_text(document, "@timestamp"))
     if "EventTime" not in document:
-        return received
+        return iso_time(_text(document, "@timestamp"))
     local = datetime.fromisoformat(_text(document, "EventTime"))
     if local.tzinfo is not None:
         return local.astimezone(UTC)
+    if "@timestamp" not in document:
+        return local.replace(tzinfo=UTC)
+    received = iso_time(_text(document, "@timestamp"))
     received_local = document.get("EventReceivedTime")
     reference = datetime.fromisoformat(received_local) if isinstance(received_local, str) else local
-    zone = _QUARTER * round((received.replace(tzinfo=None) - reference) / _QUARTER)
+    zone = _QUARTER * round((received.replace(tzinfo=None) - reference.replace(tzinfo=None)) / _QUARTER)
     return (local + zone).replace(tzinfo=UTC)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import zipfile
@@ -23,6 +25,7 @@ from typing import BinaryIO, TypeVar, cast
 from harness.errors import Problem, UsageError
 from harness.events import evtx, nxlog, winlogbeat
 from harness.events.json_documents import begins, documents
+from harness.files import open_to_read
 from harness.model.facts import Event
 
 _HARMLESS = 32 * 1024 * 1024
@@ -112,6 +115,8 @@ def read_event(document: object, id: str) -> Event:
         return nxlog.read(document, id)
     if "Event" in document:
         return evtx.read(document, id)
+    if (spelt := winlogbeat.spelt_otherwise(document)) is not None:
+        return winlogbeat.read(spelt, id)
     raise ValueError("neither winlogbeat's form (winlog), which is Elastic Agent's too, nor NXLog's (EventID), nor that of EVTX (Event)")
 
 
@@ -121,7 +126,10 @@ def read_event(document: object, id: str) -> Event:
 def _file(folder: Path, name: str, tell: Broken, take: Take[T], *, named: bool) -> Iterator[T]:
     """The streams of a file on disk. Raises `UsageError` where it was named and cannot be opened."""
     try:
-        raw = (folder / name).open("rb")
+        raw = open_to_read(folder / name)
+        if stat.S_ISCHR(os.fstat(raw.fileno()).st_mode):  # /dev/zero never ends
+            raw.close()
+            raise OSError(None, "it is a device")
     except OSError as error:
         problem = Problem(path=str(folder / name), what=f"cannot be read: {error.strerror}")
         if named:
@@ -168,9 +176,11 @@ def _tar_or_stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> It
             inner = place.inner(entry.name)
             if entry.issparse():
                 inner.wrong("is a sparse file, which unfolds to more than there is", fix="pack it plainly")
-            elif (file := archive.extractfile(entry)) is not None:
+            elif entry.isreg() and (file := archive.extractfile(entry)) is not None:
                 with file:
                     yield from _stream(inner, cast(io.BufferedReader, file), take)
+            elif not entry.isdir():
+                inner.wrong("is a link, a device or a pipe, of which nothing is read")
 
 
 def _stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> Iterator[T]:
@@ -187,6 +197,10 @@ def _stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> Iterator[
 
 def of_documents(place: Place, found: Iterable[tuple[int, object | ValueError]]) -> Iterator[Event]:
     """The events of a stream's documents, each with its line; what is none is told."""
+    yield from nxlog.on_one_clock(_each(place, found))
+
+
+def _each(place: Place, found: Iterable[tuple[int, object | ValueError]]) -> Iterator[Event]:
     for line, document in found:
         try:
             if isinstance(document, ValueError):

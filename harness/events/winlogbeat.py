@@ -56,6 +56,8 @@ _TASKS = {
     ("Microsoft-Windows-PowerShell", 106): "Executing Pipeline",
 }
 
+_AUDITING = "microsoft-windows-security-auditing"
+
 # Where the pipelines of Elastic's Windows integration keep what they take out of event_data (its exported fields say what each is).
 # https://www.elastic.co/docs/reference/integrations/windows
 _MOVED: Mapping[str, Mapping[str, str]] = {
@@ -82,8 +84,26 @@ _MOVED: Mapping[str, Mapping[str, str]] = {
     "microsoft-windows-powershell": {
         "scriptblocktext": "powershell.file.script_block_text",
         "scriptblockid": "powershell.file.script_block_id",
+        "path": "file.path",
+        "messagenumber": "powershell.sequence",
+        "messagetotal": "powershell.total",
+    },
+    _AUDITING: {
+        "processname": "process.executable",
+        "processid": "process.pid",
+        "ipaddress": "source.ip",
+        "ipport": "source.port",
+        "workstationname": "source.domain",
     },
 }
+
+_PROCESS_CREATED: Mapping[str, str] = {
+    "newprocessname": "process.executable",
+    "newprocessid": "process.pid",
+    "parentprocessname": "process.parent.executable",
+    "processid": "process.parent.pid",
+}
+"""What they took out of 4688, whose process is another than that of all other events of the security log."""
 
 _FILE_OF = {6: "imageloaded", 7: "imageloaded", 17: "pipename", 18: "pipename"}
 """What `file.path` was in a Sysmon event of this id; in every other it was TargetFilename."""
@@ -135,6 +155,53 @@ def render(event: WindowsEvent) -> dict[str, object]:
     return document
 
 
+def spelt_otherwise(document: Mapping[str, object]) -> Mapping[str, object] | None:
+    """The document as `read` wants it, of one whose names are all dotted, or that winlogbeat 6 wrote; None where it is neither."""
+    if "log_name" in document and "event_id" in document:
+        winlog = {now: document[then] for then, now in _SIX.items() if then in document}
+        if "process_id" in document:
+            winlog["process"] = {"pid": document["process_id"], "thread": {"id": document.get("thread_id")}}
+        return {name: value for name, value in document.items() if name not in _SIX} | {"winlog": winlog}
+    if any(name.startswith("winlog.") for name in document):
+        return _nested(document)
+    return None
+
+
+_SIX = {
+    "log_name": "channel",
+    "source_name": "provider_name",
+    "provider_guid": "provider_guid",
+    "computer_name": "computer_name",
+    "event_id": "event_id",
+    "record_number": "record_id",
+    "event_data": "event_data",
+    "user_data": "user_data",
+    "activity_id": "activity_id",
+    "keywords": "keywords",
+    "opcode": "opcode",
+    "task": "task",
+    "user": "user",
+    "version": "version",
+}
+"""Winlogbeat 6's names, and what version 7 made of them (its breaking changes list them): all went below `winlog`."""
+
+
+def _nested(document: Mapping[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in document.items():
+        *above, last = name.split(".")
+        inner = found
+        for part in above:
+            below = inner.setdefault(part, {})
+            if not isinstance(below, dict):
+                raise ValueError(f"{name} lies below what is no object")
+            inner = below
+        if isinstance(value, dict) and isinstance(there := inner.get(last), dict):
+            value = there | value
+        inner[last] = value
+    return found
+
+
 def read(document: Mapping[str, object], id: str) -> Event:
     """The event that a winlogbeat document holds. Raises ValueError naming what the document lacks."""
     winlog = document.get("winlog")
@@ -155,7 +222,7 @@ def read(document: Mapping[str, object], id: str) -> Event:
         flat["message"] = message
     process = winlog.get("process")
     if isinstance(process, Mapping) and process.get("pid"):
-        flat["execution_process_id"] = int(process["pid"])
+        flat["execution_process_id"] = int(_text(process, "pid"))
     return Event(
         id=id,
         channel=channel,
@@ -170,10 +237,13 @@ def read(document: Mapping[str, object], id: str) -> Event:
 
 def _moved(document: Mapping[str, object], provider: str, event_id: int) -> dict[str, FlatValue]:
     """The event's own values that an ingest pipeline moved to ECS fields; none where the shipper's document came as it was sent."""
-    places = dict(_MOVED.get(provider, {}))
+    places = dict(_PROCESS_CREATED if (provider, event_id) == (_AUDITING, 4688) else _MOVED.get(provider, {}))
     if provider == SYSMON:
         places[_FILE_OF.get(event_id, "targetfilename")] = "file.name" if event_id in (17, 18) else "file.path"
     found = {name: _flat_value(value) for name, place in places.items() if (value := _at(document, place)) is not None}
+    if provider == _AUDITING:
+        # The security log writes process ids in hexadecimal, and rules are written after it.
+        found |= {name: hex(value) for name, value in found.items() if name.endswith("processid") and isinstance(value, int)}
     if provider == SYSMON:
         if (direction := _at(document, "network.direction")) in ("egress", "ingress"):
             found["initiated"] = "true" if direction == "egress" else "false"

@@ -213,11 +213,12 @@ class Nearest:
 
 @dataclass(slots=True)
 class _Group:
-    """What one group has under way. `grown`: matches have joined since it was last asked whether it is full."""
+    """What one group has under way. `evident` are the latest of `seen`, which have their evidence still. `grown`: matches have joined
+    since it was last asked whether it is full."""
 
     tally: _Tally
     seen: deque[_Seen] = field(default_factory=deque)
-    bare: int = 0
+    evident: deque[_Seen] = field(default_factory=deque)
     grown: bool = False
     waiting: bool = False
 
@@ -283,16 +284,17 @@ class _Counter:
         group.seen.append(seen)
         group.tally.add(seen)
         group.grown = True
-        if len(group.seen) - group.bare > EVIDENCE:
-            bared = group.seen[group.bare]
+        group.evident.append(seen)
+        if len(group.evident) > EVIDENCE:
+            bared = group.evident.popleft()
             self._budget.events -= len(bared.match.events)
             bared.match = _Match(bared.match.time, (), _nothing)
-            group.bare += 1
 
     def _leave(self, group: _Group) -> None:
         seen = group.seen.popleft()
         group.tally.remove(seen)
-        group.bare = max(0, group.bare - 1)
+        if group.evident[0] is seen:
+            group.evident.popleft()
         self._budget.events -= len(seen.match.events)
         self._budget.matches -= 1
 
@@ -314,9 +316,14 @@ class _Counter:
         measured = next((chain.measured for chain in group.tally.chains(since)), {})
         value = measured.get(key_of(self._correlation.measure), 0)
         nearness = (float(value) if isinstance(value, int | float) else 0.0, len(group.seen))
-        if nearness > self._nearness and (evidence := [event for seen in group.seen for event in seen.match.events[:1]]):
+        if nearness <= self._nearness:
+            return
+        # Every match of a long frame may come nearer than the one before: what is done here must not grow with the frame.
+        first = next((event for seen in group.evident for event in seen.match.events[:1]), None)
+        last = next((event for seen in reversed(group.evident) for event in seen.match.events[:1]), None)
+        if first is not None and last is not None:
             self._nearness = nearness
-            self.nearest = Nearest(group=key, measured=measured, first=evidence[0], last=evidence[-1])
+            self.nearest = Nearest(group=key, measured=measured, first=first, last=last)
 
 
 def _nothing(_: Sequence[FieldName]) -> Texts:

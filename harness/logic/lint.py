@@ -30,6 +30,7 @@ class Fault(StrEnum):
     BLANK = "blank at an end"
     LINE_END = "line end"
     SAME_ID = "same id"
+    NO_ID = "no id"
     UNTOLD = "told by no event"
     SCHEDULE = "schedule"
 
@@ -83,6 +84,9 @@ def lint(rules: Sequence[Rule]) -> Iterator[Finding]:
         if known is not rule:
             what = f"its id is that of {known.source} as well"
             yield Finding(rule=rule, fault=Fault.SAME_ID, what=what, fix="give one of them an id of its own", value=rule.id)
+        if rule.id_made:
+            what = "it has no id: the one that is made of its text changes with every letter of it"
+            yield Finding(rule=rule, fault=Fault.NO_ID, what=what, fix=f"id: {rule.id}")
         yield from _never(rule)
         yield from _fields(rule)
         yield from _untold(rule)

@@ -7,6 +7,7 @@ is found never depends on the order in which they arrived. (Of several equal can
 first by id moves a candidate on.)
 
 A missing event is one with which there would have been a match: none may lie between its neighbours, or, at either end, within the span.
+Where a pattern both begins and ends in missing events, it takes one at each end, no further apart than the span, to make it no match.
 This module must never know a rule language, a file or a clock.
 
 Source: https://www.elastic.co/docs/reference/query-languages/eql/eql-syntax (sequences, samples, missing events, until, pipes)
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
-from itertools import takewhile
+from itertools import count, takewhile
 from typing import Protocol
 
 from harness.errors import RuleTooSlow
@@ -50,13 +51,14 @@ def milliseconds(event: Event) -> int:
 
 
 class Reorder:
-    """Puts a stream in order of time: an event waits until one that is later by `lateness` has come.
+    """Puts a stream in order of time: an event waits until one that is later by `lateness` has come; without a lateness until the end, as
+    far as `BUFFERED` allows.
 
     One that comes later still is left out and counted in `late`: the order of what has gone on cannot be mended.
     """
 
-    def __init__(self, lateness: timedelta) -> None:
-        self._lateness = lateness // _MILLISECOND
+    def __init__(self, lateness: timedelta | None) -> None:
+        self._lateness = None if lateness is None else lateness // _MILLISECOND
         self._waiting: list[tuple[int, str, int, Event]] = []
         self._arrived = 0
         self._passed: int | None = None
@@ -72,10 +74,10 @@ class Reorder:
         self._arrived += 1
         heappush(self._waiting, (time, event.id, self._arrived, event))
         self._newest = time if self._newest is None else max(self._newest, time)
-        until = self._newest - self._lateness
+        if self._lateness is not None:
+            yield from self._released(self._newest - self._lateness)
         if len(self._waiting) > BUFFERED:
-            until = max(until, self._waiting[0][0] + 1)
-        yield from self._released(until)
+            yield from self._released(self._waiting[0][0] + 1)
 
     def finish(self) -> Iterator[Event]:
         """The events that still wait: nothing more will come."""
@@ -248,7 +250,7 @@ class _State:
     """What one key has under way: a candidate a stage, and complete ones that wait for what may not follow."""
 
     candidates: list[_Candidate | None]
-    waiting: list[_Candidate] = field(default_factory=list)
+    waiting: dict[int, _Candidate] = field(default_factory=dict)  # for what may not follow them, by their number
     forbidden: int | None = None
     touched: int = 0
 
@@ -265,10 +267,15 @@ class _Machine:
                 self._gaps[-1].append(_Asked(stage))
             else:
                 self._gaps.append([])
+        self._both_ends = bool(self._gaps[0] and self._gaps[-1])
         self._until = _Asked(pattern.until) if pattern.until else None
         self._span = pattern.max_span // _MILLISECOND if pattern.max_span else None
         self._states: dict[Key, _State] = {}
         self._swept = 0
+        # Of all that wait, by when they began: to look at each of them at each event would cost the square of their number.
+        self._due: list[tuple[int, int, _State]] = []
+        self._numbers = count()
+        self._waiting = 0
 
     def push(self, together: Sequence[Event]) -> Iterator[Found]:
         time = milliseconds(together[0])
@@ -295,7 +302,7 @@ class _Machine:
 
     def finish(self) -> Iterator[Found]:
         """Sequences that end in a missing event: it did not come."""
-        waiting = [candidate for state in self._states.values() for candidate in state.waiting]
+        waiting = [candidate for state in self._states.values() for candidate in state.waiting.values()]
         self._states.clear()
         yield from (candidate.events for candidate in sorted(waiting, key=lambda candidate: candidate.last))
 
@@ -310,10 +317,10 @@ class _Machine:
         state.touched = time
         last = len(self._stages) - 1
         if len(self._stages) in forbidden:
-            for candidate in state.waiting:
-                if self._within(candidate.start, time):
-                    self._watcher.ended(candidate.events)
-            state.waiting = [candidate for candidate in state.waiting if not self._within(candidate.start, time)]
+            for candidate in state.waiting.values():  # those that nothing can forbid any more are out already
+                self._watcher.ended(candidate.events)
+            self._waiting -= len(state.waiting)
+            state.waiting.clear()
         # From the last stage to the first, so that no event moves a candidate twice.
         for number in range(last, -1, -1):
             if number not in fitting:
@@ -351,22 +358,29 @@ class _Machine:
 
     def _complete(self, state: _State, candidate: _Candidate) -> Iterator[Found]:
         self._watcher.reached(candidate.events)
-        if candidate.before is not None and self._within(candidate.before, candidate.last):
+        if candidate.before is not None and not self._both_ends and self._within(candidate.before, candidate.last):
             self._watcher.ended(candidate.events)
             return
-        if self._gaps[-1]:
-            state.waiting.append(candidate)
-            if len(state.waiting) > KEYS:
-                raise RuleTooSlow(f"a sequence has more than {KEYS} matches that wait for what may not follow")
-        else:
+        since = candidate.before if self._both_ends else candidate.start  # as long as the span from here, it may be forbidden
+        if not self._gaps[-1] or since is None:
             yield candidate.events
+            return
+        number = next(self._numbers)
+        state.waiting[number] = candidate
+        if self._span is not None:
+            heappush(self._due, (since, number, state))
+        self._waiting += 1
+        if self._waiting > KEYS:
+            raise RuleTooSlow(f"a sequence has more than {KEYS} matches that wait for what may not follow")
 
     def _outwaited(self, time: int) -> Iterator[Found]:
         """Complete sequences whose span has passed without what may not follow them."""
         over: list[_Candidate] = []
-        for state in self._states.values():
-            over += [candidate for candidate in state.waiting if not self._within(candidate.start, time)]
-            state.waiting = [candidate for candidate in state.waiting if self._within(candidate.start, time)]
+        while self._due and not self._within(self._due[0][0], time):
+            _, number, state = heappop(self._due)
+            if (candidate := state.waiting.pop(number, None)) is not None:  # else it was followed by what may not
+                over.append(candidate)
+        self._waiting -= len(over)
         yield from (candidate.events for candidate in sorted(over, key=lambda candidate: candidate.last))
 
     def _drop(self, time: int) -> None:

@@ -56,6 +56,7 @@ class Rule:
     `definition` is the rule's own text as it was loaded; `source` is the path it came from; `techniques` are ATT&CK ids.
     Where a match takes several events, or results are cut by pipes, `pattern` says how, and `logic` is what any one of them satisfies.
     `not_evaluated` says why the rule is known by its metadata alone; its `logic` is then empty and matches nothing.
+    `id_made`: its author gave it none, and it is made of its text.
     `counted_by` names the correlation that asks it, where it is not evaluated because its matches are counted there and alert no one.
     """
 
@@ -70,6 +71,7 @@ class Rule:
     pattern: Pattern | None = None
     not_evaluated: str = ""
     counted_by: str = ""
+    id_made: bool = False
     elastic: ElasticMetadata | None = None
 
     @property

@@ -6,23 +6,27 @@ Events and books are written by others: every text passes `inert` and is never r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.model.hunt import Cell, Finds
+from harness.model.replay import LeftOut
 from harness.reports.terminal import inert
 
 _WIDE = 12
 """More columns than this are no table that can be read: each row becomes a list of its fields."""
 
 
-def hunt_json(books: Sequence[str], events: int, found: Sequence[Finds]) -> dict[str, object]:
+def hunt_json(books: Sequence[str], events: int, found: Sequence[Finds], broken_count: int, broken: Sequence[LeftOut]) -> dict[str, object]:
     """All that was found, as plain values; a row is a list in the order of the columns, for two of them may bear one name."""
     return {
         "books": list(books),
         "events": events,
+        "broken_count": broken_count,
+        "broken": [asdict(each) for each in broken],
         "analytics": [
             {
                 "name": each.analytic.name,

@@ -18,10 +18,10 @@ from harness.logic.explain import Explanation, Indicator, Predicate, kind_name, 
 from harness.logic.lint import Finding
 from harness.logic.requirements import Requirement
 from harness.model.intent import Rule
-from harness.reports.terminal import inert
+from harness.reports.terminal import inert, whole
 
-_PART = 400
-"""Characters of a line that are made inert at once: `inert` cuts what is longer, but a rule's body is shown whole."""
+_ROOM = 110
+"""Columns of a terminal from which on the list is a table: an id alone takes 36."""
 
 
 def list_json(catalog: str, rules: Sequence[Rule], refused: Sequence[Problem]) -> dict[str, object]:
@@ -67,22 +67,31 @@ def lint_json(findings: Sequence[Finding], problems: Sequence[Problem]) -> dict[
 
 
 def print_list(catalog: str, rules: Sequence[Rule], refused: Sequence[Problem], console: Console) -> None:
-    """One row a rule; below it what is no rule that can be evaluated, and what is known as a rule and not evaluated, with the reasons."""
+    """One row a rule, or a few lines where a row has no room; below it what is no rule that can be evaluated, and what is known as a
+    rule and not evaluated, with the reasons."""
     table = _table("id", "title", "level", "language", "kinds of event", "techniques")
-    table.columns[0].no_wrap = True
+    for number in (0, 2, 3):
+        table.columns[number].no_wrap = True
     for rule in rules:
         kinds = "not evaluated" if rule.not_evaluated else ", ".join(kind_name(kind) for kind in rule_event_kinds(rule))
-        table.add_row(*_cells(rule.id, rule.title, rule.severity, rule.language, kinds, ", ".join(rule.techniques)))
-    console.print(table)
+        techniques = ", ".join(rule.techniques)
+        if console.width >= _ROOM:
+            table.add_row(*_cells(rule.id, rule.title, rule.severity, rule.language, kinds, techniques))
+            continue
+        console.print(Text.assemble((inert(rule.id), "bold"), f"  {rule.severity}  {inert(rule.language)}"), soft_wrap=True)
+        for line in filter(None, (rule.title, kinds, techniques)):
+            console.print(Padding(Text(inert(line)), (0, 0, 0, 4)))
+    if table.row_count:
+        console.print(table)
     if refused:
         console.print(Text("\nNot evaluable", style="bold"))
         for problem in refused:
-            console.print(Text(f"  {inert(str(problem))}"), soft_wrap=True)
+            console.print(Text(f"  {whole(str(problem))}"), soft_wrap=True)
     unread = [rule for rule in rules if rule.not_evaluated]
     if unread:
         console.print(Text("\nNot evaluated", style="bold"))
         for rule in unread:
-            console.print(Text(f"  {inert(rule.source)}: {inert(rule.title)}: {inert(rule.not_evaluated)}"), soft_wrap=True)
+            console.print(Text(f"  {whole(rule.source)}: {inert(rule.title)}: {inert(rule.not_evaluated)}"), soft_wrap=True)
     counted = f"{len(rules)} rules, " + (f"{len(unread)} of them not evaluated, " if unread else "")
     console.print(Text(f"\n{counted}{len(refused)} not evaluable, in {inert(catalog)}", style="bold"))
 
@@ -90,7 +99,7 @@ def print_list(catalog: str, rules: Sequence[Rule], refused: Sequence[Problem], 
 def print_rule(rule: Rule, console: Console) -> None:
     """The rule's own text, as it was loaded."""
     console.print(Text(inert(rule.title), style="bold"))
-    console.print(Text(f"{inert(rule.language)} · {rule.severity} · {inert(rule.id)} · {inert(rule.source)}\n"))
+    console.print(Text(f"{inert(rule.language)} · {rule.severity} · {inert(rule.id)}\n{whole(rule.source)}\n"), soft_wrap=True)
     if rule.not_evaluated:
         console.print(Text(f"Not evaluated: {inert(rule.not_evaluated)}\n", style="yellow"))
     if rule.elastic is not None and rule.elastic.repaired:
@@ -102,7 +111,8 @@ def print_page(page: Explanation, needs: Sequence[Requirement], header: Mapping[
     """Header, techniques, event coverage, what it needs, body, stages and predicates, exclusions, indicators."""
     rule = page.rule
     console.print(Text(inert(rule.title), style="bold"))
-    console.print(pairs({"id": rule.id, "language": rule.language, "level": rule.severity, **header, "source": rule.source}))
+    console.print(pairs({"id": rule.id, "language": rule.language, "level": rule.severity, **header}))
+    console.print(Text.assemble(("  source  ", "bright_black"), whole(rule.source)), soft_wrap=True)
     heading("MITRE ATT&CK coverage", console)
     console.print(Text(f"  {inert(', '.join(rule.techniques)) or 'the rule names no technique'}"))
     if rule.not_evaluated:
@@ -128,10 +138,10 @@ def print_page(page: Explanation, needs: Sequence[Requirement], header: Mapping[
 def print_lint(findings: Sequence[Finding], problems: Sequence[Problem], looked_at: str, console: Console) -> None:
     """One finding a paragraph, where it is, what, and how to mend it; the count last."""
     for problem in problems:
-        console.print(Text(inert(str(problem))), soft_wrap=True)
+        console.print(Text(whole(str(problem))), soft_wrap=True)
     for each in findings:
         problem = Problem(path=each.rule.source, line=line_of(each), what=f"{each.fault}: {each.what}", fix=each.fix)
-        console.print(Text(f"{inert(str(problem))}\n    {inert(each.rule.id)}  {inert(each.rule.title)}"), soft_wrap=True)
+        console.print(Text(f"{whole(str(problem))}\n    {inert(each.rule.id)}  {inert(each.rule.title)}"), soft_wrap=True)
     count = len(findings) + len(problems)
     console.print(Text(f"{count} found in {inert(looked_at)}" if count else f"nothing found in {inert(looked_at)}", style="bold"))
 
@@ -162,11 +172,6 @@ def body(rule: Rule, console: Console) -> None:
     """Every line whole and unbroken, so that it can be taken out of the page."""
     for line in rule.definition.rstrip().splitlines():
         console.print(Text("    " + whole(line)), soft_wrap=True)
-
-
-def whole(text: str) -> str:
-    """The text made inert, however long it is."""
-    return "".join(inert(text[at : at + _PART]) for at in range(0, len(text), _PART))
 
 
 def _needs(needs: Sequence[Requirement], console: Console) -> None:

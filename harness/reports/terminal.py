@@ -104,8 +104,12 @@ def make_console(stream: TextIO, environ: Mapping[str, str]) -> Console:
 
 def inert(text: str) -> str:
     """One line of text that does nothing to a terminal: control, format, direction and unassigned characters become escapes."""
-    shown = "".join(character if _harmless(character) else _escape(character) for character in text[:_LONGEST])
-    return shown if len(text) <= _LONGEST else f"{shown}..."
+    return whole(text) if len(text) <= _LONGEST else f"{whole(text[:_LONGEST])}..."
+
+
+def whole(text: str) -> str:
+    """The same, however long it is: for what people take away from the page."""
+    return "".join(character if _harmless(character) else _escape(character) for character in text)
 
 
 def _harmless(character: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 from harness.model.hunt import Analytic
 
 _BYTES = 10 << 20
@@ -63,8 +64,7 @@ def read_books(path: Path) -> tuple[Book, ...]:
 
 def _book(path: Path) -> Book:
     try:
-        with path.open("rb") as file:
-            data = file.read(_BYTES + 1)
+        data = read_bounded(path, _BYTES)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error

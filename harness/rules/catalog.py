@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
+from harness.documents import read_text
 from harness.errors import Problem, UsageError
 from harness.fields import nearest
 from harness.model.intent import Rule
@@ -110,6 +111,8 @@ def _found(
     unreadable: list[Problem] = []
     for path, named in _files_of(paths):
         try:
+            if named and path.exists() and not path.is_file():  # a pipe can be read once, and what is in it is asked several times
+                raise UsageError(Problem(path=str(path), what="is neither a file nor a directory"))
             if named and zipfile.is_zipfile(path):
                 found.extend(_archived(path, sources, cache, languages))
             else:
@@ -164,10 +167,10 @@ def find(catalog: Catalog, name: str) -> Rule:
         raise UsageError(Problem(path=catalog.name, what=what, fix="name one by its id: " + ", ".join(rule.id for rule in found[:5])))
     if not catalog.rules:
         raise UsageError(*catalog.refused)
-    known = {key: rule for rule in catalog.rules for key in (rule.id, rule.title)}
-    raise UsageError(
-        Problem(path=catalog.name, what=f"there is no rule {name!r}", fix=nearest(name, known) or "harness rules list names them")
-    )
+    begins = {rule.id[: len(name)]: rule for rule in catalog.rules} if len(name) >= _SHORTEST_PREFIX else {}
+    known = begins | {key: rule for rule in catalog.rules for key in (rule.id, rule.title)}
+    what = f"there is no rule {name!r}" + (f" among those that are evaluated ({len(catalog.refused)} are not)" if catalog.refused else "")
+    raise UsageError(Problem(path=catalog.name, what=what, fix=nearest(name, known) or "harness rules list names them"))
 
 
 def _files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
@@ -201,8 +204,10 @@ class _Found:
 def _must_be_readable(path: Path, sources: Sequence[RuleSource]) -> None:
     """Raises `UsageError` where a file that was named is not there, is no text, or is no rule."""
     if not any(source.takes(path) for source in sources):
-        what = "is no rule in any language that is read here" if path.exists() else "is not there"
-        raise UsageError(Problem(path=str(path), what=what))
+        if not path.exists():
+            raise UsageError(Problem(path=str(path), what="is not there"))
+        what = "is no rule in any language that is read here"
+        raise UsageError(Problem(path=str(path), what=what, fix="Sigma is *.yml or *.yaml, Elastic's rules are *.toml, EQL is *.eql"))
 
 
 def _file(path: Path, sources: Sequence[RuleSource], cache: RuleCache | None, languages: str) -> _Found:
@@ -236,7 +241,7 @@ def _one(path: Path, shown: str, data: bytes | None, sources: Sequence[RuleSourc
             return _Found(path=shown, data=data, source=source, text=text, refers=source.refers(text))
         if shown == str(path):
             return _Found(path=shown, data=data, result=(tuple(source.load(path)), ()))
-        return _Found(path=shown, data=data, result=(tuple(source.parse(path.read_text(encoding="utf-8-sig"), shown)), ()))
+        return _Found(path=shown, data=data, result=(tuple(source.parse(read_text(path), shown)), ()))
     except UsageError as error:
         at = (problem if problem.path != str(path) else _moved(problem, shown) for problem in error.problems)
         return _Found(path=shown, data=data, result=((), tuple(at)))

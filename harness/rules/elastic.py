@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 from harness.logic.match import BadValue, compile_node
 from harness.model.intent import ElasticMetadata, Rule, Severity
 from harness.model.tree import And, Node, Or, Stage
@@ -70,8 +71,12 @@ class ElasticRules:
     """The `RuleSource` of Elastic's TOML rules."""
 
     def takes(self, path: Path) -> bool:
-        """TOML with a `[rule]` table. Raises `UsageError`."""
-        return path.suffix.lower() == ".toml" and _RULE_TABLE.search(_read(path)) is not None
+        """TOML with a `[rule]` table; a .txt, as which rules are passed on, only where it begins with a table. Raises `UsageError`."""
+        suffix = path.suffix.lower()
+        if suffix not in (".toml", ".txt"):
+            return False
+        text = _read(path)
+        return (suffix == ".toml" or text.lstrip().startswith(("[metadata]", "[rule]"))) and _RULE_TABLE.search(text) is not None
 
     def load(self, path: Path) -> Iterable[Rule]:
         """The file's rule. Raises `UsageError` with every problem that was found."""
@@ -82,14 +87,16 @@ class ElasticRules:
         return (_Document(text, source).rule(),)
 
 
+_QUERY = re.compile(r"(?:^|\s)query *= *(\'\'\'\r?\n?|\"\"\"\r?\n?|\'|\")")
 _RULE_TABLE = re.compile(r"(?:^|\s)\[rule\](?:\s|$)")
 
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > _LONGEST:
+        data = read_bounded(path, _LONGEST)
+        if len(data) > _LONGEST:
             raise UsageError(Problem(path=str(path), what=f"is longer than {_LONGEST} bytes", fix="one rule a file"))
-        return path.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
     except UnicodeDecodeError as error:
@@ -150,13 +157,16 @@ class _Document:
 
     def _place(self, key: str) -> tuple[int, int]:
         """Where a key of the rule's own table stands: behind its head, for other tables have a `name` as well."""
-        head = _RULE_TABLE.search(self._text)
-        found = re.compile(rf"(?:^|\s)({re.escape(key)}) *=").search(self._text, head.start() if head else 0)
+        found = re.compile(rf"(?:^|\s)({re.escape(key)}) *=").search(self._text, self._rule_at())
         return _line_and_column(self._text, found.start(1)) if found else (0, 0)
+
+    def _rule_at(self) -> int:
+        head = _RULE_TABLE.search(self._text)
+        return head.start() if head else 0
 
     def _query_place(self, line: int, column: int) -> tuple[int, int]:
         """A place in the query as one in the file: TOML drops the line end after the opening quotes of a text of several lines."""
-        found = re.search(r"(?:^|\s)query *= *(\'\'\'\r?\n?|\"\"\"\r?\n?|\'|\")", self._text)
+        found = _QUERY.search(self._text, self._rule_at())
         if found is None:
             return 0, 0
         first_line, first_column = _line_and_column(self._text, found.end())

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -382,6 +383,14 @@ def _unescaped(token: Token) -> str:
     return re.sub(r"\\(?:u\{([0-9a-fA-F]{2,8})\}|(.))", one, inner)
 
 
+def _network(place: _Expression, text: str) -> str:
+    """A network; the bits of a host in it count for nothing, as Elasticsearch has it."""
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError as error:
+        raise place.failure(f"not a network: {error}", "10.0.0.0/8") from error
+
+
 def _text_of(token: Token) -> str:
     return str(token[3:-3]) if token.type == "RAW" else _unescaped(token)
 
@@ -505,6 +514,8 @@ def _reader() -> Any:
             if function is Function.CIDR_MATCH:
                 if not literal:
                     raise place.failure("the networks of cidrMatch must be literals")
+                others = [_network(place, str(other)) for other in others]
+                computed = replace(place, term=Call(function=function, arguments=(first, *others), cased=cased))
                 if isinstance(first, FieldName):
                     tests = tuple(_field_test(first.name, Op.CIDR, str(other)) for other in others)
                     return replace(computed, node=tests[0] if len(tests) == 1 else Or(items=tests))
@@ -527,6 +538,8 @@ def _reader() -> Any:
         def compared(self, parts: list[Any]) -> _Expression:
             first: _Expression = parts[0]
             left, sign, right = first, str(parts[1]), parts[2]
+            if (same := self._as_condition(left, sign, right) or self._as_condition(right, sign, left)) is not None:
+                return first.holding(same)
             one, other = left.value(), right.value()
             if one is None or (not _fields_in(one) and _fields_in(other)):
                 left, right, one, other = right, left, other, one
@@ -542,6 +555,22 @@ def _reader() -> Any:
                 if not isinstance(other, str | bool):
                     return first.holding(_field_test(one.name, _ORDER[sign], other))
             return first.holding(_formula(Call(function=_COMPARISONS[sign], arguments=(one, other))))
+
+        def _as_condition(self, condition: _Expression, sign: str, literal: _Expression) -> Node | None:
+            """A condition that is compared with true or false: itself, or its negation; None where it is not that.
+
+            Nor of a function, whose null is neither.
+            """
+            value = literal.term
+            if (
+                condition.node is None
+                or isinstance(condition.term, Call)
+                or literal.node is not None
+                or not isinstance(value, bool)
+                or sign not in ("==", "!=")
+            ):
+                return None
+            return condition.node if value is (sign == "==") else negated(condition.node)
 
         def _null_check(self, left: _Expression, sign: str, term: Term) -> Node:
             if sign not in ("==", "!="):
@@ -629,7 +658,7 @@ def _reader() -> Any:
             return Query(logic=parts[0])
 
         def span(self, parts: list[Token]) -> timedelta:
-            unit = str(parts[1]) if len(parts) > 1 else "s"
+            unit = str(parts[1]) if len(parts) > 1 else ""
             if unit not in _SPANS or not parts[0].isdecimal():
                 raise grammar.at(parts[0], f"'{parts[0]}{unit}' is no span of time", "a whole number and ms, s, m, h or d")
             try:
@@ -671,8 +700,6 @@ def _reader() -> Any:
             by = next((part.keys for part in rest if isinstance(part, _By)), ())
             runs = next((part for part in rest if isinstance(part, int)), None)
             missing = opening.type == "MISSING"
-            if missing and runs is not None:
-                raise grammar.at(opening, "a missing event has no runs")
             return _Stage(token=opening, stage=Stage(condition=node, keys=by, missing=missing), runs=runs or 1)
 
         def until(self, parts: list[Any]) -> _Until:
@@ -689,11 +716,10 @@ def _reader() -> Any:
             if str(name) not in ("head", "tail"):
                 raise grammar.at(name, f"the pipe '{name}' is not read here", "there are head and tail")
             values = [part.value() for part in counts]
-            if len(values) > 1 or any(
-                isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000 for value in values
-            ):
-                raise grammar.at(name, f"{name} takes one whole number, at most 10000")
-            return Pipe(kind=PipeKind(str(name)), count=values[0] if values else 10)
+            count = values[0] if len(values) == 1 else None
+            if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 10_000:
+                raise grammar.at(name, f"{name} takes one whole number, at most 10000", f"| {name} 10")
+            return Pipe(kind=PipeKind(str(name)), count=count)
 
         def start(self, parts: list[Any]) -> Query:
             query, *pipes = parts

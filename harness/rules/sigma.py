@@ -27,6 +27,7 @@ import yaml
 
 from harness.documents import MAX_DEPTH, MAX_NODES
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 from harness.logic.match import BadValue, compile_node
 from harness.model.intent import Rule, Severity
 from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Pattern, Test, Value, ViewName
@@ -50,8 +51,17 @@ _SIMPLE = 20_000
 _DASHES = 5
 """The most dashes that `windash` may vary in one value: each of them takes five forms."""
 
+_FORMS = 20_000
+"""The most forms that `windash` may give all values of a key together."""
+
 _LEVELS = 50
 """The most brackets, or negations, that a condition may nest."""
+
+_CONDITIONS = 100
+"""The most conditions of a rule; published ones have one."""
+
+_WORDS = 20_000
+"""The most words of a condition, hundreds of times the longest published one's: pySigma's parser takes minutes for a megabyte of them."""
 
 _DASH = re.compile(r"\B[-/]\b")
 """What pySigma's `windash` varies."""
@@ -223,8 +233,7 @@ def _silenced(rule: Rule, correlation: Rule) -> Rule:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_CHARACTERS + 1)
+        data = read_bounded(path, _CHARACTERS)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
@@ -402,9 +411,14 @@ class _Document:
         """What would unfold a value beyond measure, or would not be a name."""
         values = value.value if isinstance(value, yaml.SequenceNode) else [value]
         if "windash" in key.value.split("|")[1:]:
+            forms = 0
             for each in values:
-                if isinstance(each, yaml.ScalarNode) and len(_DASH.findall(each.value)) > _DASHES:
+                dashes = len(_DASH.findall(each.value)) if isinstance(each, yaml.ScalarNode) else 0
+                forms += 5 ** min(dashes, _DASHES)
+                if dashes > _DASHES:
                     yield self._problem(f"'windash' varies at most {_DASHES} dashes of a value", _mark(each))
+            if forms > _FORMS:
+                yield self._problem(f"'windash' would make {forms} forms of these values, more than {_FORMS}", _mark(value))
         if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge") and key.tag != "tag:yaml.org,2002:value":
             yield self._problem(f"the key {key.value} is not a text", _mark(key), f"write it as '{key.value}'")
 
@@ -509,11 +523,9 @@ class _Document:
 
     def _check_id(self) -> Iterator[Problem]:
         rule_id = self._values.get("id")
-        if rule_id is None and isinstance(self._values.get("name"), str) and self._values["name"]:
-            return  # what others refer to it by is its id then
-        if not isinstance(rule_id, str) or not rule_id:
-            yield self._problem("has no id", self._place("id"), "give it a random UUID")
-        elif not _is_uuid(rule_id):
+        if rule_id is None:
+            return  # the specification wants none: its name is its id then, or one that is made of its text
+        if not isinstance(rule_id, str) or not _is_uuid(rule_id):
             yield self._problem(f"the id '{rule_id}' is no UUID", self._place("id"), "give it a random UUID")
 
     def _check_detection(self, detection: object) -> Iterator[Problem]:
@@ -525,8 +537,10 @@ class _Document:
         conditions = condition if isinstance(condition, list) else [condition]
         if not conditions or not all(isinstance(each, str) and each for each in conditions):
             yield self._problem("has no condition", place, "condition: a text, such as selection")
-        elif any(_too_deep(str(each)) for each in conditions):
-            yield self._problem(f"its condition is nested deeper than {_LEVELS} levels", place)
+        elif len(conditions) > _CONDITIONS:
+            yield self._problem(f"has more than {_CONDITIONS} conditions", place)
+        elif unfit := next(filter(None, (_unfit(str(each)) for each in conditions)), ""):
+            yield self._problem(f"its condition {unfit}", place)
         if len(detection) < 2:
             yield self._problem("has no selection", self._place("detection"))
 
@@ -584,7 +598,9 @@ class _Document:
         except RecursionError as error:
             raise self._error("its condition is nested too deeply", self._place("detection", "condition")) from error
         head = {"title": parsed.title, "level": parsed.level, "tags": parsed.tags}
-        return self._head(parsed.id or parsed.name, head, logic, None, (self, *fitting))
+        rule_id = parsed.id or parsed.name
+        rule = self._head(rule_id or uuid5(_UNNAMED, self._text.strip()), head, logic, None, (self, *fitting))
+        return rule if rule_id else replace(rule, id_made=True)
 
     def correlated(self, pattern: Pattern, others: Sequence[_Document]) -> Rule:
         """The correlation's rule; the others are all that it refers to, so that its definition says it whole. Raises `UsageError`."""
@@ -654,8 +670,8 @@ class _Document:
             made = SigmaFilter.from_dict(deepcopy(self._values)).filter
             for item in _items_of(made.detections.values()):
                 compile_node(_item_node(item))
-            if _too_deep(made.condition[0]):
-                raise self._error(f"its condition is nested deeper than {_LEVELS} levels", self._place("filter", "condition"))
+            if unfit := _unfit(made.condition[0]):
+                raise self._error(f"its condition {unfit}", self._place("filter", "condition"))
             _condition_node(SigmaCondition(made.condition[0], made).parse(postprocess=False), made)
         except _UnknownSelection as error:
             what = f"the condition names '{error.name}', which no selection bears"
@@ -742,8 +758,8 @@ class _Document:
         from sigma.exceptions import SigmaError
 
         place = self._place("detection", "condition")
-        if _too_deep(text):
-            raise self._error(f"its condition, with those of its filters, is nested deeper than {_LEVELS} levels", place)
+        if unfit := _unfit(text):
+            raise self._error(f"its condition, with those of its filters, {unfit}", place)
         try:
             # Not post-processed: that would resolve the selections' names, which are the labels by which people know the groups.
             parsed = SigmaCondition(text, detections).parse(postprocess=False)
@@ -772,15 +788,19 @@ def _pair(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
     return next(((name, value) for name, value in node.value if name.value == key), None)
 
 
-def _too_deep(condition: str) -> bool:
-    """Whether brackets or negations nest deeper than anybody writes: the tree's readings call themselves for each level."""
+def _unfit(condition: str) -> str:
+    """Why a condition is not parsed: it is longer, or its brackets or negations nest deeper, than anybody writes (the tree's readings
+    call themselves for each level). Empty where it is."""
     depth = negations = 0
-    for word in re.findall(r"[()]|\bnot\b|[^()\s]+", condition, re.IGNORECASE):
+    for count, found in enumerate(re.finditer(r"[()]|\bnot\b|[^()\s]+", condition, re.IGNORECASE), 1):
+        word = found[0]
         negations = negations + 1 if word.lower() == "not" else negations if word == "(" else 0
         depth += (word == "(") - (word == ")")
         if depth > _LEVELS or negations > _LEVELS:
-            return True
-    return False
+            return f"is nested deeper than {_LEVELS} levels"
+        if count > _WORDS:
+            return f"has more than {_WORDS} words"
+    return ""
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -885,17 +905,30 @@ def _audit_pipeline() -> ProcessingPipeline:
 def _more_channels() -> ProcessingPipeline:
     """Services and categories of Sigma's taxonomy that pySigma's pipelines do not know.
 
-    SigmaHQ's tests/thor.yml names the services' channels. `file_access` is Microsoft-Windows-Kernel-File's Create (12), which is logged
-    whenever a file is opened. `file_rename` is not here: no event of that provider has both names, which those rules compare.
+    SigmaHQ's tests/thor.yml names the services' channels; two of them are providers, whose channels are here beside them.
+
+    `file_access` is Microsoft-Windows-Kernel-File's Create (12), which is logged whenever a file is opened. `file_rename` is not here: no
+    event of that provider has both names, which those rules compare.
     """
     from sigma.pipelines.common import logsource_windows
     from sigma.processing.conditions import LogsourceCondition
     from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline
     from sigma.processing.transformations import AddConditionTransformation
 
-    channels = {
+    channels: dict[str, str | list[str]] = {
+        "application-experience": [
+            "Microsoft-Windows-Application-Experience/Program-Telemetry",
+            "Microsoft-Windows-Application-Experience/Program-Compatibility-Assistant",
+        ],
+        "hyper-v-worker": ["Microsoft-Windows-Hyper-V-Worker", "Microsoft-Windows-Hyper-V-Worker-Admin"],
         "iis-configuration": "Microsoft-IIS-Configuration/Operational",
+        "kernel-event-tracing": ["Microsoft-Windows-Kernel-EventTracing", "Microsoft-Windows-Kernel-EventTracing/Admin"],
+        "kernel-shimengine": ["Microsoft-Windows-Kernel-ShimEngine/Operational", "Microsoft-Windows-Kernel-ShimEngine/Diagnostic"],
         "ldap": "Microsoft-Windows-LDAP-Client/Debug",
+        "ntfs": "Microsoft-Windows-Ntfs/Operational",
+        "sense": "Microsoft-Windows-SENSE/Operational",
+        "servicebus-client": ["Microsoft-ServiceBus-Client/Admin", "Microsoft-ServiceBus-Client/Operational"],
+        "smbclient-connectivity": "Microsoft-Windows-SmbClient/Connectivity",
         "smbserver-connectivity": "Microsoft-Windows-SMBServer/Connectivity",
     }
     opened: dict[str, str | int | list[str]] = {"Channel": "Microsoft-Windows-Kernel-File/Analytic", "EventID": 12}

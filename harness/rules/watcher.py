@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 
 _BYTES = 10 << 20
 """The largest file that is looked through; a page of watches is a hundredth of it."""
@@ -55,8 +56,7 @@ def lint_watches(path: Path) -> tuple[Problem, ...]:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_BYTES + 1)
+        data = read_bounded(path, _BYTES)
     except OSError as error:
         raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror}")) from error
     if len(data) > _BYTES:

@@ -58,6 +58,20 @@ def test_the_labs_own_book_is_the_default(tmp_path: Path) -> None:
     assert ended.out.endswith("1 events, 3 analytics, 0 of them found something\n")
 
 
+def test_broken_lines_are_counted_and_named_or_stop_it(tmp_path: Path) -> None:
+    prepare(tmp_path, "SELECT COUNT(*) AS n FROM events")
+    with (tmp_path / "events.json").open("a") as file:
+        file.write("{\n" + json.dumps(EVENT) + "\n")
+    ended = harness("hunt", "events.json", "--book", "book.md", cwd=tmp_path)
+    assert ended.code == 0, ended.said
+    assert "Not read: 1 place\n    events.json:2: not an event: " in ended.out
+    assert ended.out.endswith("2 events, 1 analytics, 1 of them found something\n")
+    document = json.loads(harness("hunt", "events.json", "--book", "book.md", "--json", "-", cwd=tmp_path).out)
+    assert (document["events"], document["broken_count"], document["broken"][0]["line"]) == (2, 1, 2)
+    ended = harness("hunt", "events.json", "--book", "book.md", "--strict", cwd=tmp_path)
+    assert (ended.code, ended.err.startswith("harness: events.json:2: not an event")) == (2, True)
+
+
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     prepare(tmp_path, "EXPLAIN \x1b DROP TABLE events")
     for arguments, said in (

@@ -85,8 +85,10 @@ def test_a_zip_of_rules_and_nothing_that_matches(place: Path) -> None:
         (["events.json", "--rules", "absent.yml"], "absent.yml: "),
         (["events.json", "--rules", "rules/other.yml"], "placeholder"),
         (["events.json", "--rules", "empty"], "no rule in any language"),
-        (["events.json", "--rules", "rules", "--why", "1"], "2 rules begin so"),
-        (["events.json", "--rules", "rules", "--why", "x"], "no rule of that id"),
+        (["events.json", "--rules", "rules", "--why", "x"], "there is no rule 'x'"),
+        (["/dev/zero"], "/dev/zero: cannot be read: it is a device"),
+        (["events.json", "--rules", "/dev/zero"], "/dev/zero: is neither a file nor a directory"),
+        (["events.json", "--rules", "events.json"], "(Sigma is *.yml or *.yaml, Elastic's rules are *.toml, EQL is *.eql)"),
         (["events.json", "--json", "absent/x.json"], "its directory does not exist"),
         ([], "Missing argument"),
     ],
@@ -132,3 +134,24 @@ def test_a_sequence_over_a_recording(tmp_path: Path) -> None:
     assert "no event is its event 2" in said
     assert "the rule wants wsmprovhost.exe" in said
     assert "killed by: network.protocol is absent, the rule wants http" in said
+
+
+def test_no_events_at_all_are_no_silence_of_rules(place: Path) -> None:
+    (place / "none.json").touch()
+    ended = harness("replay", "none.json", "--rules", "rules", cwd=place)
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "No event was read, so that no rule was asked anything.")
+
+
+def test_places_of_evidence_are_never_broken(place: Path) -> None:
+    long = place / ("long" * 30)
+    long.mkdir()
+    (place / "events.json").rename(long / "events.json")
+    ended = harness("replay", str(long), "--rules", "rules", cwd=place, env={"COLUMNS": "60"})
+    assert any(line.strip().startswith(f"{long.name}/events.json:") for line in ended.out.splitlines()), ended.out
+
+
+def test_what_errors_quote_does_nothing_to_a_terminal(place: Path) -> None:
+    (place / "rules" / "other.yml").write_text('title: x\nlogsource: {category: "\\e[2Jx"}\ndetection: {"s\\e[2J": {a: b}, condition: t}\n')
+    ended = harness("replay", "events.json", "--rules", "rules/other.yml", cwd=place, env={"FORCE_COLOR": "1"})
+    assert ended.code == 2
+    assert "\x1b" not in ended.said

@@ -35,7 +35,7 @@ def test_list(tmp_path: Path) -> None:
     assert document["rules"][0]["kinds"] == [{"provider": "Security auditing", "channel": "Security", "event_id": None, "title": ""}]
     assert {problem["path"] for problem in document["refused"]} == {"bad.yml"}
     ended = harness("rules", "list", "--rules", ".", cwd=tmp_path)
-    assert "bad.yml:1:1: has no id" in ended.out
+    assert "bad.yml:1:1: has no log source" in ended.out
     assert "\x1b" not in ended.out
 
 
@@ -72,7 +72,7 @@ def test_lint(tmp_path: Path) -> None:
     (tmp_path / "no-id.yml").write_text("title: x\nlogsource: {product: windows}\ndetection: {a: {A: 1}, condition: a}\n")
     ended = harness("rules", "lint", "no-id.yml", cwd=tmp_path)
     assert ended.code == 1
-    assert "has no id" in ended.out
+    assert "no id: it has no id" in ended.out
 
 
 @pytest.mark.parametrize(

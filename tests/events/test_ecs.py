@@ -198,6 +198,79 @@ def some_of(seen: Event, *names: str) -> dict[str, FlatValue]:
                 "process.args": ["C:\\w.exe", "-E"],
             },
         ),
+        (
+            event("Security", 4698, subjectusername="anna", subjectusersid="S-1", subjectlogonid="0x1", taskname="\\t"),
+            {
+                "event.category": ["iam", "configuration"],
+                "event.type": ["creation", "admin"],
+                "event.action": "scheduled-task-created",
+                "user.name": "anna",
+                "user.id": "S-1",
+                "winlog.logon.id": "0x1",
+            },
+        ),
+        (
+            event("Security", 4738, subjectusername="anna", targetusername="bob", targetsid="S-2", targetdomainname="LAB"),
+            {"event.action": "modified-user-account", "user.name": "anna", "user.target.name": "bob", "user.target.id": "S-2"},
+        ),
+        (
+            event("Security", 4732, targetusername="Admins", targetsid="S-3", membername="CN=Bob B,OU=x,DC=lab", membersid="S-2"),
+            {
+                "event.action": "added-member-to-group",
+                "group.name": "Admins",
+                "group.id": "S-3",
+                "user.target.name": "Bob B",
+                "user.name": None,
+            },
+        ),
+        (
+            event("Security", 4738, newuacvalue="0x10010"),
+            {"winlog.event_data.newuaclist": ["USER_NORMAL_ACCOUNT", "USER_DONT_REQUIRE_PREAUTH"]},
+        ),
+        (
+            event("Security", 4719, auditpolicychanges="%%8448, %%8450", subcategoryid="%%12544"),
+            {
+                "winlog.event_data.auditpolicychangesdescription": ["Success removed", "Failure removed"],
+                "winlog.event_data.subcategory": "Logon",
+                "event.dataset": "system.security",
+            },
+        ),
+        (event("Security", 4634, targetusername="anna", targetlogonid="0x9"), {"user.name": "anna", "winlog.logon.id": "0x9"}),
+        (
+            event("Security", 4648, subjectusername="anna", targetusername="bob"),
+            {"event.action": "logged-in-explicit", "user.name": "anna", "user.effective.name": "bob"},
+        ),
+        (
+            event(
+                "Security", 5145, ipaddress="::ffff:10.0.0.9", relativetargetname="svc\\a.exe", sharename="\\\\*\\C$", sharelocalpath="C:\\"
+            ),
+            {
+                "event.category": ["network", "file"],
+                "event.action": "network-share-object-access-checked",
+                "source.ip": "10.0.0.9",
+                "file.name": "svc\\a.exe",
+                "file.extension": "exe",
+                "file.target_path": "\\\\*\\C$\\svc\\a.exe",
+            },
+        ),
+        (
+            event("Security", 4657, objectname="\\REGISTRY\\MACHINE\\A", objectvaluename="B", newvalue="1", processname="C:\\r.exe"),
+            {
+                "event.category": ["registry", "configuration"],
+                "registry.path": "\\REGISTRY\\MACHINE\\A\\B",
+                "registry.value": "B",
+                "registry.data.strings": ["1"],
+                "process.name": "r.exe",
+            },
+        ),
+        (
+            event(
+                POWERSHELL,
+                4103,
+                contextinfo="   Host Name = ServerRemoteHost\r\n   Host ID = 9\n   Command Name = Get-Date\n   User = LAB\\anna\n",
+            ),
+            {"process.title": "ServerRemoteHost", "process.entity_id": "9", "powershell.command.name": "Get-Date", "user.name": "anna"},
+        ),
         (event(POWERSHELL, 4104, scriptblocktext="Get-Date"), {"powershell.file.script_block_text": "Get-Date", "event.type": ["info"]}),
         (event("System", 10, x="1"), {"event.category": None, "event.code": "10", "winlog.event_data.x": "1"}),
     ],
@@ -222,6 +295,46 @@ def test_what_a_document_bears_itself_is_kept_but_its_class_is_ours() -> None:
         "event.outcome": "success",
         "process.pid": 0x1D74,
     }
+
+
+def head(event_id: int, raw: dict[str, object], channel: str = "Security") -> Event:
+    seen = event(channel, event_id)
+    return Event(**{name: getattr(seen, name) for name in seen.__slots__} | {"raw": raw})
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"EventType": "AUDIT_FAILURE"}, "failure"),
+        ({"Keywords": "0x8020000000000000"}, "success"),
+        ({"Keywords": -9218868437227405312}, "failure"),
+        ({"Event": {"System": {"Keywords": "0x8010000000000000"}}}, "failure"),
+        ({"Keywords": "0x8000000000000000"}, None),
+        ({"Keywords": "Audit Success"}, None),
+        ({}, None),
+    ],
+)
+def test_how_an_audited_action_ended_is_told_by_every_form(raw: dict[str, object], expected: str | None) -> None:
+    assert some_of(head(4688, raw), "event.outcome") == {"event.outcome": expected}
+
+
+def test_a_task_is_the_action_where_the_kind_has_none_and_no_pipeline_gave_one() -> None:
+    forms: list[dict[str, object]] = [{"Category": "File System"}, {"Event": {"System": {"Task": 12800}}}, {"Task": "12800"}]
+    assert [some_of(head(4663, raw), "event.action") for raw in forms] == [{"event.action": "File System"}] * 3
+    assert some_of(head(9, {"Task": "12800"}, "System"), "event.action") == {"event.action": None}
+    sent: dict[str, object] = {"winlog": {"task": "Process Creation"}, "event": {"action": "Process Creation"}}
+    assert some_of(head(4688, sent), "event.action") == {"event.action": "created-process"}
+    assert some_of(head(4688, sent | {"event": {"action": "x"}}), "event.action") == {"event.action": "x"}
+
+
+def test_the_account_of_a_powershell_record_is_its_user_in_every_form() -> None:
+    forms: list[dict[str, object]] = [
+        {"UserID": "S-1"},
+        {"winlog": {"user": {"identifier": "S-1"}}},
+        {"Event": {"System": {"Security": {"#attributes": {"UserID": "S-1"}}}}},
+    ]
+    assert [some_of(head(4104, raw, POWERSHELL), "user.id") for raw in forms] == [{"user.id": "S-1"}] * 3
+    assert some_of(head(4663, {"UserID": "S-1"}), "user.id") == {"user.id": None}
 
 
 def test_the_labs_own_documents_are_read() -> None:

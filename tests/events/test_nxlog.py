@@ -108,6 +108,9 @@ TIMES = [
     ({"EventTime": "2020-09-20 16:39:11"}, datetime(2020, 9, 20, 20, 39, 11, tzinfo=UTC)),
     ({"@timestamp": "2020-09-20T11:24:31.869Z"}, datetime(2020, 9, 20, 11, 24, 11, tzinfo=UTC)),  # India: +5:45 to the east of UTC
     ({"EventTime": "2020-09-20 17:09:11+02:00"}, datetime(2020, 9, 20, 15, 9, 11, tzinfo=UTC)),
+    # As NXLog itself writes: no time in UTC at all, with a zone and without.
+    ({"@timestamp": None, "EventTime": "2020-09-20T17:09:11.5+02:00"}, datetime(2020, 9, 20, 15, 9, 11, 500000, tzinfo=UTC)),
+    ({"@timestamp": None}, datetime(2020, 9, 20, 17, 9, 11, tzinfo=UTC)),
     ({"EventTime": None}, datetime(2020, 9, 20, 21, 9, 31, 869000, tzinfo=UTC)),
     ({"UtcTime": "2020-09-20 21:09:08.580"}, datetime(2020, 9, 20, 21, 9, 11, tzinfo=UTC)),
     (
@@ -142,4 +145,4 @@ def test_a_document_without_a_message() -> None:
 @pytest.mark.parametrize("lacking", ["Channel", "Hostname", "SourceName", "@timestamp"])
 def test_says_what_a_document_lacks(lacking: str) -> None:
     with pytest.raises(ValueError, match=lacking):
-        nxlog.read({name: value for name, value in NXLOG.items() if name != lacking}, "x")
+        nxlog.read({name: value for name, value in NXLOG.items() if name not in (lacking, "EventTime")}, "x")

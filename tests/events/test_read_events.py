@@ -11,6 +11,7 @@ import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -280,6 +281,21 @@ def test_what_only_looks_like_an_archive(text: bytes, tmp_path: Path) -> None:
     assert "cannot be read" in broken[0].what
 
 
+def test_links_and_devices_of_a_tar_are_named_and_what_follows_them_is_read(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE)
+        for name, kind in zip("shcfd", kinds, strict=True):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "/etc/passwd"
+            archive.addfile(entry)
+        entry = tarfile.TarInfo("a.json")
+        entry.size = len(TEXT)
+        archive.addfile(entry, io.BytesIO(TEXT))
+    broken: list[Problem] = []
+    assert len(list(read_events(tmp_path / "a.tar", broken.append))) == 3
+    assert [problem.path[-1] for problem in broken] == ["s", "h", "c", "f"]
+
+
 @pytest.mark.parametrize("kind", ["zip", "gzip", "bzip2"])
 def test_a_bomb_is_defused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "bomb"
@@ -346,3 +362,90 @@ def test_a_file_is_what_the_event_calls_it(event_id: int, name: str) -> None:
     event = read_event({"@timestamp": "2026-01-02T03:04:05Z", "file": {"path": "C:\\f"}, "winlog": winlog}, "a")
     assert event.flat[name] == "C:\\f"
     assert {"imageloaded", "targetfilename"} - set(event.flat) == {"imageloaded", "targetfilename"} - {name}
+
+
+_HEAD_6: dict[str, object] = {
+    "@timestamp": "2023-08-14T00:36:23.656Z",
+    "log_name": "Security",
+    "event_id": 4624,
+    "computer_name": "WS1.lab",
+}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        _HEAD_6 | {"source_name": "P", "event_data": {"LogonType": "3"}, "process_id": 7, "thread_id": 8, "beat": {"version": "6.3.0"}},
+        {
+            "@timestamp": "2023-08-14T00:36:23.656Z",
+            "winlog.channel": "Security",
+            "winlog.event_id": 4624,
+            "winlog.computer_name": "WS1.lab",
+            "winlog.provider_name": "P",
+            "winlog.event_data.LogonType": "3",
+            "winlog.process.pid": 7,
+        },
+    ],
+    ids=["winlogbeat 6", "dotted"],
+)
+def test_the_same_event_is_read_however_its_names_are_spelt(document: dict[str, object]) -> None:
+    seen = read_event(document, "1")
+    assert (seen.channel, seen.event_id, seen.host, seen.provider) == ("Security", 4624, "ws1", "P")
+    assert seen.time == datetime(2023, 8, 14, 0, 36, 23, 656000, tzinfo=UTC)
+    assert (seen.flat["logontype"], seen.flat["execution_process_id"]) == ("3", 7)
+
+
+def exported(minute: int, utc: str | None) -> dict[str, object]:
+    """An event of an export whose local time, four hours behind UTC, bears a Z."""
+    own: dict[str, object] = {} if utc is None else {"SourceName": "Microsoft-Windows-Sysmon", "UtcTime": utc}
+    head = {"EventID": 1, "Channel": "c", "SourceName": "P", "Hostname": "w", "TimeCreated": f"2020-10-23T02:{minute:02}:00.000Z"}
+    return head | own
+
+
+def test_an_exports_times_are_put_on_sysmons_clock(tmp_path: Path) -> None:
+    sysmon = "2020-10-23 06:01:59.990"
+    documents = [exported(1, None), NXLOG, exported(2, sysmon), exported(3, None), exported(4, None)]
+    path = tmp_path / "a.json"
+    path.write_text("\n".join(map(json.dumps, documents)))
+    seen = [*read_events(path)]
+    assert [event.id for event in seen] == [f"a.json:{line}" for line in range(1, 6)]
+    assert [f"{event.time:%d %H:%M:%S}" for event in seen] == ["23 06:01:00", "20 21:09:11", "23 06:01:59", "23 06:03:00", "23 06:04:00"]
+
+
+def test_an_exports_times_are_taken_at_their_word_where_nothing_tells_better(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("\n".join(json.dumps(exported(minute % 60, None)) for minute in range(1_500)))
+    seen = [*read_events(path)]
+    assert len(seen) == 1_500
+    assert {event.time.hour for event in seen} == {2}
+
+
+@needs_recordings
+@pytest.mark.parametrize("name", ["cmd_bitsadmin_download_psh_script.zip", "schtask_create.zip", "psh_powershell_httplistener.zip"])
+def test_a_recorded_export_has_one_time_line(name: str) -> None:
+    times = [event.time for event in read_events(DATA / "otrf" / name)]
+    assert max(times) - min(times) < timedelta(hours=1)
+
+
+def test_names_that_lie_below_a_value_are_refused() -> None:
+    with pytest.raises(ValueError, match="below what is no object"):
+        read_event({"winlog.channel": "Security", "winlog.channel.x": 1}, "1")
+
+
+def test_what_a_pipeline_took_out_of_security_events_is_there_again() -> None:
+    winlog = {"channel": "Security", "computer_name": "w", "provider_name": "Microsoft-Windows-Security-Auditing"}
+    process = {"executable": "C:\\a.exe", "pid": 255, "parent": {"executable": "C:\\b.exe", "pid": 16}}
+    head = {"@timestamp": "2023-08-14T00:36:23.656Z", "process": process}
+    created = read_event(head | {"winlog": winlog | {"event_id": "4688"}}, "1").flat
+    names = ("newprocessname", "newprocessid", "parentprocessname", "processid")
+    assert [created[name] for name in names] == ["C:\\a.exe", "0xff", "C:\\b.exe", "0x10"]
+    logon = read_event(head | {"source": {"ip": "10.0.0.1", "port": 5}, "winlog": winlog | {"event_id": 4624}}, "1").flat
+    assert [logon[name] for name in ("processname", "processid", "ipaddress", "ipport")] == ["C:\\a.exe", "0xff", "10.0.0.1", 5]
+    assert "newprocessname" not in logon
+
+
+def test_attributes_beside_their_elements_are_read_as_those_inside() -> None:
+    system = {"EventID": 4624, "Channel": "Security", "Computer": "w", "Provider_attributes": {"Name": "P"}}
+    system |= {"TimeCreated_attributes": {"SystemTime": "2021-01-01T10:00:00Z"}, "Execution_attributes": {"ProcessID": 4}}
+    seen = read_event({"Event": {"System": system, "EventData": {"A": "1"}, "EventData_attributes": {"Name": "x"}}}, "1")
+    assert (seen.provider, seen.time.hour, seen.flat["execution_process_id"], seen.flat["a"]) == ("P", 10, 4, "1")

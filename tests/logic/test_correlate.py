@@ -194,6 +194,18 @@ def test_groups_whose_span_has_passed_are_forgotten(monkeypatch: pytest.MonkeyPa
         list(find_all(pattern(Measure.EVENTS, MANY, 5000), [at(time, "a", u=str(time)) for time in range(500)]))
 
 
+def test_the_nearest_of_a_long_frame_is_its_latest_evidence() -> None:
+    """Each match comes nearer than the one before: were the frame walked for each, this would take minutes."""
+    matcher = PatternMatcher(pattern(Measure.EVENTS, bound(Measure.EVENTS, Op.GREATER, 10**6), 10**6))
+    for time in range(30_000):
+        assert not list(matcher.push(at(time, "a", u="x")))
+    assert not list(matcher.finish())
+    nearest = matcher.nearest()
+    assert nearest is not None
+    assert nearest.measured == {"numberofevents": 30_000}
+    assert (nearest.first.id.split("-")[0], nearest.last.id.split("-")[0]) == ("29000", "29999")
+
+
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(correlate, "HELD", 50)
     with pytest.raises(RuleTooSlow, match="holds more than 50 events"):

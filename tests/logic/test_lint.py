@@ -230,7 +230,7 @@ def test_a_field_that_no_event_of_its_kinds_tells_is_said_with_the_kinds() -> No
     query = 'network where network.direction == "ingress" and network.protocol == "http"'
     ((fault, what),) = told(eql(query, index=["winlogbeat-*", "logs-endpoint.events.*"]))
     assert fault is Fault.UNTOLD
-    which = "none of the Windows events that it reads tells (Sysmon 3, Sysmon 22)"
+    which = "none of the Windows events that it reads tells (Sysmon 3, Sysmon 22, Security auditing 5140, Security auditing 5145)"
     assert what == f"it wants network.protocol equals (with regard to case) http, which {which}"
     (finding,) = lint([eql(query, index=["winlogbeat-*", "logs-endpoint.events.*"])])
     assert finding.fix == "it can fire on logs-endpoint.events.* alone"

@@ -126,6 +126,15 @@ def test_a_sample_has_no_order_and_no_event_twice() -> None:
     assert sorted(str(number) for number in match) == ["1", "2", "4"]
 
 
+@pytest.mark.parametrize(
+    ("span", "kept"),
+    [(19, [(10,), (21,), (30,)]), (20, [(21,), (30,)]), (5, [(10,), (21,), (30,)])],
+)
+def test_a_pattern_between_two_missing_events_is_none_where_both_ends_are_there_within_the_span(span: int, kept: list[tuple[int]]) -> None:
+    events = [at(0, "b"), at(10, "a"), at(20, "b"), at(21, "a"), at(30, "a")]
+    assert found(f"sequence with maxspan={span}ms !{B} {A} !{B}", events) == kept
+
+
 # --- against a brute-force oracle ---------------------------------------------------------------------------------------------
 
 

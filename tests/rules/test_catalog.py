@@ -9,6 +9,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.rules.catalog import Catalog, distinct, find, load_catalog, load_rules
+from harness.rules.elastic import ElasticRules
+from harness.rules.eql_file import EqlFiles
 from harness.rules.sigma import SigmaRules
 from tests.needs import DATA, needs_recordings
 
@@ -42,6 +44,22 @@ def test_what_is_wrong_does_not_hide_what_is_right(tmp_path: Path) -> None:
     assert [rule.id for rule in catalog.rules] == [TWO]
     assert [(problem.path, problem.line) for problem in catalog.refused] == [(str(tmp_path / "a.yml"), 3)]
     assert catalog.name == str(tmp_path)
+
+
+def test_a_query_that_is_no_text_is_told_in_an_archive_as_well(tmp_path: Path) -> None:
+    made = archive(tmp_path / "r.zip", {"a.eql": b"process where \xff"})
+    catalog = load_catalog([made], [EqlFiles()])
+    assert [str(problem) for problem in catalog.refused] == [f"{made}/a.eql:1:15: is not UTF-8 text (save the file as UTF-8)"]
+
+
+def test_a_rule_that_is_passed_on_as_a_text_file(tmp_path: Path) -> None:
+    rule = (
+        "[rule]\nname = 'x'\nrule_id = '%s'\ntype = 'eql'\nlanguage = 'eql'\nrisk_score = 1\nseverity = 'low'\nquery = 'any where true'\n"
+    )
+    (tmp_path / "a.txt").write_text(rule % TWO)
+    (tmp_path / "b.txt").write_text("A note about\n[rule]\n")
+    catalog = load_catalog([tmp_path], [ElasticRules()])
+    assert ([rule.id for rule in catalog.rules], catalog.refused) == ([TWO], ())
 
 
 def test_an_archive_is_read_as_a_directory_is(tmp_path: Path) -> None:

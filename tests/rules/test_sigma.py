@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from uuid import UUID
 
 import pytest
 import yaml
@@ -261,11 +262,27 @@ POWERSHELL = ("microsoft-windows-powershell/operational", "powershellcore/operat
         ("category: ps_classic_start", {("windows powershell", 400)}),
         ("category: ps_module", {(channel, 4103) for channel in POWERSHELL}),
         ("category: ps_script", {(channel, 4104) for channel in POWERSHELL}),
+        ("service: sense", {("microsoft-windows-sense/operational", ANY_EVENT_ID)}),
+        (
+            "service: kernel-shimengine",
+            {(f"microsoft-windows-kernel-shimengine/{name}", ANY_EVENT_ID) for name in ("operational", "diagnostic")},
+        ),
         ("service: smbserver-connectivity", {("microsoft-windows-smbserver/connectivity", ANY_EVENT_ID)}),
     ],
 )
 def test_log_sources_become_kinds(logsource: str, expected: set[tuple[str, int]]) -> None:
     assert kinds(sourced(logsource).logic) == expected
+
+
+def test_a_rule_without_an_id_has_one_that_is_made_of_its_text() -> None:
+    rule, same, other = (parse(f"title: {title}\n{SOURCE}{DETECTION}") for title in "AAB")
+    assert rule.id_made
+    assert UUID(rule.id)
+    assert rule.id == same.id != other.id
+    assert rule.logic == other.logic
+    assert not parse(f"{HEAD}{SOURCE}{DETECTION}").id_made
+    assert (named := parse(f"title: A\nname: a\n{SOURCE}{DETECTION}")).id == "a"
+    assert not named.id_made
 
 
 def test_a_rule_about_windows_at_large_reads_every_kind() -> None:
@@ -358,8 +375,8 @@ def detection(body: str) -> str:
         ("a: \x01\n", "", "is not YAML"),
         (f"{HEAD}{SOURCE}{DETECTION}---\n{HEAD}", ":6:1", "has no log source"),
         (f"{HEAD}{HEAD}", ":3:1", "'title' stands twice"),
-        (f"title: A\n{SOURCE}{DETECTION}", ":1:1", "has no id"),
-        (f"title: A\nid: 5\n{SOURCE}{DETECTION}", ":2:1", "has no id"),
+        (f"title: A\nid: 5\n{SOURCE}{DETECTION}", ":2:1", "'5' is no UUID"),
+        (f"title: A\nid: ''\n{SOURCE}{DETECTION}", ":2:1", "'' is no UUID"),
         (f"title: A\nid: five\n{SOURCE}{DETECTION}", ":2:1", "'five' is no UUID"),
         (f"id: 6f0f1d1c-6a1e-4e6a-8d0c-000000000001\n{SOURCE}{DETECTION}", ":1:1", "has no title"),
         (f"{HEAD}{DETECTION}", ":1:1", "has no log source"),

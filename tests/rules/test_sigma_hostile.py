@@ -44,6 +44,18 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
         "holds more than 50000 values",
     ),
     "dashes that each take five forms": (lambda: detection("    A|windash: '" + " -a" * 20 + "'"), ":6:16: 'windash' varies at most 5"),
+    "many values whose dashes take many forms": (
+        lambda: detection("    A|windash:\n" + "".join(f"      - '-a -b -c -d {n}'\n" for n in range(100))),
+        ":7:7: 'windash' would make 62500 forms",
+    ),
+    "a condition of a megabyte": (
+        lambda: detection("    A: 1", " or ".join(["selection"] * 90_000)),
+        ":7:3: its condition has more than 20000 words",
+    ),
+    "a thousand conditions": (
+        lambda: detection("    A: 1", "[" + ", ".join(["selection"] * 1_000) + "]"),
+        ":7:3: has more than 100 conditions",
+    ),
     "repeats of repeats": (lambda: detection("    A|re: '((x{200}){200}){200}'"), ":6:5: 'A|re' is not evaluable"),
     "groups in groups": (lambda: detection("    A|re: '" + "(" * 20_000 + "a" + ")" * 20_000 + "'"), ":6:5: 'A|re' is not evaluable"),
     "a few groups in groups": (lambda: detection("    A|re: '" + "(" * 120 + "a" + ")" * 120 + "'"), ":6:5: 'A|re' is not evaluable"),
