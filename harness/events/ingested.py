@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.events import winlogbeat
-from harness.events.ecs import made
+from harness.events.ecs import CLASSES, fields_made, made
 
 _DATE = {"type": "date"}
 _LONG = {"type": "long"}
@@ -21,6 +21,7 @@ _IP = {"type": "ip"}
 _KEYWORD = {"type": "keyword", "ignore_above": 8191}
 
 _UNMAPPED = range(5150, 5160)
+_HEAD = ("channel", "computer_name", "provider_name", "event_data.DestPort", "event_data.SourcePort", "event_data.LayerRTID")
 
 
 def ingested(document: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -58,7 +59,10 @@ def mappings() -> tuple[dict[str, Any], ...]:
 
 def _mapping(pattern: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
     searched = {**pattern, "fields": {"text": text}}
+    # Named, so that an index that has seen no event yet can be asked for them.
+    keywords = {name for kind in CLASSES for name in fields_made(*kind)} | {f"winlog.{name}" for name in _HEAD}
     types: dict[str, Mapping[str, Any]] = {
+        **dict.fromkeys(sorted(keywords), _KEYWORD),
         "@timestamp": _DATE,
         "event.created": _DATE,
         "event.ingested": _DATE,

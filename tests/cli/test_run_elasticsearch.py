@@ -15,7 +15,9 @@ import pytest
 import yaml
 
 from harness.model.verdicts import Basis, Inconclusive, Outcome
+from lab.process import RULE_PACK
 from servers import elasticsearch, machine
+from servers.machine import Place
 from tests.cli.commands import Ended, UpLab, ended, harness, start
 from tests.needs import needs_elastalert2, needs_elasticsearch
 from tests.siem.elastic_bench import ElasticBench, elastalert_over, server_url
@@ -62,6 +64,15 @@ def engine(url: str, directory: Path) -> Iterator[ElasticBench]:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticBench]:
     with engine(server_url(), tmp_path_factory.mktemp("rules")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[Place]:
+    name = f"tests-secure-{os.getpid()}"
+    try:
+        yield elasticsearch.start(name, security=True)
+    finally:
+        elasticsearch.stop(name)
 
 
 def asked(path: Path, bench: ElasticBench, expect: Sequence[Mapping[str, object]], patience: str) -> tuple[list[str], dict[str, str]]:
@@ -158,6 +169,42 @@ def test_a_siem_that_is_dead_lets_nothing_be_sent(lab: UpLab, bench: ElasticBenc
     assert {verdict.inconclusive for verdict in ended.full.verdicts} == {Inconclusive.SIEM_LOST}
     assert "cannot be reached" in ended.full.verdicts[0].cause
     assert lab.counted("connections") == before
+
+
+@pytest.mark.parametrize(("user", "password", "why"), [("reader", "", "403"), ("none", "", "403"), ("admin", CANARY, "401")])
+def test_who_may_not_lets_nothing_be_sent(lab: UpLab, secure: Place, tmp_path: Path, user: str, password: str, why: str) -> None:
+    env = {
+        "HARNESS_SIEM_USER": user,
+        "HARNESS_SIEM_PASSWORD": "env:ES_PASSWORD",
+        "HARNESS_SIEM_CA_FILE": secure.files["ca"],
+        "ES_PASSWORD": password or secure.secrets[user],
+    }
+    before = lab.counted("connections")
+    where = ("--lab", "--target", "lab-ws1", "--siem", "elasticsearch", "--es-url", secure.url)
+    found = harness("run", *where, cwd=tmp_path, env=env | lab.env)
+    assert found.code == 3, found.said
+    assert {verdict.inconclusive for verdict in found.full.verdicts} <= {Inconclusive.SIEM_LOST, None}
+    assert any(f"({why}" in verdict.cause for verdict in found.full.verdicts)
+    assert lab.counted("connections") == before
+    examined = harness("doctor", *where, "--json", "found.json", cwd=tmp_path, env=env | lab.env)
+    assert examined.code == 1, examined.said
+    assert f"({why}" in examined.out
+    everything = found.said + examined.said + "".join(file.read_text() for file in tmp_path.rglob("*.json"))
+    assert env["ES_PASSWORD"] not in everything
+
+
+def test_the_doctor_finds_all_that_a_run_needs(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
+    arguments, env = asked(tmp_path, bench, [], "5s")
+    where = [argument for argument in arguments[2:] if argument not in ("lab-ws1", "--target")]
+    sigma = str(RULE_PACK / "sigma")
+    found = harness("doctor", *where, bench.url, "--rules", sigma, "--json", "found.json", cwd=tmp_path, env=env | lab.env)
+    said = {finding["about"]: finding for finding in json.loads((tmp_path / "found.json").read_text())["findings"]}
+    assert said["rule engine"]["health"] == "ok", found.said
+    assert said["rules"]["what"].startswith("7 of "), found.said
+    assert said["target lab-ws2's events"]["health"] in ("ok", "warning"), found.said
+    # The pack's sequences are no rules for ElastAlert2; that alone breaks no run.
+    assert found.code == 0, found.said
+    assert CANARY not in found.said
 
 
 def test_credentials_are_in_no_list_of_processes(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def examined(wire: Wire, events: Sequence[str], others: Sequence[str], asked: Ma
 
 
 def _fields(types: Mapping[str, frozenset[str]], asked: Mapping[str, Node]) -> Iterator[Finding]:
-    """Rules that no event in these indices can satisfy, and fields that are not there or not as rules take them."""
+    """Rules that no event in these indices can have satisfied, and fields that are not there or not as rules take them."""
     dead: dict[str, list[str]] = {}
     lacking: dict[str, list[str]] = {}
     for rule, node in asked.items():
@@ -65,8 +65,9 @@ def _fields(types: Mapping[str, frozenset[str]], asked: Mapping[str, Node]) -> I
             dead[rule] = missing
     fix = "let the shipper's ingest pipelines fill them and its template map them, or deploy the rule for the fields that there are"
     for rule, missing in dead.items():
-        what = f"it can never fire: no mapping has {_some(missing)}"
-        yield Finding(about=f"rule {rule}", health=Health.BROKEN, what=what, fix=fix)
+        # A mapping may grow with the first event that has a field: that none has so far is no proof.
+        what = f"no event so far can satisfy it: no mapping has {_some(missing)}"
+        yield Finding(about=f"rule {rule}", health=Health.WARNING, what=what, fix=fix)
     for name, rules in lacking.items():
         what = f"no mapping has it; {_some(rules)} can fire without it"
         yield Finding(about=f"field {name}", health=Health.WARNING, what=what, fix="no event has had it so far, or its template is missing")
