@@ -138,6 +138,9 @@ def test_faults_in_mid_run_change_no_verdict(lab: UpLab, bench: ElasticBench, tm
         assert not proxy.faults, "the run met them all"
     assert ended.code == 1, ended.said
     assert judged(ended) == {NETWORK: Outcome.DETECTED, CHILD: Outcome.DETECTED, MODULE: Outcome.MISSED}, ended.said
+    (shipped,) = (each for where, each in lab.status()["shipping"].items() if where.startswith(proxy.url))
+    assert shipped["sent"] > 0
+    assert shipped["refused"] == 0
 
 
 def test_a_server_that_is_killed_and_restarted_in_mid_run_changes_no_verdict(
