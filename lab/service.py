@@ -142,11 +142,17 @@ class Lab:
         raise ValueError("no question of ours")
 
     def _ship(self, connection: dict[str, Any], index: str) -> dict[str, object]:
-        """Ship what is logged from now on to an index of an Elasticsearch. One that is shipped to already stays as it is."""
+        """Ship what is logged from now on to an index of an Elasticsearch. One that is shipped to already stays as it is.
+
+        Raises ValueError where it is not told where to.
+        """
         # Imported here: Elasticsearch's client takes as long to load as all of the lab.
         from harness.siem.elastic.wire import Connection, Wire
 
-        to = Connection(**connection | {"urls": tuple(connection["urls"])})
+        try:
+            to = Connection(**connection | {"urls": tuple(connection["urls"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError("no question of ours") from error
         name = f"{to.cloud_id or ','.join(to.urls)}/{index}"
         before = self._shippers.get(name)
         if before is None or before.gave_up:
