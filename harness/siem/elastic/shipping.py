@@ -31,7 +31,7 @@ BATCH = 500
 # Proxies in front of a server may take no more than a million bytes at once.
 _BATCH_BYTES = 512 * 1024
 _IDLE = 0.2
-_LONGEST_PAUSE = 5.0
+_LONGEST_PAUSE = 2.0
 _LAST_SECONDS = 5.0
 
 
