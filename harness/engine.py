@@ -176,15 +176,19 @@ class Engine:
         watches = ledger.watches(self._under_way.values())
         if not watches or self._halt.is_set():  # halted: the SIEM was given up
             return
+        away_since: datetime | None = None
         try:
             for attempt in self._siem_attempts(cancel):
-                facts = None
+                facts, asked_at = None, self._clock.now()
                 with attempt:
                     facts = self._siem.sweep(watches, self._cursor)
                 if facts is None:
+                    away_since = away_since or asked_at
                     yield SiemTrouble(message=_trouble(attempt.retry_state))
                     yield from self._take(ledger)
                 else:
+                    if away_since is not None:
+                        ledger.was_away(away_since, self._clock.now())
                     self._cursor = facts.cursor
                     ledger.saw(facts)
         except SiemError as error:

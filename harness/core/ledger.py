@@ -58,6 +58,7 @@ class Ledger:
         self._now = started_at + siem_offset
         self._schedule_running = status.schedule_running
         self._lost = ""
+        self._outages: list[tuple[datetime, datetime]] = []
         self._verdicts: list[Verdict] = []
         self._open: list[_Open] = []
         for planned in plan.steps:
@@ -91,6 +92,11 @@ class Ledger:
             self._runs[run.rule][run.id] = run
         self._now = max(self._now, facts.now)
         self._schedule_running = facts.schedule_running
+
+    def was_away(self, since: datetime, until: datetime) -> None:
+        """The SIEM did not answer in this time, by our clock. Whoever ships events to it had to wait as well: what it promises of its
+        ingest lag does not count that time."""
+        self._outages.append((since, until))
 
     def lose_siem(self, why: str) -> None:
         """The SIEM will not answer any more: what is open is inconclusive."""
@@ -240,14 +246,17 @@ class Ledger:
         return self._priorities[alert.id]
 
     def _ingest_lag(self, host: HostAttribution, detonation: Detonation, mine: Sequence[Observed]) -> timedelta:
-        """How long an event of this host may take: promised or measured in this run, the larger.
+        """How long an event of this host may take: promised, with the outages since, or measured in this run, the larger.
 
         Of everything the host sent the 99th percentile, so that a pipeline under load is waited for; of its own events the slowest.
         """
-        since = self._started_at - SLACK
-        lags = sorted(self._lag(observed, detonation) for observed in host.seen_on_host(since, self._now + _DAY))
+        begun = self._started_at - SLACK
+        lags = sorted(self._lag(observed, detonation) for observed in host.seen_on_host(begun, self._now + _DAY))
         usual = lags[len(lags) * 99 // 100] if lags else timedelta(0)
-        return max([self._status.ingest_lag, usual, *(self._lag(observed, detonation) for observed in mine)])
+        away = sum(
+            (until - max(since, detonation.started_at) for since, until in self._outages if until > detonation.started_at), timedelta(0)
+        )
+        return max([self._status.ingest_lag + away, usual, *(self._lag(observed, detonation) for observed in mine)])
 
     def _lag(self, observed: Observed, detonation: Detonation) -> timedelta:
         """From happened, by the target's clock, to searchable, by the SIEM's; both brought to ours."""

@@ -298,6 +298,17 @@ def test_blind_where_nothing_of_the_host_arrived_points_at_the_pipeline() -> Non
     assert "agent" in verdict.cause
 
 
+def test_an_outage_is_added_to_the_ingest_lag() -> None:
+    story = Story(Expectation(rule="child")).detonated()
+    story.ledger.was_away(T0 - timedelta(seconds=30), T0 - timedelta(seconds=10))  # before the session
+    story.ledger.was_away(T0 + timedelta(seconds=0.5), T0 + timedelta(seconds=60.5))
+    assert story.saw(now=63).ledger.open == 1
+    assert story.saw(*telemetry(lag=61), run("child", 62.5), now=64).only().outcome is Outcome.MISSED
+    late = Story(Expectation(rule="child")).detonated()
+    late.ledger.was_away(T0 + timedelta(seconds=0.5), T0 + timedelta(seconds=60.5))
+    assert late.saw(now=64.6).only().outcome is Outcome.BLIND
+
+
 def test_blind_where_only_strangers_events_arrived_points_at_seen_from() -> None:
     story = Story(Expectation(rule="port")).detonated()
     verdict = story.saw(observed(TWO.connection()), now=4.6).only()
