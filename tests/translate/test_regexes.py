@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.rules.lucene_regex import python_regex
+from harness.translate.ascii_regex import parse_regex
 from harness.translate.refusal import NotExpressible
-from harness.translate.regexes import json_character, json_value, lucene, number_range, parse_regex
+from harness.translate.regexes import json_character, json_value, lucene, number_range
 
 atoms = st.sampled_from(
     ["a", "b", "A", "\\\\", '"', "/", "\\.", ".", "[a-c]", "[^a]", "\\d", "\\w", "\\s", "\\S", "(?:a|bb)", "é", "\\t", " ", "'"]
