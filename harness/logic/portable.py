@@ -49,14 +49,12 @@ _SWITCH = pattern_of(r"\(\?[is]+:")
 
 # --- which characters -----------------------------------------------------------------------------------------------------
 
-_ASKED = pattern_of(
-    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[pP]\{[^}]*\}|N\{[^}]*\}|[dDwWsStnrfva]|[^a-zA-Z0-9])|[^\\].*", 16
-)
-"""What the engine reads as one character, in all its versions alike."""
+_ASKED = pattern_of(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[pP]\{[^}]*\}|N\{[^}]*\}|[dDwWsStnrfva]|[^a-zA-Z0-9])", 16)
+"""The escapes that the engine reads as one character, in all its versions alike."""
 
 
 def _alphabet(part: str, flags: frozenset[str]) -> Chars:
-    if not _ASKED.fullmatch(part):
+    if part.startswith("\\") and not _ASKED.fullmatch(part):
         raise Unread("a character in octal" if part.startswith("\\0") else "an escape of the matcher's own engine")
     return Chars(ranges=_characters(part, "".join(sorted(flags))), cased=True)
 

@@ -1,4 +1,4 @@
-"""Which characters a regular expression stands for in languages that keep to ASCII: `\\\\w`, `\\\\d`, named classes and case are ASCII's.
+"""Which characters a regular expression stands for in languages that keep to ASCII: of letters, digits, blanks and case they know ASCII's.
 
 This module must never know the language in which the expression is said.
 """
@@ -77,6 +77,8 @@ def _class(part: str, cased: bool) -> Ranges:
             continue
         low, at = _class_member(part, at)
         if len(low) == 1 and low[0][0] == low[0][1] and part[at] == "-" and part[at + 1] != "]":
+            if _NAMED.match(part, at + 1):
+                raise Unread("a range without an end")
             high, at = _class_member(part, at + 1)
             if len(high) != 1 or high[0][0] != high[0][1] or high[0][0] < low[0][0]:
                 raise Unread("a range without an end")
