@@ -12,16 +12,12 @@ This module must never know a rule language, an engine's SQL or an event.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from re import compile as pattern_of
-from typing import NoReturn
 
 from harness.logic.columns import STAND_IN
 from harness.logic.match import BadValue, characters_matched
-
-REPEATS = 1000
-"""The most repetitions that RE2 takes, those of nested groups multiplied."""
+from harness.logic.regex_tree import REPEATS, Ahead, Chain, Chars, Choice, Edge, Ranges, Regex, Repeat, Unread, complement, read_regex
 
 SIZE = 100_000
 """The most ranges of characters, repetitions counted as often as they are; RE2's own limit of memory is some way above it."""
@@ -36,195 +32,31 @@ def portable(pattern: str, *, cased: bool) -> str:
 
     `pattern` must be one that the matcher's engine takes.
     """
-    tree = _Reader(pattern, cased).read()
-    if _size(tree) > SIZE:
+    try:
+        read = read_regex(pattern, cased=cased, alphabet=_alphabet)
+    except Unread as error:
+        raise NotPortable(str(error)) from error
+    if not _HEAD.fullmatch(read.flags) or not all(map(_SWITCH.fullmatch, read.switches)):
+        raise NotPortable("flags within a regular expression")
+    if _size(read.tree) > SIZE:
         raise NotPortable("a regular expression that is too large for RE2")
-    return _written(tree, first=True, last=True, repeats=1)
+    return _written(read.tree, first=True, last=True, repeats=1)
 
 
-# --- what an expression is ------------------------------------------------------------------------------------------------
-
-Ranges = tuple[tuple[int, int], ...]
-"""Code points, each range with its last, in order."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _One:
-    """One character out of these."""
-
-    of: Ranges
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """A place between characters: "start", "end", "line end" (the end, or before the last line feed), "boundary"."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """One after the other."""
-
-    parts: tuple[_Part, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
-    """Any of these."""
-
-    parts: tuple[_Part, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Repeat:
-    """So many times; `most` None: without bound."""
-
-    part: _Part
-    least: int
-    most: int | None
-
-
-_Part = _One | _Place | _Row | _Choice | _Repeat
-
-_FLAGS = pattern_of(r"\(\?([aisu]+)\)")
-_GROUP = pattern_of(r"\((?:\?(?:P?<(?![=!])\w+>|([is]*):))?(?!\?)")
-_COUNT = pattern_of(r"\{([0-9]*)(,?)([0-9]*)\}")
-_FUZZY = pattern_of(r"\{[0-9\s,deis+<=:]+")
-_ESCAPED = pattern_of(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[pP]\{[^}]*\}|N\{[^}]*\}|[dDwWsStnrfva]|[^a-zA-Z0-9])", 16)
-_NAMED_CLASS = pattern_of(r"\[:\^?\w+:\]")
-
-_REFUSED = (
-    (pattern_of(r"\(\?<?[=!]"), "a look-around"),
-    (pattern_of(r"\(\?>"), "an atomic group"),
-    (pattern_of(r"\(\?[-aimsuxbefprwLV01]+[:)]"), "flags within a regular expression"),
-    (pattern_of(r"\(\?"), "an extended group in a regular expression"),
-    (pattern_of(r"\\(?:[0-9]|g<)"), "a back-reference or a character in octal"),
-    (pattern_of(r"\\[bBmMG]"), "a word boundary in the middle of a regular expression"),
-    (pattern_of(r"\\"), "an escape of the matcher's own engine"),
-)
-
-
-class _Reader:
-    """Takes an expression apart; what matches one character is left to the engine (`_characters`)."""
-
-    def __init__(self, pattern: str, cased: bool) -> None:
-        self._text = pattern
-        self._at = 0
-        self._flags = "" if cased else "i"
-
-    def read(self) -> _Part:
-        while (found := _FLAGS.match(self._text, self._at)) is not None:
-            self._flags += found[1]
-            self._at = found.end()
-        tree = self._choice()
-        if self._at < len(self._text):
-            self._refuse("an unbalanced bracket in a regular expression")
-        return tree
-
-    def _choice(self) -> _Part:
-        parts = [self._row()]
-        while self._text.startswith("|", self._at):
-            self._at += 1
-            parts.append(self._row())
-        return parts[0] if len(parts) == 1 else _Choice(parts=tuple(parts))
-
-    def _row(self) -> _Part:
-        parts: list[_Part] = []
-        while self._at < len(self._text) and self._text[self._at] not in "|)":
-            parts.append(self._repeated(self._part()))
-        return parts[0] if len(parts) == 1 else _Row(parts=tuple(parts))
-
-    def _part(self) -> _Part:
-        text, at = self._text, self._at
-        match text[at]:
-            case "(":
-                return self._group()
-            case "^":
-                self._at += 1
-                return _Place(what="start")
-            case "$":
-                self._at += 1
-                return _Place(what="line end")
-            case "[":
-                return self._one(self._class_end())
-            case "\\":
-                return self._escape()
-            case "{" if _FUZZY.match(text, at):
-                raise NotPortable("a bracket of repetition that repeats nothing")
-        return self._one(at + 1)
-
-    def _group(self) -> _Part:
-        found = _GROUP.match(self._text, self._at)
-        if found is None:
-            self._refuse_here()
-        outer = self._flags
-        self._flags += found[1] or ""
-        self._at = found.end()
-        inner = self._choice()
-        if not self._text.startswith(")", self._at):
-            self._refuse("an unbalanced bracket in a regular expression")
-        self._at += 1
-        self._flags = outer
-        return inner
-
-    def _escape(self) -> _Part:
-        places = {"\\A": "start", "\\Z": "end", "\\b": "boundary"}
-        if (place := places.get(self._text[self._at : self._at + 2])) is not None:
-            self._at += 2
-            return _Place(what=place)
-        found = _ESCAPED.match(self._text, self._at)
-        if found is None:
-            self._refuse_here()
-        return self._one(found.end())
-
-    def _class_end(self) -> int:
-        text, at = self._text, self._at + 1
-        at += text.startswith("^", at)
-        at += text.startswith("]", at)
-        while at < len(text) and text[at] != "]":
-            named = _NAMED_CLASS.match(text, at)
-            at = named.end() if named else at + (2 if text[at] == "\\" else 1)
-        return at + 1
-
-    def _one(self, end: int) -> _Part:
-        part = self._text[self._at : end]
-        self._at = end
-        return _One(of=_characters(part, "".join(sorted(set(self._flags)))))
-
-    def _repeated(self, part: _Part) -> _Part:
-        text = self._text
-        if self._at >= len(text):
-            return part
-        counted = _COUNT.match(text, self._at)
-        if text[self._at] in "*+?":
-            least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[text[self._at]]
-            self._at += 1
-        elif counted is not None and (counted[1] or counted[3]):
-            least = int(counted[1] or 0)
-            most = int(counted[3]) if counted[3] else None if counted[2] else least
-            self._at = counted.end()
-        elif _FUZZY.match(text, self._at):
-            self._refuse("a fuzzy match")
-        else:
-            return part
-        if isinstance(part, _Place):
-            self._refuse("the repetition of a place between characters")
-        if text.startswith("+", self._at):
-            self._refuse("a possessive repetition")
-        self._at += text.startswith("?", self._at)
-        return _Repeat(part=part, least=least, most=most)
-
-    def _refuse_here(self) -> NoReturn:
-        self._refuse(
-            next((name for shape, name in _REFUSED if shape.match(self._text, self._at)), "an unknown part of a regular expression")
-        )
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise NotPortable(what)
+_HEAD = pattern_of("[aisu]*")
+_SWITCH = pattern_of(r"\(\?[is]+:")
 
 
 # --- which characters -----------------------------------------------------------------------------------------------------
+
+_ASKED = pattern_of(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[pP]\{[^}]*\}|N\{[^}]*\}|[dDwWsStnrfva]|[^a-zA-Z0-9])", 16)
+"""The escapes that the engine reads as one character, in all its versions alike."""
+
+
+def _alphabet(part: str, flags: frozenset[str]) -> Chars:
+    if part.startswith("\\") and not _ASKED.fullmatch(part):
+        raise Unread("a character in octal" if part.startswith("\\0") else "an escape of the matcher's own engine")
+    return Chars(ranges=_characters(part, "".join(sorted(flags))), cased=True)
 
 
 @lru_cache(maxsize=1)
@@ -273,72 +105,79 @@ def _ranges(points: Sequence[int]) -> Iterator[tuple[int, int]]:
 _WORD = r"\w"
 
 
-def _is_word(part: _Part | None) -> bool | None:
+def _is_word(part: Regex | None) -> bool | None:
     """Whether what a part matches is a letter of a word, or is none; None where it may be either."""
-    if not isinstance(part, _One):
+    if not isinstance(part, Chars):
         return None
-    word = _characters(_WORD, "")
-    inside = [any(low <= start and end <= high for low, high in word) for start, end in part.of]
+    word = _word()
+    inside = [any(low <= start and end <= high for low, high in word) for start, end in part.ranges]
     if all(inside):
         return True
-    return None if any(not (end < low or high < start) for start, end in part.of for low, high in word) else False
+    return None if any(not (end < low or high < start) for start, end in part.ranges for low, high in word) else False
 
 
 # --- writing --------------------------------------------------------------------------------------------------------------
 
 
-def _size(part: _Part) -> int:
+def _size(part: Regex) -> int:
     match part:
-        case _One(of=ranges):
-            return min(len(ranges), len(_inverted(ranges))) + 1
-        case _Place():
-            return len(_characters(_WORD, "")) if part.what == "boundary" else 1
-        case _Row(parts=parts) | _Choice(parts=parts):
-            return 1 + sum(_size(each) for each in parts)
-        case _Repeat(part=inner):
-            return _size(inner) * max(1, part.most or part.least)
+        case Chars(ranges=ranges):
+            return min(len(ranges), len(complement(ranges))) + 1
+        case Edge(kind=kind):
+            return len(_word()) if kind == "b" else 1
+        case Chain(items=items) | Choice(items=items):
+            return 1 + sum(_size(each) for each in items)
+        case Repeat(item=item, least=least, most=most):
+            return _size(item) * max(1, most or least)
+        case Ahead(item=item):
+            return _size(item)
 
 
-def _written(part: _Part, *, first: bool, last: bool, repeats: int) -> str:
+def _written(part: Regex, *, first: bool, last: bool, repeats: int) -> str:
     """`first` and `last`: nothing of the expression stands before or after this part."""
     match part:
-        case _One(of=ranges):
+        case Chars(ranges=ranges):
             return _class(ranges)
-        case _Place(what="start"):
+        case Edge(kind="^"):
             return r"\A"
-        case _Place(what="end"):
+        case Edge(kind="Z"):
             return r"\z"
-        case _Place(what="line end"):
+        case Edge(kind="$"):
             if not last:
                 raise NotPortable("a line's end in the middle of a regular expression")
             return r"\n?\z"
-        case _Place():
+        case Edge():
             raise NotPortable("a word boundary in the middle of a regular expression")
-        case _Row(parts=parts):
-            return "".join(_in_row(parts, number, first, last, repeats) for number in range(len(parts)))
-        case _Choice(parts=parts):
-            return "(?:" + "|".join(_written(each, first=first, last=last, repeats=repeats) for each in parts) + ")"
-        case _Repeat(part=inner, least=least, most=most):
+        case Ahead():
+            raise NotPortable("a look-around")
+        case Chain(items=items):
+            return "".join(_in_row(items, number, first, last, repeats) for number in range(len(items)))
+        case Choice(items=items):
+            return "(?:" + "|".join(_written(each, first=first, last=last, repeats=repeats) for each in items) + ")"
+        case Repeat(item=item, least=least, most=most):
+            inner = item.items[0] if isinstance(item, Chain) and len(item.items) == 1 else item
+            if isinstance(inner, Edge):
+                raise NotPortable("the repetition of a place between characters")
             once = most == 1
             repeats *= max(1, most or least)
             if repeats > REPEATS:
                 raise NotPortable(f"more than {REPEATS} repetitions in a regular expression")
             text = _written(inner, first=first and once, last=last and once, repeats=repeats)
-            return (text if isinstance(inner, _One) else f"(?:{text})") + _count(least, most)
+            return (text if isinstance(inner, Chars) else f"(?:{text})") + _count(least, most)
 
 
-def _in_row(parts: tuple[_Part, ...], number: int, first: bool, last: bool, repeats: int) -> str:
+def _in_row(parts: tuple[Regex, ...], number: int, first: bool, last: bool, repeats: int) -> str:
     part = parts[number]
     first, last = first and number == 0, last and number == len(parts) - 1
-    if part != _Place(what="boundary"):
+    if part != Edge(kind="b"):
         return _written(part, first=first, last=last, repeats=repeats)
     before = _is_word(parts[number - 1]) if number else None
     after = _is_word(parts[number + 1]) if number + 1 < len(parts) else None
     # At either end of the whole, what stands beyond may be eaten: nothing else of the expression asks for it.
     if last and before is not None:
-        return rf"(?:{_class(_inverted(_word()))}|\z)" if before else _class(_word())
+        return rf"(?:{_class(complement(_word()))}|\z)" if before else _class(_word())
     if first and after is not None:
-        return rf"(?:{_class(_inverted(_word()))}|\A)" if after else _class(_word())
+        return rf"(?:{_class(complement(_word()))}|\A)" if after else _class(_word())
     if before is not None and after is not None and before != after:
         return ""
     raise NotPortable("a word boundary in the middle of a regular expression")
@@ -362,17 +201,12 @@ def _count(least: int, most: int | None) -> str:
             return f"{{{least}}}" if least == most else f"{{{least},{most}}}"
 
 
-def _inverted(ranges: Ranges) -> Ranges:
-    edges = [-1, *(edge for each in ranges for edge in each), 0x110000]
-    return tuple((low + 1, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True) if low + 1 <= high - 1)
-
-
 def _class(ranges: Ranges) -> str:
     if not ranges:
         raise NotPortable("a class of no character")
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
         return _character(ranges[0][0])
-    others = _inverted(ranges)
+    others = complement(ranges)
     if not others:
         return r"[\x{0}-\x{10ffff}]"
     sign, shown = ("^", others) if len(others) < len(ranges) else ("", ranges)

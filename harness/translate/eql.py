@@ -16,16 +16,18 @@ from ipaddress import ip_address
 
 from harness.events.ecs import made
 from harness.logic.match import key_of, text_of
+from harness.logic.regex_tree import Chain, Chars, Edge, Regex, Repeat
 from harness.model.facts import FlatValue
 from harness.model.intent import Rule
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
 from harness.rules.eql import parse_eql
 from harness.rules.grammar import QueryError
+from harness.translate.ascii_regex import parse_regex
 from harness.translate.ecs_names import ADDRESSES, BOOLEANS, NUMBERS, ecs_name, event_data, is_filtering, same_in_ecs
 from harness.translate.networks import network_pattern
 from harness.translate.parts import ANY_RUN, Part, alternatives, flat_logic, parts, pieces, tests
 from harness.translate.refusal import NotExpressible
-from harness.translate.regexes import Chain, Chars, Edge, Regex, Repeat, cased_only, lucene, parse_regex
+from harness.translate.regexes import cased_only, lucene
 
 _LONGEST = 100_000
 """Characters of a query; Elastic's longest rule has a tenth of it."""

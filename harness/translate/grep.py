@@ -14,12 +14,14 @@ import re
 from collections.abc import Iterator
 
 from harness.logic.match import key_of, text_of
+from harness.logic.regex_tree import Regex
 from harness.model.intent import Rule
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
+from harness.translate.ascii_regex import parse_regex
 from harness.translate.networks import network_pattern
 from harness.translate.parts import ANY_RUN, alternatives, flat_logic, pieces, tests
 from harness.translate.refusal import NotExpressible
-from harness.translate.regexes import UNIT, Regex, json_anywhere, json_character, json_value, number_range, parse_regex, size
+from harness.translate.regexes import UNIT, json_anywhere, json_character, json_value, number_range, size
 
 _LONGEST = 40_000
 """Characters of a pattern. PCRE compiles it to at most 64 KiB, and a command's argument has 128 KiB."""

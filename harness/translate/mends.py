@@ -28,8 +28,9 @@ from sigma.types import (
 
 from harness.logic.match import text_of
 from harness.logic.needs import Kind
+from harness.translate.ascii_regex import parse_regex
 from harness.translate.ecs_names import ADDRESSES, ecs_name, event_data, is_filtering, same_in_ecs
-from harness.translate.regexes import lucene, parse_regex
+from harness.translate.regexes import lucene
 
 
 @dataclass

@@ -1,320 +1,18 @@
-"""Regular expressions from one dialect to another: parsed once, then written for Lucene, or for grep over a JSON line's escaped text.
+"""A regular expression's tree in other dialects: for Lucene, or for grep over a JSON line's escaped text.
 
-The dialect read is Sigma's `|re` (PCRE without the exotic parts), searched, not anchored. What a dialect cannot say (back-references, for
-most look-arounds) is refused by name, because a pattern that is passed on unread means something else elsewhere. This module must never
-know a rule or a field.
+What a dialect cannot say (most look-arounds, places in the middle) is refused by name. This module must never know a rule or a field.
 
 Lucene's dialect: https://www.elastic.co/docs/reference/query-languages/query-dsl/regexp-syntax.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from harness.logic.regex_tree import LAST_CHARACTER, Ahead, Chain, Chars, Choice, Edge, Ranges, Regex, Repeat, complement, union
+from harness.translate.ascii_regex import ANYTHING, NOT_LINE_END, folded
 from harness.translate.refusal import NotExpressible
-
-_DEPTH = 50
-"""Groups inside each other: far above any rule's, far below Python's limit on calls."""
-
-_MOST = 1000
-"""The most repetitions that are counted out, Lucene's own limit."""
-
-_LAST = 0x10FFFF
-
-Ranges = tuple[tuple[int, int], ...]
-"""Code points, as closed ranges in order, none touching another."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chars:
-    """One character of a set."""
-
-    ranges: Ranges
-    cased: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repeat:
-    """An item again and again; `most` None is without end."""
-
-    item: Regex
-    least: int
-    most: int | None
-    lazy: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """A place: the start of the value (`^`), its end (`$`), the edge of a word (`b`), or none such (`B`)."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
-    """What must, or must not, follow."""
-
-    item: Regex
-    negative: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
-    """One after the other."""
-
-    items: tuple[Regex, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Any one of them."""
-
-    items: tuple[Regex, ...]
-
-
-Regex = Chars | Repeat | Edge | Ahead | Chain | Choice
-
-_DIGIT: Ranges = ((48, 57),)
-_WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
-_BLANK: Ranges = ((9, 13), (32, 32))
-_CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "a": 7, "e": 27, "0": 0}
-_POSIX: dict[str, Ranges] = {
-    "alnum": ((48, 57), (65, 90), (97, 122)),
-    "alpha": ((65, 90), (97, 122)),
-    "digit": _DIGIT,
-    "lower": ((97, 122),),
-    "upper": ((65, 90),),
-    "space": _BLANK,
-    "punct": ((33, 47), (58, 64), (91, 96), (123, 126)),
-    "xdigit": ((48, 57), (65, 70), (97, 102)),
-    "word": _WORD,
-}
-
-
-def parse_regex(pattern: str, *, cased: bool) -> Regex:
-    """The pattern read. Raises `NotExpressible` naming what has no counterpart elsewhere."""
-    return _Parser(pattern, cased).parse()
-
-
-def _union(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    found: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if found and low <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(high, found[-1][1]))
-        else:
-            found.append((low, high))
-    return tuple(found)
-
-
-def _complement(ranges: Ranges) -> Ranges:
-    found, at = [], 0
-    for low, high in ranges:
-        if low > at:
-            found.append((at, low - 1))
-        at = high + 1
-    if at <= _LAST:
-        found.append((at, _LAST))
-    return tuple(found)
-
-
-_NOT_LINE_END = _complement(((10, 10),))
-_ANYTHING: Ranges = ((0, _LAST),)
-
-
-class _Parser:
-    """Recursive descent over one pattern."""
-
-    def __init__(self, pattern: str, cased: bool) -> None:
-        self._pattern = pattern
-        self._at = 0
-        self._depth = 0
-        self._cased = cased
-        self._dot_all = False
-        self._lines = False
-
-    def parse(self) -> Regex:
-        found = self._choice()
-        if self._at < len(self._pattern):
-            raise NotExpressible(f"the regular expression {self._pattern!r} closes a group that it never opened")
-        return found
-
-    def _peek(self, text: str) -> bool:
-        return self._pattern.startswith(text, self._at)
-
-    def _take(self, text: str) -> bool:
-        if self._peek(text):
-            self._at += len(text)
-            return True
-        return False
-
-    def _next(self) -> str:
-        if self._at >= len(self._pattern):
-            raise NotExpressible(f"the regular expression {self._pattern!r} ends too early")
-        self._at += 1
-        return self._pattern[self._at - 1]
-
-    def _choice(self) -> Regex:
-        branches = [self._chain()]
-        while self._take("|"):
-            branches.append(self._chain())
-        return branches[0] if len(branches) == 1 else Choice(items=tuple(branches))
-
-    def _chain(self) -> Regex:
-        items: list[Regex] = []
-        while self._at < len(self._pattern) and not self._peek("|") and not self._peek(")"):
-            item = self._atom()
-            if item is not None:
-                found = self._repeated(item)
-                items.extend(found.items if isinstance(found, Chain) else (found,))
-        return Chain(items=tuple(items))
-
-    def _repeated(self, item: Regex) -> Regex:
-        while True:
-            found = re.compile(r"\*|\+|\?|\{(\d*)(,?)(\d*)\}").match(self._pattern, self._at)
-            if found is None or found[0] in ("{}", "{,}"):
-                return item
-            self._at = found.end()
-            if found[0][0] == "{":
-                least = int(found[1] or 0)
-                most = int(found[3]) if found[3] else None if found[2] else least
-            else:
-                least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[found[0]]
-            if max(least, most or 0) > _MOST or (most is not None and most < least):
-                raise NotExpressible(f"the regular expression {self._pattern!r} counts {found[0]}")
-            if isinstance(item, Edge | Ahead):
-                raise NotExpressible(f"the regular expression {self._pattern!r} repeats a place, not a text")
-            lazy = self._take("?")
-            if self._take("+"):
-                raise NotExpressible(f"the regular expression {self._pattern!r} has a possessive quantifier")
-            item = Repeat(item=item, least=least, most=most, lazy=lazy)
-
-    def _atom(self) -> Regex | None:
-        character = self._next()
-        match character:
-            case "(":
-                return self._group()
-            case "[":
-                return Chars(ranges=self._set(), cased=self._cased)
-            case ".":
-                return Chars(ranges=_ANYTHING if self._dot_all else _NOT_LINE_END, cased=True)
-            case "^" | "$":
-                if self._lines:
-                    raise NotExpressible(f"the regular expression {self._pattern!r} looks for the start or end of a line")
-                return Edge(kind=character)
-            case "\\":
-                return self._escape()
-            case "*" | "+" | "?":
-                raise NotExpressible(f"the regular expression {self._pattern!r} repeats nothing")
-        return Chars(ranges=((ord(character), ord(character)),), cased=self._cased)
-
-    def _escape(self) -> Regex:
-        character = self._next()
-        if character in "bBAZz":
-            return Edge(kind={"A": "^", "Z": "$", "z": "$"}.get(character, character))
-        if character in "123456789k":
-            raise NotExpressible(f"the regular expression {self._pattern!r} has a back-reference")
-        self._at -= 1
-        return Chars(ranges=self._escaped_set(), cased=self._cased)
-
-    def _escaped_set(self) -> Ranges:
-        """What stands behind a backslash, inside a set or outside."""
-        character = self._next()
-        classes = {"d": _DIGIT, "w": _WORD, "s": _BLANK}
-        if character in classes:
-            return classes[character]
-        if character.lower() in classes:
-            return _complement(classes[character.lower()])
-        if character in _CONTROLS:
-            return ((_CONTROLS[character], _CONTROLS[character]),)
-        if character in "xu":
-            width = 2 if character == "x" else 4
-            found = re.compile(rf"\{{([0-9a-fA-F]{{1,6}})\}}|([0-9a-fA-F]{{{width}}})").match(self._pattern, self._at)
-            if found is None or int(found[1] or found[2], 16) > _LAST:
-                raise NotExpressible(f"the regular expression {self._pattern!r} names a character by a code that is none")
-            self._at = found.end()
-            code = int(found[1] or found[2], 16)
-            return ((code, code),)
-        if character.isascii() and character.isalnum():
-            raise NotExpressible(f"the regular expression {self._pattern!r} has the escape \\{character}")
-        return ((ord(character), ord(character)),)
-
-    def _set(self) -> Ranges:
-        negative = self._take("^")
-        ranges: list[tuple[int, int]] = []
-        first = True
-        while first or not self._take("]"):
-            first = False
-            if found := re.compile(r"\[:(\^?)(\w+):\]").match(self._pattern, self._at):
-                if found[2] not in _POSIX:
-                    raise NotExpressible(f"the regular expression {self._pattern!r} has the class {found[0]}")
-                self._at = found.end()
-                ranges.extend(_complement(_POSIX[found[2]]) if found[1] else _POSIX[found[2]])
-                continue
-            low = self._set_item()
-            if len(low) == 1 and low[0][0] == low[0][1] and self._peek("-") and not self._peek("-]"):
-                self._at += 1
-                high = self._set_item()
-                if len(high) != 1 or high[0][0] != high[0][1] or high[0][0] < low[0][0]:
-                    raise NotExpressible(f"the regular expression {self._pattern!r} has a range without an end")
-                low = ((low[0][0], high[0][0]),)
-            ranges.extend(low)
-        found_ranges = _folded(_union(ranges)) if not self._cased else _union(ranges)
-        return _complement(found_ranges) if negative else found_ranges
-
-    def _set_item(self) -> Ranges:
-        character = self._next()
-        if character == "\\":
-            if self._take("b"):
-                return ((8, 8),)
-            return self._escaped_set()
-        return ((ord(character), ord(character)),)
-
-    def _group(self) -> Regex | None:
-        self._depth += 1
-        if self._depth > _DEPTH:
-            raise NotExpressible(f"a regular expression is nested more than {_DEPTH} deep")
-        outer = self._cased, self._dot_all, self._lines
-        negative_ahead = self._take("?!")
-        if negative_ahead or self._take("?="):
-            ahead = Ahead(item=self._choice(), negative=negative_ahead)
-            self._close()
-            self._cased, self._dot_all, self._lines = outer
-            return ahead
-        if self._take("?"):
-            found = re.compile(r"P?<(?![=!])\w+>|([imsa]*)(?:-([ims]+))?([:)])").match(self._pattern, self._at)
-            if found is None:
-                kind = self._pattern[self._at : self._at + 2]
-                raise NotExpressible(f"the regular expression {self._pattern!r} has a group of the kind (?{kind}")
-            self._at = found.end()
-            for letters, on in ((found[1] or "", True), (found[2] or "", False)):
-                self._cased = (not on) if "i" in letters else self._cased
-                self._dot_all = on if "s" in letters else self._dot_all
-                self._lines = on if "m" in letters else self._lines
-            if found[3] == ")":  # flags from here to the end of the group around
-                self._depth -= 1
-                return None
-        inner = self._choice()
-        self._close()
-        self._cased, self._dot_all, self._lines = outer
-        return inner
-
-    def _close(self) -> None:
-        self._depth -= 1
-        if not self._take(")"):
-            raise NotExpressible(f"the regular expression {self._pattern!r} opens a group that it never closes")
-
-
-def _folded(ranges: Ranges) -> Ranges:
-    """With the other case of every ASCII letter."""
-    more = list(ranges)
-    for low, high in ranges:
-        for first, last, shift in ((65, 90, 32), (97, 122, -32)):
-            if max(low, first) <= min(high, last):
-                more.append((max(low, first) + shift, min(high, last) + shift))
-    return _union(more)
-
 
 # --- Lucene ---------------------------------------------------------------------------------------------------------------
 
@@ -343,15 +41,15 @@ def _lucene_branch(items: list[Regex]) -> str:
     front, back = ".*", ".*"
     while items and isinstance(items[0], Edge) and items[0].kind in "^b":
         front = "" if items.pop(0) == Edge(kind="^") else "(.*[^0-9A-Z_a-z])?"
-    while items and isinstance(items[-1], Edge) and items[-1].kind in "$b":
-        back = "" if items.pop() == Edge(kind="$") else "([^0-9A-Z_a-z].*)?"
+    while items and isinstance(items[-1], Edge) and items[-1].kind in "$Zb":
+        back = "([^0-9A-Z_a-z].*)?" if items.pop() == Edge(kind="b") else ""
     return front + "".join(_lucene(item) for item in items) + back
 
 
 def _lucene(regex: Regex) -> str:
     match regex:
         case Chars():
-            return _lucene_set(regex.ranges if regex.cased else _folded(regex.ranges))
+            return _lucene_set(regex.ranges if regex.cased else folded(regex.ranges))
         case Repeat(item=item, least=least, most=most):
             return f"({_lucene(item)}){_count(least, most)}" if not isinstance(item, Chars) else _lucene(item) + _count(least, most)
         case Chain(items=items):
@@ -359,7 +57,7 @@ def _lucene(regex: Regex) -> str:
         case Choice(items=items):
             return "(" + "|".join(_lucene(item) for item in items) + ")"
         case Edge(kind=kind):
-            raise NotExpressible(f"Lucene's regular expressions have no {'anchor' if kind in '^$' else 'edge of a word'} inside them")
+            raise NotExpressible(f"Lucene's regular expressions have no {'edge of a word' if kind in 'bB' else 'anchor'} inside them")
         case Ahead():
             raise NotExpressible("Lucene's regular expressions have no look-ahead")
 
@@ -374,15 +72,15 @@ def _count(least: int, most: int | None) -> str:
 
 
 def _lucene_set(ranges: Ranges) -> str:
-    if ranges == _ANYTHING:
+    if ranges == ANYTHING:
         return "."  # which fits a line end as well
-    if ranges == _NOT_LINE_END:
+    if ranges == NOT_LINE_END:
         return "[^\n]"
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
         character = chr(ranges[0][0])
         return f"\\{character}" if character in '.?+*|{}[]()"\\#@&<>~^$-' else character
-    if ranges and ranges[-1][1] == _LAST:
-        return f"[^{_members(_complement(ranges))}]"
+    if ranges and ranges[-1][1] == LAST_CHARACTER:
+        return f"[^{_members(complement(ranges))}]"
     return f"[{_members(ranges)}]"
 
 
@@ -451,7 +149,7 @@ def json_text(regex: Regex) -> str:
             return "".join(json_text(item) for item in items)
         case Choice(items=items):
             return "(?:" + "|".join(json_text(item) for item in items) + ")"
-        case Edge(kind="$"):
+        case Edge(kind="$" | "Z"):
             return '(?=")'
         case Edge(kind="b"):
             return r"(?:\b|(?<=\\[bfnrt])(?=\w))"
@@ -467,14 +165,14 @@ def _json_set(chars: Chars) -> str:
     ranges = chars.ranges
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
         return json_character(chr(ranges[0][0]))
-    if ranges == _ANYTHING:
+    if ranges == ANYTHING:
         return UNIT
-    if ranges[-1:] and ranges[-1][1] == _LAST:
-        return f"(?!{_json_set(replace(chars, ranges=_complement(ranges)))}){UNIT}"
+    if ranges[-1:] and ranges[-1][1] == LAST_CHARACTER:
+        return f"(?!{_json_set(replace(chars, ranges=complement(ranges)))}){UNIT}"
     plain = _within(ranges, ((32, 33), (35, 91), (93, 127)))
     parts = [f"[{_class_members(plain)}]"] if plain else []
     parts += [json_character(chr(code)) for code in (*range(32), 34, 92) if _holds(ranges, code)]
-    beyond = _within(ranges, ((128, _LAST),))
+    beyond = _within(ranges, ((128, LAST_CHARACTER),))
     parts += [f"[{_class_members(beyond)}]"] if beyond else []
     return parts[0] if len(parts) == 1 else "(?:" + ("|".join(parts) or "(?!)") + ")"
 
@@ -488,7 +186,7 @@ def _class_members(ranges: Ranges) -> str:
 
 def _within(ranges: Ranges, others: Ranges) -> Ranges:
     both = ((max(low, first), min(high, last)) for low, high in ranges for first, last in others)
-    return _union((low, high) for low, high in both if low <= high)
+    return union((low, high) for low, high in both if low <= high)
 
 
 def _holds(ranges: Ranges, code: int) -> bool:
@@ -578,7 +276,7 @@ def cased_only(regex: Regex) -> bool:
     """Whether the regex minds the case of some letter."""
     match regex:
         case Chars(ranges=ranges, cased=cased):
-            return cased and ranges != _folded(ranges)
+            return cased and ranges != folded(ranges)
         case Repeat(item=item) | Ahead(item=item):
             return cased_only(item)
         case Chain(items=items) | Choice(items=items):
@@ -591,7 +289,7 @@ def _explicit(regex: Regex) -> Regex:
     """The same with both cases of every letter written out where the case does not matter."""
     match regex:
         case Chars(ranges=ranges, cased=cased):
-            return regex if cased else Chars(ranges=_folded(ranges), cased=True)
+            return regex if cased else Chars(ranges=folded(ranges), cased=True)
         case Repeat(item=item):
             return replace(regex, item=_explicit(item))
         case Ahead(item=item):

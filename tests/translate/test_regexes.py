@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.rules.lucene_regex import python_regex
+from harness.translate.ascii_regex import parse_regex
 from harness.translate.refusal import NotExpressible
-from harness.translate.regexes import json_character, json_value, lucene, number_range, parse_regex
+from harness.translate.regexes import json_character, json_value, lucene, number_range
 
 atoms = st.sampled_from(
     ["a", "b", "A", "\\\\", '"', "/", "\\.", ".", "[a-c]", "[^a]", "\\d", "\\w", "\\s", "\\S", "(?:a|bb)", "é", "\\t", " ", "'"]
@@ -64,6 +65,10 @@ def test_both_dialects_find_what_the_original_finds(pattern: str, text: str, cas
         ("\\x41\\u0042", "AB", True),
         ("[[:digit:]]x", "5x", True),
         ("[\\]-]", "-", True),
+        ("[[:digit:]-]", "-", True),
+        ("x\\012y", "x\ny", True),
+        ("a{,}b", "aab", True),
+        ("a{}", "a{}", True),
         ("\\bcat\\b", "a cat.", True),
         ("\\bcat\\b", "concat", False),
         ("(?P<name>a)b", "ab", True),
@@ -96,11 +101,30 @@ def test_a_look_ahead_is_one_over_json() -> None:
         ("(?m)^a", "line"),
         ("*a", "repeats nothing"),
         ("[z-a]", "range"),
+        ("[+-[:digit:]]", "range"),
+        ("[a-\\d]", "range"),
+        ("[[:colour:]]", "class [:colour:]"),
+        ("\\x{110000}", "code that is none"),
+        ("\\xg", "code that is none"),
+        ("a{e<=1}", "fuzzy"),
     ],
 )
 def test_what_is_not_said_elsewhere_is_named(pattern: str, named: str) -> None:
     with pytest.raises(NotExpressible, match=re.escape(named)):
         parse_regex(pattern, cased=True)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["[", "[^", "]", "[:digit:]", "[:", "-", "\\", "\\]", "\\x{", "\\x4", "\\b", "\\0", "}", "a", "z"]), max_size=8
+    )
+)
+def test_a_class_is_read_or_refused(parts: list[str]) -> None:
+    try:
+        lucene(parse_regex("".join(parts), cased=False))
+    except NotExpressible:
+        return
 
 
 @pytest.mark.parametrize("pattern", ["a(?=b)", "a^b", "x\\bcat", "a\\Bb"])
