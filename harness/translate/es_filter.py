@@ -15,11 +15,12 @@ from harness.model.intent import Rule
 from harness.model.tree import And, FieldName, Formula, Node, Not, Op, Or, Test
 from harness.rules.eql import parse_eql
 from harness.rules.sigma import LANGUAGE
+from harness.translate.ascii_regex import parse_regex
 from harness.translate.ecs_names import NUMBERS
 from harness.translate.eql import as_cased, eql
 from harness.translate.parts import ANY_RUN, one_event, pieces, reads_ecs
 from harness.translate.refusal import NotExpressible
-from harness.translate.regexes import cased_only, lucene, parse_regex
+from harness.translate.regexes import cased_only, lucene
 
 _LONGEST_REGEX = 1000
 """Characters; an index allows no more unless it is told to (`index.max_regex_length`)."""
