@@ -57,7 +57,7 @@ def test_what_is_no_duration_is_refused(duration: str) -> None:
 
 def test_a_receive_names_its_command_in_upper_case() -> None:
     request = wsman.parse(receive().encode())
-    assert request.operation == wsman.Receive(command_id=COMMAND)
+    assert request.operation == wsman.Receive(command_id=COMMAND, streams=("stdout",))
     assert request.header.shell_id == SHELL
 
 
@@ -95,7 +95,7 @@ def test_signal_codes_differ_in_case_only_by_accident(code: str) -> None:
     [
         (envelope("http://example/Nothing", ""), 2150858753),
         (envelope(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858753),
-        (envelope(WSManAction.DELETE, "", uri="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd"), 2150858752),
+        (envelope(WSManAction.DELETE, "", uri="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/other"), 2150858752),
         (envelope(WSManAction.DELETE, "", shell=""), 2150858843),
         (envelope(WSManAction.DELETE, "", message=""), 2150858769),
         (envelope(WSManAction.DELETE, "", uri=""), 2150858769),
@@ -144,13 +144,15 @@ def test_any_damage_to_a_request_is_a_request_or_a_fault(at: int, damage: bytes)
 def test_a_stream_leaves_room_for_its_envelope(announced: int, budget: int) -> None:
     header = wsman.parse(receive(f"<w:MaxEnvelopeSize>{announced}</w:MaxEnvelopeSize>").encode()).header
     assert header.stream_budget == budget
-    answer = wsman.respond(wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, data=bytes(header.stream_budget), done=True))
+    answer = wsman.respond(
+        wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, pieces=(("stdout", bytes(header.stream_budget)),), done=True)
+    )
     assert len(answer) <= announced
 
 
 def test_a_response_relates_to_its_request_and_bears_the_stream_to_the_byte() -> None:
     request = wsman.parse(receive().encode())
-    root = ElementTree.fromstring(wsman.respond(request, wsman.Received(command_id=COMMAND, data=b"\0abc", done=True)))
+    root = ElementTree.fromstring(wsman.respond(request, wsman.Received(command_id=COMMAND, pieces=(("stdout", b"\0abc"),), done=True)))
     assert root.findtext("s:Header/wsa:RelatesTo", namespaces=NAMESPACES) == "uuid:1"
     assert root.findtext("s:Header/wsa:Action", namespaces=NAMESPACES) == WSManAction.RECEIVE_RESPONSE
     first, last = root.findall(".//rsp:Stream", NAMESPACES)
@@ -162,7 +164,9 @@ def test_a_response_relates_to_its_request_and_bears_the_stream_to_the_byte() ->
 
 
 def test_a_running_command_is_not_done() -> None:
-    text = wsman.respond(wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, data=b"x", done=False)).decode()
+    text = wsman.respond(
+        wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, pieces=(("stdout", b"x"),), done=False)
+    ).decode()
     assert "CommandState/Running" in text
     assert "End=" not in text
 
