@@ -13,9 +13,10 @@ from pypsrp.client import Client
 from pypsrp.exceptions import WSManFaultError
 from pypsrp.powershell import RunspacePool
 from pypsrp.shell import Process, SignalCode, WinRS
-from winrm import Protocol, Session
+from winrm import Session
 from winrm.exceptions import WinRMOperationTimeoutError
 from winrm.exceptions import WSManFaultError as TheirFault
+from winrm.protocol import Protocol
 
 from lab.machine import CommandIO, CommandLine, PipelineStopped
 from lab.winrm import Endpoint
@@ -59,12 +60,14 @@ def small() -> SmallMachine:
 
 def session(served: Endpoint) -> Session:
     # pywinrm reads addresses of names only: an IPv6 address needs a Protocol.
-    return Session(f"http://127.0.0.1:{served.port}/wsman", auth=("LAB\\purple", PASSWORD), transport="ntlm", ca_trust_path=None)
+    return Session(
+        f"http://127.0.0.1:{served.port}/wsman", auth=("LAB\\purple", PASSWORD), transport="ntlm", server_cert_validation="ignore"
+    )
 
 
 def protocol(served: Endpoint, **more: Any) -> Protocol:
     place = f"http://127.0.0.1:{served.port}/wsman"
-    return Protocol(place, transport="ntlm", username="LAB\\purple", password=PASSWORD, ca_trust_path=None, **more)
+    return Protocol(place, transport="ntlm", username="LAB\\purple", password=PASSWORD, server_cert_validation="ignore", **more)
 
 
 @contextmanager
