@@ -17,10 +17,14 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The client's end of a TCP connection. `ip` is the real peer address; the machine decides as what it shows in telemetry."""
+    """The client's end of a TCP connection. `ip` is the real peer address; the machine decides as what it shows in telemetry.
+
+    `secure`: it came to the listener for HTTPS.
+    """
 
     ip: str
     port: int
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ from lab.machine import (
 )
 
 WINRM_PORT = 5985
+WINRM_TLS_PORT = 5986
 """What the telemetry shows, whatever port the lab's listener got: rules read a WinRM port, and on a real host it is this one."""
 
 _WSMPROVHOST = "wsmprovhost.exe"
@@ -82,7 +83,7 @@ class EmulatedMachine:
             source_ip=self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip,
             source_port=peer.port,
             destination_ip=self._host.ip,
-            destination_port=WINRM_PORT,
+            destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
         )
 
     def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:

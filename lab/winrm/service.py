@@ -108,8 +108,9 @@ class Reply:
 class Service:
     """The shells of one endpoint. Thread-safe."""
 
-    def __init__(self, *, name: str, idle_timeout: float, tally: Tally) -> None:
+    def __init__(self, *, name: str, idle_timeout: float, max_shells: int, tally: Tally) -> None:
         self._name = name
+        self._max_shells = max_shells
         self._idle_timeout = idle_timeout
         self._tally = tally
         self._lock = threading.Lock()
@@ -172,18 +173,17 @@ class Service:
     def _create(self, create: wsman.NewShell, header: wsman.Header, client: Client) -> wsman.Result:
         idle_timeout = min(create.idle_timeout or self._idle_timeout, self._idle_timeout)
         with self._lock:
-            if create.shell_id in self._shells:
-                raise wsman.already_exists(create.shell_id)
+            self._check_room(create.shell_id, client.account)
         shell = self._open(create, header, client, idle_timeout)
         self._tally.shell_opened()
-        with self._lock:
-            refused = self._stopped or create.shell_id in self._shells
-            if not refused:
+        try:
+            with self._lock:
+                self._check_room(create.shell_id, client.account)
                 self._shells[create.shell_id] = (shell, client.account)
-        if refused:  # another request took the id, or the service its leave, while this shell came about
+        except wsman.Fault:  # another request took the id or the room, or the service its leave, while this shell came about
             shell.close()
             self._tally.shell_closed()
-            raise wsman.already_exists(create.shell_id)
+            raise
         return wsman.Created(
             shell_id=create.shell_id,
             owner=f"{client.account.domain}\\{client.account.name}",
@@ -192,6 +192,13 @@ class Service:
             input_streams=create.input_streams,
             output_streams=create.output_streams,
         )
+
+    def _check_room(self, shell_id: str, account: Account) -> None:
+        """Whether a shell of this id may be opened. The lock is held."""
+        if self._stopped or shell_id in self._shells:
+            raise wsman.already_exists(shell_id)
+        if sum(owner == account for _, owner in self._shells.values()) >= self._max_shells:
+            raise wsman.too_many_shells(self._max_shells)
 
     def _open(self, create: wsman.NewShell, header: wsman.Header, client: Client, idle_timeout: float) -> AnyShell:
         if isinstance(create, wsman.CreateCommandShell):

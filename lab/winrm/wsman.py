@@ -79,6 +79,11 @@ def aborted() -> Fault:
     return Fault(995, "w:InternalError", "The operation was ended because its shell or command was closed.", by_sender=False)
 
 
+def too_many_shells(most: int) -> Fault:
+    """ERROR_WSMAN_QUOTA_MAX_SHELLS: the user has as many shells as a user may have."""
+    return Fault(2150859173, "w:QuotaLimit", f"This user may have {most} concurrent shells, and has them.")
+
+
 def too_many_operations() -> Fault:
     """ERROR_WSMAN_QUOTA_MAX_OPERATIONS: the shell runs as many commands as it may."""
     return Fault(2150859174, "w:QuotaLimit", "The maximum number of concurrent operations of this shell has been exceeded.")

@@ -158,12 +158,15 @@ def _not_found(request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
 
 
 @contextmanager
-def endpoint(machine: SmallMachine, *, accounts: Sequence[EndpointAccount] | None = None, idle_timeout: float = 60.0) -> Iterator[Endpoint]:
+def endpoint(
+    machine: SmallMachine, *, accounts: Sequence[EndpointAccount] | None = None, idle_timeout: float = 60.0, **more: Any
+) -> Iterator[Endpoint]:
     """A started endpoint in front of the machine."""
     served = Endpoint(
         machine=machine,
         accounts=[EndpointAccount(account=PURPLE, password=PASSWORD)] if accounts is None else accounts,
         idle_timeout=idle_timeout,
+        **more,
     )
     served.start()
     try:

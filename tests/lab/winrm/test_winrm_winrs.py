@@ -301,3 +301,18 @@ def test_a_stopped_line_can_say_no_more() -> None:
         process.signal(SignalCode.CTRL_C)
         process.end_invoke()
         assert (process.rc, process.stdout, said) == (7, b"", ["stopped"] * 4)
+
+
+def test_a_user_has_so_many_shells_and_no_more() -> None:
+    with endpoint(small(), max_shells=2) as served, wsman(served) as connection:
+        with RunspacePool(connection), WinRS(connection):
+            for one in (WinRS(connection), RunspacePool(connection)):
+                with pytest.raises(WSManFaultError) as raised:
+                    one.open()
+                assert raised.value.code == 2150859173
+            with pytest.raises(TheirFault) as theirs:
+                protocol(served).open_shell()
+            assert theirs.value.wsman_fault_code == 2150859173
+        with WinRS(connection) as shell:
+            Process(shell, "greet").invoke()
+        assert served.counts().shells_opened == 3
