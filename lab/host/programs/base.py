@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ntpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol
 
 from lab.host.files import File, FileFault, absolute
@@ -18,6 +19,8 @@ from lab.host.model import Host
 
 MAX_DEPTH = 12
 """Programs that start programs: a bound against a received chain without end."""
+MAX_STARTED = 1_000
+"""Programs that one program starts, itself or by what it started: lines that unfold into lines would never end."""
 MAX_LINES = 200_000
 MAX_INPUT = 16_000_000
 """Characters of standard input that one program reads."""
@@ -91,7 +94,10 @@ class PowerShell(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a program is started in: the host, the client's patience, the environment, the directory, the depth."""
+    """What a program is started in: the host, the client's patience, the environment, the directory, the depth.
+
+    `started` counts the programs of all that was started from here.
+    """
 
     host: Host
     io: Patience
@@ -99,6 +105,7 @@ class World:
     environment: Mapping[str, str]
     directory: str
     depth: int = 0
+    started: Iterator[int] = field(default_factory=count)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,6 +187,8 @@ def launch(
         raise Unmodelled(f"the program {image.original_name}")
     if world.depth >= MAX_DEPTH:
         raise Unmodelled(f"a chain of more than {MAX_DEPTH} programs")
+    if next(world.started) >= MAX_STARTED:
+        raise Unmodelled(f"more than {MAX_STARTED} programs that one has started")
     world.io.wait(0)
     process = world.host.start_process(parent=parent, path=path, command_line=command_line, logon=parent.logon, directory=world.directory)
     inner = World(
@@ -189,6 +198,7 @@ def launch(
         environment=world.environment,
         directory=world.directory,
         depth=world.depth + 1,
+        started=world.started,
     )
     run = Run(
         world=inner,

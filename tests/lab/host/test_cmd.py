@@ -289,3 +289,11 @@ def test_one_quoted_program_keeps_its_quotes_and_a_quoted_line_does_not() -> Non
     bench.script("New-Item -ItemType Directory 'C:\\a b' | Out-Null; Copy-Item C:\\Windows\\System32\\hostname.exe 'C:\\a b\\h.exe'")
     assert Cmd('/c "C:\\a b\\h.exe"', bench=bench).output == ["WS6"]
     assert Cmd('/c "type C:\\Windows\\win.ini"').output[0] == "; for 16-bit app support"
+
+
+def test_no_line_unfolds_into_lines_without_end() -> None:
+    bench = Bench()
+    outer, inner = "^&".join(["cmd /c %B%"] * 100), "^&".join(["hostname"] * 100)
+    with pytest.raises(Unmodelled, match="more than 1000 programs"):
+        Cmd("/q", Input.of([f"set A={outer}", f"set B={inner}", "cmd /c %A%"]), bench=bench)
+    assert 900 < len(bench.record.processes) < 1_100
