@@ -5,11 +5,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
-<<<<<<< HEAD
-    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, state_file
-=======
-    [lab]     user, ingest_delay, rule_interval, look_back, schedule, index, state_file
->>>>>>> integ2
+    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from: in the file alone, since they have no one name
@@ -120,14 +116,9 @@ class ElasticsearchSettings:
 class LabSettings:
     """How the embedded lab is set up: its account and how that may log on, how late events become searchable, and its rule schedule.
 
-<<<<<<< HEAD
     `schemes` (basic, negotiate, credssp) and `allow_unencrypted` are the switches of Windows' WinRM service on every host of the lab.
-    `schedule_running` False leaves the rule engine standing still. `state_file` tells other processes of a kept lab; None leaves
-    its place to the lab.
-=======
     `schedule_running` False leaves the rule engine standing still. `index` is where its events go in an Elasticsearch. `state_file` tells
     other processes of a kept lab; None leaves its place to the lab.
->>>>>>> integ2
     """
 
     user: str = "purple"
