@@ -171,6 +171,8 @@ def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
     lab = settings.lab
     return LabConfig(
         user=lab.user,
+        schemes=lab.schemes,
+        allow_unencrypted=lab.allow_unencrypted,
         ingest_delay=lab.ingest_delay.total_seconds(),
         rule_interval=lab.rule_interval.total_seconds(),
         look_back=lab.look_back.total_seconds(),

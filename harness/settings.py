@@ -5,7 +5,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
-    [lab]     user, ingest_delay, rule_interval, look_back, schedule, index, state_file
+    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from: in the file alone, since they have no one name
@@ -114,13 +114,16 @@ class ElasticsearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSettings:
-    """How the embedded lab is set up: its account, how late events become searchable, and its rule schedule.
+    """How the embedded lab is set up: its account and how that may log on, how late events become searchable, and its rule schedule.
 
+    `schemes` (basic, negotiate, credssp) and `allow_unencrypted` are the switches of Windows' WinRM service on every host of the lab.
     `schedule_running` False leaves the rule engine standing still. `index` is where its events go in an Elasticsearch. `state_file` tells
     other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
+    schemes: tuple[str, ...] = ("negotiate",)
+    allow_unencrypted: bool = False
     ingest_delay: timedelta = timedelta(milliseconds=300)
     rule_interval: timedelta = timedelta(seconds=1)
     look_back: timedelta = timedelta(minutes=5)
@@ -324,6 +327,8 @@ class _Lab(Entry):
     """The embedded lab."""
 
     user: Annotated[str | None, Omittable(), Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}", wanted="an account name")] = None
+    schemes: Annotated[tuple[Literal["basic", "negotiate", "credssp"], ...] | None, Omittable(), Field(min_length=1)] = None
+    allow_unencrypted: Annotated[bool | None, Omittable(), BeforeValidator(_switch), Field(strict=True)] = None
     ingest_delay: Annotated[Duration | None, Omittable()] = None
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
     look_back: Annotated[PositiveDuration | None, Omittable()] = None
@@ -364,6 +369,7 @@ _LISTS: Mapping[Loc, str] = {
     ("siem", "url"): ",",
     ("siem", "events"): ",",
     ("siem", "alerts"): ",",
+    ("lab", "schemes"): ",",
     ("rules", "paths"): os.pathsep,
 }
 _SIEM_SECRETS = ("password", "api_key", "bearer")
@@ -402,15 +408,15 @@ def settings_schema() -> dict[str, Any]:
 
 def resolve(reference: str, environ: Mapping[str, str] = os.environ) -> Secret:
     """The secret that a reference stands for. Raises `UsageError`, which names the reference and never the value."""
-    scheme, _, rest = reference.partition(":")
-    match scheme:
-        case "env":
+    scheme, colon, rest = reference.partition(":")
+    match scheme + colon:
+        case "env:":
             value = environ.get(rest)
             if value is None:
                 raise _unresolved(reference, "the variable is not set")
-        case "file":
+        case "file:":
             value = _secret_of_file(reference, Path(rest).expanduser())
-        case "keyring":
+        case "keyring:":
             value = _secret_of_keyring(reference, rest)
         case _:
             # Whatever stands there may be the secret itself.

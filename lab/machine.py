@@ -6,7 +6,7 @@ imports the other: `lab.service` joins them. All calls come from the endpoint's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -17,10 +17,14 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The client's end of a TCP connection. `ip` is the real peer address; the machine decides as what it shows in telemetry."""
+    """The client's end of a TCP connection. `ip` is the real peer address; the machine decides as what it shows in telemetry.
+
+    `secure`: it came to the listener for HTTPS.
+    """
 
     ip: str
     port: int
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +167,31 @@ class PipelineIO(Protocol):
 
 
 class PipelineStopped(Exception):
-    """The client asked the pipeline to stop."""
+    """The client asked the pipeline, or the command line, to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandLine:
+    """What a WinRS Command asks for: the line as typed. `skip_shell`: it is a program with its arguments, not for cmd.exe to read."""
+
+    text: str
+    skip_shell: bool = False
+
+
+class CommandIO(Protocol):
+    """What a running command line may do to its client, in text. Raises `PipelineStopped` at any call once it was asked to stop."""
+
+    def stdout(self, text: str) -> None:
+        """Text on standard output."""
+
+    def stderr(self, text: str) -> None:
+        """Text on standard error."""
+
+    def read_line(self) -> str | None:
+        """The next line of standard input without its end, None after the last; waits for the client."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass on the machine."""
 
 
 # --- the machine as the endpoint sees it ----------------------------------------------------------------------------------
@@ -182,11 +210,27 @@ class Runspace(Protocol):
         """The engine stops and the host process ends."""
 
 
+class CommandShell(Protocol):
+    """One WinRS shell in its own winrshost.exe. Command lines of one shell may run side by side."""
+
+    def run(self, line: CommandLine, io: CommandIO) -> int:
+        """Run a command line to its end; its exit code, from -2**31 on. Raises `PipelineStopped`, nothing else."""
+
+    def close(self) -> None:
+        """The host process ends, with all that it started."""
+
+
 class Logon(Protocol):
     """One network logon (type 3) of one authenticated connection."""
 
     def open_runspace(self) -> Runspace:
         """Start wsmprovhost.exe for this logon and open the engine in it."""
+
+    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+        """Start winrshost.exe for this logon.
+
+        `environment` is laid over the user's own; `directory` is where lines run, "" for the user's profile.
+        """
 
     def log_off(self) -> None:
         """The connection that made this logon is closed."""

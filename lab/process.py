@@ -37,9 +37,11 @@ _ANSWER_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabConfig:
-    """What a lab is started with; spans in seconds. `keep`: it outlives the process that started it."""
+    """What a lab is started with; spans in seconds. `schemes`: basic, negotiate, credssp. `keep`: it outlives who started it."""
 
     user: str = "purple"
+    schemes: tuple[str, ...] = ("negotiate",)
+    allow_unencrypted: bool = False
     ingest_delay: float = 0.3
     rule_interval: float = 1.0
     look_back: float = 300.0

@@ -36,7 +36,7 @@ from harness.siem.embedded.store import snapshot
 from lab.host.machine import emulated_host
 from lab.machine import Account
 from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
-from lab.winrm.auth import EndpointAccount
+from lab.winrm.auth import Access, EndpointAccount, Scheme
 from lab.winrm.endpoint import Endpoint
 
 # A question is a line; whoever takes longer to ask it is not one of ours.
@@ -78,6 +78,8 @@ class Lab:
         self._stack.callback(siem.stop)
         EmbeddedClient(store).deploy(load_rules([RULE_PACK], rule_sources()))
 
+        schemes = frozenset(scheme for scheme in Scheme if scheme.lower() in config.schemes)
+        access = Access(schemes=schemes, allow_unencrypted=config.allow_unencrypted)
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
         for name, target in zip(HOSTS, targets_of(config), strict=True):
             machine = emulated_host(
@@ -90,7 +92,7 @@ class Lab:
                 now=clock.now,
                 seed=secrets.randbits(64),
             )
-            endpoint = Endpoint(machine=machine, accounts=[EndpointAccount(account=account, password=self._password)])
+            endpoint = Endpoint(machine=machine, accounts=[EndpointAccount(account=account, password=self._password)], access=access)
             endpoint.start()
             self._stack.callback(endpoint.stop)
             self._endpoints[target.name] = endpoint

@@ -65,6 +65,8 @@ path = "lab/siem.sqlite"
 
 [lab]
 user = "violet"
+schemes = ["basic", "credssp"]
+allow_unencrypted = true
 ingest_delay = "0s"
 rule_interval = "2s"
 look_back = "10m"
@@ -122,6 +124,8 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
         siem=SiemSettings(path=base / "lab/siem.sqlite"),
         lab=LabSettings(
             user="violet",
+            schemes=("basic", "credssp"),
+            allow_unencrypted=True,
             ingest_delay=timedelta(0),
             rule_interval=timedelta(seconds=2),
             look_back=timedelta(minutes=10),

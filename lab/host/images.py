@@ -69,12 +69,15 @@ _CONSOLE = (
     ("System32\\netsh.exe", "netsh.exe", "Network Command Shell", 96768),
     ("System32\\wevtutil.exe", "wevtutil.exe", "Eventing Command Line Utility", 286720),
     ("System32\\vssadmin.exe", "VSSADMIN.EXE", "Command Line Interface for Microsoft® Volume Shadow Copy Service", 144896),
+    ("System32\\find.exe", "FIND.EXE", "Find String (grep) Utility", 17920),
+    ("System32\\sort.exe", "SORT.EXE", "Sort Utility", 29184),
+    ("System32\\more.com", "MORE.COM", "More Utility", 28672),
+    ("System32\\winrshost.exe", "winrshost.exe", "Host Process for WinRM's Remote Shell plugin", 24064),
     ("System32\\WindowsPowerShell\\v1.0\\powershell.exe", "PowerShell.EXE", "Windows PowerShell", 452608),
 )
 _WINDOWED = (
     ("System32\\conhost.exe", "CONHOST.EXE", "Console Window Host", 885760),
     ("System32\\wsmprovhost.exe", "wsmprovhost.exe", "Host process for WinRM plug-ins", 36864),
-    ("System32\\winrshost.exe", "winrshost.exe", "Host Process for WinRM's Remote Shell plugin", 24064),
     ("System32\\svchost.exe", "svchost.exe", "Host Process for Windows Services", 55320),
     ("System32\\lsass.exe", "lsass.exe", "Local Security Authority Process", 59456),
     ("System32\\services.exe", "services.exe", "Services and Controller app", 714856),

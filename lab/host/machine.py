@@ -1,4 +1,5 @@
-"""The emulated host as its WinRM service sees it: connections, logons, and a wsmprovhost.exe for every runspace.
+"""The emulated host as its WinRM service sees it: connections, logons, a wsmprovhost.exe for every runspace, a winrshost.exe for every
+command shell.
 
 It joins the host's model, the PowerShell interpreter and the telemetry; it decides no output and no event's form. It never sees the wire,
 a scenario or a rule.
@@ -6,23 +7,47 @@ a scenario or a rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from ipaddress import ip_address
 from random import Random
 from threading import Lock
 
+from lab.host.files import FileFault, PathNotFound, absolute
 from lab.host.happenings import Binding, CommandRun, Engine, Image, LogonSession, Process, Witness
-from lab.host.model import Host
-from lab.host.powershell.interpreter import VERSION, Interpreter
+from lab.host.model import Host, NotExecutable, ProcessLimit
+from lab.host.powershell.interpreter import VERSION, ConsolePowerShell, Interpreter
+from lab.host.programs.base import Input, Unmodelled, World, find_program, launch
+from lab.host.programs.cmd_line import LineFault, expanded
 from lab.host.telemetry import Origin, Sink, Telemetry
-from lab.machine import Account, CommandMetadata, ErrorRecord, Logon, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped, Runspace
+from lab.machine import (
+    Account,
+    CommandIO,
+    CommandLine,
+    CommandMetadata,
+    CommandShell,
+    ErrorRecord,
+    Logon,
+    Package,
+    Peer,
+    PipelineIO,
+    PipelineRequest,
+    PipelineStopped,
+    Runspace,
+)
 
 WINRM_PORT = 5985
+WINRM_TLS_PORT = 5986
 """What the telemetry shows, whatever port the lab's listener got: rules read a WinRM port, and on a real host it is this one."""
 
-_WSMPROVHOST = "C:\\Windows\\System32\\wsmprovhost.exe"
-_WSMPROVHOST_COMMAND_LINE = "C:\\Windows\\system32\\wsmprovhost.exe -Embedding"
+_WSMPROVHOST = "wsmprovhost.exe"
+_WINRSHOST = "winrshost.exe"
+_CMD = "C:\\Windows\\System32\\cmd.exe"
+
+_NOT_SUPPORTED = 50
+"""ERROR_NOT_SUPPORTED: the exit code of a line that Windows would have run and this host cannot."""
 _SYSMON = "C:\\Windows\\Sysmon64.exe"
 
 
@@ -58,7 +83,7 @@ class EmulatedMachine:
             source_ip=self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip,
             source_port=peer.port,
             destination_ip=self._host.ip,
-            destination_port=WINRM_PORT,
+            destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
         )
 
     def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
@@ -76,13 +101,7 @@ class _EmulatedLogon:
 
     def open_runspace(self) -> Runspace:
         """DcomLaunch starts wsmprovhost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
-        process = self._host.start_process(
-            parent=self._host.dcom_launch,
-            path=_WSMPROVHOST,
-            command_line=_WSMPROVHOST_COMMAND_LINE,
-            logon=self._session,
-            directory="C:\\Windows\\system32",
-        )
+        process = self._start_host(_WSMPROVHOST)
         engine = Engine(
             host_name="ServerRemoteHost",
             host_version="1.0.0.0",
@@ -92,6 +111,19 @@ class _EmulatedLogon:
             process=process,
         )
         return _EmulatedRunspace(self._host, self._witness, engine)
+
+    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+        """DcomLaunch starts winrshost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
+        return _EmulatedCommandShell(self._host, self._witness, self._start_host(_WINRSHOST), environment, directory)
+
+    def _start_host(self, program: str) -> Process:
+        return self._host.start_process(
+            parent=self._host.dcom_launch,
+            path=f"C:\\Windows\\System32\\{program}",
+            command_line=f"C:\\Windows\\system32\\{program} -Embedding",
+            logon=self._session,
+            directory="C:\\Windows\\system32",
+        )
 
     def log_off(self) -> None:
         """Nothing ends: a shell outlives the connection that opened it, and with it the logon that its process runs under."""
@@ -133,10 +165,95 @@ class _EmulatedRunspace:
                 return
             self._closed = True
             self._witness.engine_stopped(self._engine)
-            # WinRM keeps a session's processes in a job object: none outlives wsmprovhost.exe.
-            for process in self._host.processes:
-                if _descends(process, self._engine.process):
-                    self._host.end_process(process)
+            _end_with_all(self._host, self._engine.process)
+
+
+class _EmulatedCommandShell:
+    """A winrshost.exe; each line has a cmd.exe of its own in it. Lines may run side by side, none outlives `close`."""
+
+    def __init__(self, host: Host, witness: Witness, process: Process, environment: Mapping[str, str], directory: str) -> None:
+        self._host = host
+        self._process = process
+        self._powershell = ConsolePowerShell(host, witness)
+        account = process.logon.account
+        users = host.environment(account)
+        self._environment = dict(users)
+        for name, value in environment.items():
+            known = next((key for key in self._environment if key.lower() == name.lower()), name)
+            self._environment[known] = value
+            with suppress(LineFault):  # a value beyond what cmd.exe takes stays as it was sent
+                self._environment[known] = expanded(value, lambda asked: _value(users, asked))
+        self._directory = directory or host.home(account)
+
+    def run(self, line: CommandLine, io: CommandIO) -> int:
+        """Run a line to its end. Raises `PipelineStopped`.
+
+        What this host does not emulate is told on standard error, and the code is 50 (ERROR_NOT_SUPPORTED); where the shell's directory or
+        the program cannot be found it is Windows' own error.
+        """
+        host, console = self._host, _Terminal(io)
+        try:
+            directory = host.files.actual(absolute(self._directory, "C:\\"))
+            path, command_line = self._program(line, directory)
+            world = World(host=host, io=io, powershell=self._powershell, environment=self._environment, directory=directory)
+            outcome = launch(world, self._process, path, command_line, stdin=Input(io.read_line), console=console)
+        except FileFault:
+            io.stderr("The system cannot find the file specified.\r\n")
+            return 2
+        except NotExecutable:
+            io.stderr("%1 is not a valid Win32 application.\r\n")
+            return 193
+        except ProcessLimit:
+            io.stderr("Not enough memory resources are available to process this command.\r\n")
+            return 8
+        except Unmodelled as error:
+            io.stderr(f"The emulated host does not emulate {error.what}.\r\n")
+            return _NOT_SUPPORTED
+        except RecursionError:
+            io.stderr("The emulated host does not emulate a line as deep as this.\r\n")
+            return _NOT_SUPPORTED
+        console.show(outcome.output, outcome.errors)
+        return outcome.exit_code
+
+    def _program(self, line: CommandLine, directory: str) -> tuple[str, str]:
+        """Path and command line of what winrshost.exe starts. Raises `PathNotFound` where there is no such program."""
+        if not line.skip_shell:
+            return _CMD, f'C:\\Windows\\system32\\cmd.exe /C "{line.text}"'
+        first = re.match(r'\s*(?:"([^"]*)"|(\S+))', line.text)
+        name = (first[1] or first[2] or "") if first else ""
+        path = find_program(self._host, self._environment, directory, name, here=True)
+        if path is None:
+            raise PathNotFound(name)
+        return path, line.text
+
+    def close(self) -> None:
+        """End winrshost.exe and all that it started. Closing again changes nothing."""
+        _end_with_all(self._host, self._process)
+
+
+class _Terminal:
+    """The two streams of a line, whose ends of lines are Windows'."""
+
+    def __init__(self, io: CommandIO) -> None:
+        self._io = io
+
+    def show(self, output: Sequence[str], errors: Sequence[str]) -> None:
+        """Lines as text."""
+        if output:
+            self._io.stdout("".join(f"{line}\r\n" for line in output))
+        if errors:
+            self._io.stderr("".join(f"{line}\r\n" for line in errors))
+
+
+def _value(environment: Mapping[str, str], name: str) -> str | None:
+    return next((value for key, value in environment.items() if key.lower() == name.lower()), None)
+
+
+def _end_with_all(host: Host, ancestor: Process) -> None:
+    """End a process and its descendants: WinRM keeps a session's processes in a job object, and none outlives the host process."""
+    for process in host.processes:
+        if _descends(process, ancestor):
+            host.end_process(process)
 
 
 def emulated_host(

@@ -1,7 +1,18 @@
-"""The WinRM endpoint: HTTP, WS-Management and PSRP, as an unmodified client expects them."""
+"""The WinRM endpoint: HTTP, WS-Management, PSRP and WinRS, as an unmodified client expects them."""
 
-from lab.winrm.auth import EndpointAccount
+from lab.winrm.auth import Access, ChannelBinding, EndpointAccount, Scheme, fingerprint
 from lab.winrm.endpoint import Endpoint
 from lab.winrm.service import EndpointCounts
+from lab.winrm.tls import Identity, make_identity
 
-__all__ = ["Endpoint", "EndpointAccount", "EndpointCounts"]
+__all__ = [
+    "Access",
+    "ChannelBinding",
+    "Endpoint",
+    "EndpointAccount",
+    "EndpointCounts",
+    "Identity",
+    "Scheme",
+    "fingerprint",
+    "make_identity",
+]

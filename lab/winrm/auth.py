@@ -1,10 +1,11 @@
-"""Who is at the other end of a connection: accounts, the Negotiate exchange, and the message encryption that it yields.
+"""Who is at the other end of a connection: accounts, the schemes by which they log on, and the message encryption that two of them yield.
 
-[MS-WSMV 2.2.9.1] for the encrypted bodies, [MS-NLMP] and [RFC 4559] for the exchange, both by pyspnego. No sockets here, no HTTP.
+[MS-WSMV 2.2.9.1] for the encrypted bodies, [MS-NLMP], [MS-CSSP] and [RFC 4559] for the exchanges, by pyspnego. No sockets here, no HTTP.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import struct
@@ -12,10 +13,13 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Final
 
 import spnego
+import spnego.channel_bindings
 
 # The NT hash has no public name in pyspnego, and OpenSSL 3 no longer brings MD4 itself.
 from spnego._ntlm_raw.crypto import ntowfv1
@@ -24,21 +28,52 @@ from spnego.exceptions import SpnegoError
 from lab.machine import Account, Package
 
 _BOUNDARY: Final = b"Encrypted Boundary"
-_PROTOCOL: Final = "application/HTTP-SPNEGO-session-encrypted"
-_CONTENT_TYPE: Final = f'multipart/encrypted;protocol="{_PROTOCOL}";boundary="{_BOUNDARY.decode()}"'
 _CLOSING: Final = b"--" + _BOUNDARY + b"--\r\n"
+_CREDSSP_PART: Final = 16_384  # bytes of a message in one part: what a TLS record holds [MS-WSMV 2.2.9.1.3]
+_MAX_PARTS: Final = 64
+_TLS_DATA: Final = 0x17
+
+# What an NTLM authenticate message has where it binds itself to a channel: MsvAvChannelBindings, 16 bytes [MS-NLMP 2.2.2.1].
+_NTLM_BINDING: Final = b"\x0a\x00\x10\x00"
 _PACKAGES: Final = {"ntlm": Package.NTLM, "kerberos": Package.KERBEROS}
 
 # What pyspnego lets through where a token is not what it claims to be: its parsers slice and unpack without looking first.
 _MALFORMED = (SpnegoError, ValueError, struct.error, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
 
 
+class Scheme(StrEnum):
+    """How a client may log on: the switches below WSMan:\\localhost\\Service\\Auth."""
+
+    BASIC = "Basic"
+    NEGOTIATE = "Negotiate"
+    CREDSSP = "CredSSP"
+    CERTIFICATE = "Certificate"
+
+
+class ChannelBinding(StrEnum):
+    """CbtHardeningLevel: whether an exchange over TLS must name the certificate that it came by. Relaxed takes none, but no wrong one."""
+
+    NONE = "None"
+    RELAXED = "Relaxed"
+    STRICT = "Strict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What an endpoint lets in; the defaults are Windows', without Kerberos."""
+
+    schemes: frozenset[Scheme] = frozenset({Scheme.NEGOTIATE})
+    allow_unencrypted: bool = False
+    channel_binding: ChannelBinding = ChannelBinding.RELAXED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointAccount:
-    """An account that may log on here, and its password."""
+    """An account that may log on here, its password, and the SHA-256 fingerprints of the certificates that stand for it."""
 
     account: Account
     password: str = field(repr=False)
+    certificates: frozenset[str] = frozenset()
 
 
 class Refused(Exception):
@@ -117,16 +152,20 @@ class Accounts:
     def __init__(self, accounts: Sequence[EndpointAccount]) -> None:
         self._by_principal: dict[str, Account] = {}
         self._lines: dict[str, str] = {}
+        self._hashes: dict[str, bytes] = {}
+        self._certificates: dict[str, Account] = {}
         for entry in accounts:
             account = entry.account
+            self._certificates |= dict.fromkeys(entry.certificates, account)
             if any(mark in account.domain + account.name for mark in ":\\@\r\n") or not account.name:
                 raise ValueError(f"an account cannot be named {account.domain}\\{account.name}")
-            nt_hash = ntowfv1(entry.password).hex().upper()
+            nt_hash = ntowfv1(entry.password)
             for spelling in (account.name, f"{account.domain}\\{account.name}", f"{account.name}@{account.domain}"):
                 principal = spelling.upper()
                 if self._by_principal.setdefault(principal, account) != account:
                     raise ValueError(f"two accounts answer to {spelling}")
-                self._lines[principal] = f"{spelling}:1000:{'0' * 32}:{nt_hash}:[U]:LCT-00000000"
+                self._hashes[principal] = nt_hash
+                self._lines[principal] = f"{spelling}:1000:{'0' * 32}:{nt_hash.hex().upper()}:[U]:LCT-00000000"
 
     def open(self) -> None:
         """Make the accounts known to pyspnego. Raises ValueError where they contradict another endpoint's."""
@@ -140,21 +179,62 @@ class Accounts:
         """The account of a principal as pyspnego spells it: name, DOMAIN\\name or name@DOMAIN."""
         return self._by_principal.get(principal.upper())
 
+    def by_password(self, offered: bytes) -> Account:
+        """Who "user:password" is, as Basic sends it [RFC 7617]: in UTF-8, or as many clients do in Latin-1. Raises `Refused`."""
+        try:
+            text = offered.decode("utf-8")
+        except UnicodeDecodeError:
+            text = offered.decode("latin-1")
+        user, colon, password = text.partition(":")
+        account = self.find(user)
+        known = self._hashes.get(user.upper())
+        if not colon or account is None or known is None or not compare_digest(known, ntowfv1(password)):
+            raise Refused("not an account of this endpoint, or not its password")
+        return account
+
+    def by_certificate(self, certificate: bytes | None) -> Account:
+        """Whose certificate (DER) this is. Raises `Refused`."""
+        account = self._certificates.get(fingerprint(certificate)) if certificate else None
+        if account is None:
+            raise Refused("no certificate of an account of this endpoint")
+        return account
+
+
+def fingerprint(certificate: bytes) -> str:
+    """A certificate's (DER) SHA-256 in lower-case digits."""
+    return hashlib.sha256(certificate).hexdigest()
+
 
 class SecurityContext:
-    """The acceptor's side of one exchange, then the keys of one connection. Not shared between threads."""
+    """The acceptor's side of one exchange, then the keys of one connection. Not shared between threads.
 
-    def __init__(self, accounts: Accounts) -> None:
+    `binding` names the TLS channel that the exchange came by, None where there is none or nobody cares; see `ChannelBinding`.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        scheme: Scheme = Scheme.NEGOTIATE,
+        *,
+        binding: bytes | None = None,
+        level: ChannelBinding = ChannelBinding.RELAXED,
+    ) -> None:
         self._accounts = accounts
+        self._credssp = scheme is Scheme.CREDSSP
+        self._level = level
+        self._binding = spnego.channel_bindings.GssChannelBindings(application_data=binding) if binding is not None else None
         # The pure Python SPNEGO, whatever GSSAPI is installed: it takes bare NTLM tokens too, and asks no KDC.
-        self._context: Any = spnego.server(protocol="negotiate", options=spnego.NegotiateOptions.use_negotiate)
+        self._context: Any = spnego.server(
+            protocol="credssp" if self._credssp else "negotiate", options=spnego.NegotiateOptions.use_negotiate
+        )
+        self._protocol = f"application/HTTP-{'CredSSP' if self._credssp else 'SPNEGO'}-session-encrypted"
         self.account: Account | None = None
         self.package = Package.NTLM
 
     def step(self, token: bytes) -> bytes | None:
         """The answer to a client's token. `account` is set once the exchange is complete. Raises `Refused`."""
         try:
-            answer: bytes | None = self._context.step(token)
+            answer: bytes | None = self._context.step(token, channel_bindings=self._binding_of(token))
             if self._context.complete:
                 account = self._accounts.find(self._context.client_principal or "")
                 if account is None:
@@ -165,52 +245,100 @@ class SecurityContext:
             raise Refused(type(error).__name__) from None
         return answer
 
+    def _binding_of(self, token: bytes) -> Any:
+        # CredSSP has its own TLS and binds to that one's key.
+        if self._binding is None or self._credssp or self._level is ChannelBinding.NONE:
+            return None
+        return self._binding if self._level is ChannelBinding.STRICT or _NTLM_BINDING in token else None
+
     def seal(self, message: bytes) -> tuple[str, bytes]:
         """Content type and body of an encrypted message."""
+        size = _CREDSSP_PART if self._credssp else max(len(message), 1)
+        parts = [message[start : start + size] for start in range(0, max(len(message), 1), size)]
+        kind = "x-multi-encrypted" if len(parts) > 1 else "encrypted"
+        content_type = f'multipart/{kind};protocol="{self._protocol}";boundary="{_BOUNDARY.decode()}"'
+        return content_type, b"".join([*(self._seal_part(part) for part in parts), _CLOSING])
+
+    def _seal_part(self, message: bytes) -> bytes:
         header, sealed, padding = self._context.wrap_winrm(message)
-        return _CONTENT_TYPE, b"".join(
+        return b"".join(
             (
-                b"--%b\r\n\tContent-Type: %b\r\n" % (_BOUNDARY, _PROTOCOL.encode()),
+                b"--%b\r\n\tContent-Type: %b\r\n" % (_BOUNDARY, self._protocol.encode()),
                 b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=%d\r\n" % (len(message) + padding),
                 b"--%b\r\n\tContent-Type: application/octet-stream\r\n" % _BOUNDARY,
                 struct.pack("<i", len(header)),
                 header,
                 sealed,
-                _CLOSING,
             )
         )
 
     def unseal(self, body: bytes) -> bytes:
         """The message in an encrypted body. Raises `Garbled`."""
-        header, sealed, length = _split(body)
-        try:
-            message: bytes = self._context.unwrap_winrm(header, sealed)
-        except _MALFORMED as error:
-            raise Garbled(type(error).__name__) from None
-        if len(message) != length:
-            raise Garbled("not as long as announced")
-        return message
+        parts = _split_credssp(body) if self._credssp else [_split(body)]
+        messages: list[bytes] = []
+        for header, sealed, length in parts:
+            try:
+                message: bytes = self._context.unwrap_winrm(header, sealed)
+            except _MALFORMED as error:
+                raise Garbled(type(error).__name__) from None
+            if len(message) != length:
+                raise Garbled("not as long as announced")
+            messages.append(message)
+        return b"".join(messages)
+
+    def is_encrypted(self, content_type: str) -> bool:
+        """Whether a Content-Type announces the message encryption that this exchange yields."""
+        low = content_type.lower()
+        return low.startswith(("multipart/encrypted", "multipart/x-multi-encrypted")) and self._protocol.lower() in low
 
 
-def is_encrypted(content_type: str) -> bool:
-    """Whether a Content-Type announces the message encryption that this endpoint speaks."""
-    return content_type.lower().startswith("multipart/encrypted") and _PROTOCOL.lower() in content_type.lower()
+_Part = tuple[bytes, bytes, int]
+"""Signature, sealed bytes and announced length of a part of an encrypted body."""
 
 
-def _split(body: bytes) -> tuple[bytes, bytes, int]:
-    """Signature, sealed bytes and announced length of an encrypted body.
+def _split(body: bytes) -> _Part:
+    """The one part of a body.
 
     The sealed bytes may hold anything, the boundary too: they are cut by length, never by search [MS-WSMV 2.2.9.1.1].
     """
-    opening, found, binary = body.partition(b"application/octet-stream\r\n")
-    if not found or not binary.endswith(_CLOSING) or len(binary) < 4 + len(_CLOSING):
+    length, at = _announced(body, 0)
+    if not body.endswith(_CLOSING) or len(body) < at + 4 + len(_CLOSING):
         raise Garbled("not an encrypted body")
-    _, found, announced = opening.partition(b"Length=")
+    (header_length,) = struct.unpack_from("<i", body, at)
+    binary = body[at + 4 : -len(_CLOSING)]
+    if not 0 <= header_length <= len(binary):
+        raise Garbled("the signature is longer than the body")
+    return binary[:header_length], binary[header_length:], length
+
+
+def _split_credssp(body: bytes) -> list[_Part]:
+    """The parts of a body whose sealed bytes are TLS records, cut by the records' own lengths [MS-WSMV 2.2.9.1.3]."""
+    parts: list[_Part] = []
+    at = 0
+    while body[at:] != _CLOSING:
+        if len(parts) == _MAX_PARTS:
+            raise Garbled("more parts than an envelope has")
+        length, start = _announced(body, at)
+        start += 4  # the length of the trailer, which TLS knows by itself
+        at = start
+        while at + 5 <= len(body) and body[at] == _TLS_DATA:
+            at += 5 + int.from_bytes(body[at + 3 : at + 5], "big")
+        if at == start or at > len(body):
+            raise Garbled("not TLS records")
+        parts.append((b"", body[start:at], length))
+    if not parts:
+        raise Garbled("not an encrypted body")
+    return parts
+
+
+def _announced(body: bytes, start: int) -> tuple[int, int]:
+    """The length that a part announces, and where its binary begins. Raises `Garbled`."""
+    mark = b"application/octet-stream\r\n"
+    end = body.find(mark, start, start + 1024)
+    if end < 0:
+        raise Garbled("not an encrypted body")
+    _, found, announced = body[start:end].partition(b"Length=")
     digits = announced.partition(b"\r\n")[0].strip()
     if not found or not digits.isdigit() or len(digits) > 9:
         raise Garbled("no length announced")
-    (header_length,) = struct.unpack_from("<i", binary)
-    binary = binary[4 : -len(_CLOSING)]
-    if not 0 <= header_length <= len(binary):
-        raise Garbled("the signature is longer than the body")
-    return binary[:header_length], binary[header_length:], int(digits)
+    return int(digits), end + len(mark)

@@ -10,21 +10,25 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import Final
 
 from lab.machine import Machine, Peer
-from lab.winrm.auth import Accounts, EndpointAccount
-from lab.winrm.http import Connection
+from lab.winrm.auth import Access, Accounts, EndpointAccount, Scheme
+from lab.winrm.http import Connection, Security
 from lab.winrm.service import EndpointCounts, Service, Tally
+from lab.winrm.tls import Identity, server_context
 
 _IDLE_TIMEOUT: Final = 7200.0  # IdleTimeoutms of Windows' PowerShell plug-in
+_MAX_SHELLS: Final = 30  # MaxShellsPerUser, the default of Windows
 _BACKLOG: Final = 128
 _BREATH: Final = 0.1
 _JOIN_PATIENCE: Final = 10.0
 
 
 class Endpoint:
-    """A WinRM endpoint over HTTP in front of one machine.
+    """A WinRM endpoint in front of one machine, over HTTP and, with an `identity`, over HTTPS on a port of its own.
 
     `port` 0 takes a free one. `idle_timeout`: seconds after which a shell that nobody asks for is closed; clients may ask for less.
-    Raises ValueError for accounts that cannot be. `start` and `stop` once each; OSError from `start` where the address is taken.
+    `max_shells` is what one user may have at once. `client_authorities` (PEM) signed the certificates that clients may show.
+    Raises ValueError for accounts that cannot be, and for certificates that nobody could show. `start` and `stop` once each; OSError
+    from `start` where the address is taken.
     """
 
     def __init__(
@@ -35,18 +39,32 @@ class Endpoint:
         address: str = "127.0.0.1",
         port: int = 0,
         idle_timeout: float = _IDLE_TIMEOUT,
+        max_shells: int = _MAX_SHELLS,
+        access: Access | None = None,
+        identity: Identity | None = None,
+        client_authorities: str = "",
     ) -> None:
+        access = access if access is not None else Access()
+        if Scheme.CERTIFICATE in access.schemes and not (identity is not None and client_authorities):
+            raise ValueError("certificates need HTTPS and somebody who signed them")
         self._machine = machine
         self._accounts = Accounts(accounts)
+        self._security = Security(
+            access=access,
+            accounts=self._accounts,
+            identity=identity,
+            tls=server_context(identity, client_authorities) if identity is not None else None,
+        )
         self._address = address
         self._port = port
+        self._secure_port = 0
         self._tally = Tally()
-        self._service = Service(name=address, idle_timeout=idle_timeout, tally=self._tally)
+        self._service = Service(name=address, idle_timeout=idle_timeout, max_shells=max_shells, tally=self._tally)
         self._reap_every = min(idle_timeout / 4, 5.0)
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
         self._stopping = threading.Event()
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
         self._wake_read, self._wake_write = socket.socketpair()
         self._threads: list[threading.Thread] = []
 
@@ -55,26 +73,41 @@ class Endpoint:
         """The port listened on; known once started."""
         return self._port
 
+    @property
+    def secure_port(self) -> int:
+        """The port for HTTPS; known once started, 0 without an identity."""
+        return self._secure_port
+
     def counts(self) -> EndpointCounts:
         """What the endpoint has seen so far."""
         return self._tally.counts()
 
     def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had, ValueError where another endpoint contradicts an account."""
-        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
-        self._listener = socket.create_server((self._address, self._port), family=family, backlog=_BACKLOG)
-        self._port = self._listener.getsockname()[1]
+        self._listeners = [self._listen(self._port)]
+        self._port = self._listeners[0].getsockname()[1]
+        if self._security.tls is not None:
+            self._listeners.append(self._listen(0))
+            self._secure_port = self._listeners[1].getsockname()[1]
         try:
             self._accounts.open()
         except ValueError:
-            self._listener.close()
+            self._close_listeners()
             raise
         self._threads = [
-            threading.Thread(target=self._accept, args=(self._listener,), name=f"winrm-{self._port}-accept", daemon=True),
+            threading.Thread(target=self._accept, name=f"winrm-{self._port}-accept", daemon=True),
             threading.Thread(target=self._reap, name=f"winrm-{self._port}-reap", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
+
+    def _listen(self, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        return socket.create_server((self._address, port), family=family, backlog=_BACKLOG)
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
     def stop(self) -> None:
         """Close every socket and shell, end every thread. May be called again, and without `start`."""
@@ -83,8 +116,7 @@ class Endpoint:
             self._wake_write.send(b"\0")
         for thread in self._threads:
             thread.join(_JOIN_PATIENCE)
-        if self._listener is not None:
-            self._listener.close()
+        self._close_listeners()
         with self._lock:
             connections = dict(self._connections)
         for connection in connections:
@@ -96,27 +128,32 @@ class Endpoint:
         self._wake_write.close()
         self._accounts.close()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self) -> None:
         # A listener may be closed under a blocked accept, but only Linux would then wake it up: so there is a second socket to wait for.
-        listener.setblocking(False)
         with DefaultSelector() as selector:
-            selector.register(listener, EVENT_READ)
             selector.register(self._wake_read, EVENT_READ)
+            for number, listener in enumerate(self._listeners):
+                listener.setblocking(False)
+                selector.register(listener, EVENT_READ, data=(listener, number > 0))
             while not self._stopping.is_set():
-                selector.select()
-                try:
-                    sock, address = listener.accept()
-                except (BlockingIOError, ConnectionError):
-                    continue  # only the wake-up call, or a client gone before it was greeted
-                except OSError:
-                    self._stopping.wait(_BREATH)  # out of descriptors: until some connection ends
-                    continue
-                self._welcome(sock, Peer(ip=address[0], port=address[1]))
+                for key, _ in selector.select():
+                    if key.data is not None:
+                        self._accept_one(*key.data)
+
+    def _accept_one(self, listener: socket.socket, secure: bool) -> None:
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # a client gone before it was greeted
+        except OSError:
+            self._stopping.wait(_BREATH)  # out of descriptors: until some connection ends
+            return
+        self._welcome(sock, Peer(ip=address[0], port=address[1], secure=secure))
 
     def _welcome(self, sock: socket.socket, peer: Peer) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._tally.connected()
-        connection = Connection(sock, peer, machine=self._machine, accounts=self._accounts, service=self._service, tally=self._tally)
+        connection = Connection(sock, peer, machine=self._machine, security=self._security, service=self._service, tally=self._tally)
         thread = threading.Thread(target=self._serve, args=(connection,), name=f"winrm-{self._port}-{peer.port}", daemon=True)
         with self._lock:
             self._connections[connection] = thread

@@ -1,4 +1,4 @@
-"""One TCP connection of a client: HTTP by h11, the security context that belongs to it, its logon on the machine.
+"""One TCP connection of a client: TLS where its listener has it, HTTP by h11, the security context that belongs to it, its logon.
 
 The only module that reads and writes connections' sockets. What an envelope means is the service's affair.
 """
@@ -8,17 +8,20 @@ from __future__ import annotations
 import binascii
 import logging
 import socket
+import ssl
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import formatdate
 from time import monotonic
 from typing import Final
 
 import h11
 
-from lab.machine import Logon, Machine, Peer
-from lab.winrm.auth import Accounts, Garbled, Refused, SecurityContext, is_encrypted
+from lab.machine import Account, Logon, Machine, Package, Peer
+from lab.winrm.auth import Access, Accounts, Garbled, Refused, Scheme, SecurityContext
 from lab.winrm.outbox import ClientGone
-from lab.winrm.service import Client, Service, Tally
+from lab.winrm.service import Client, Reply, Service, Tally
+from lab.winrm.tls import Identity
 from lab.winrm.wsman import MAX_ENVELOPE
 
 _LOG = logging.getLogger(__name__)
@@ -43,24 +46,41 @@ class _TooLarge(Exception):
     """The body is larger than any envelope."""
 
 
-class Connection:
-    """Serves one connection to its end, on the thread that calls `serve`."""
+_BY_CERTIFICATE: Final = b"http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+_OFFERS: Final = {Scheme.NEGOTIATE: "Negotiate", Scheme.CREDSSP: "CredSSP", Scheme.BASIC: 'Basic realm="WSMAN"'}
 
-    def __init__(self, sock: socket.socket, peer: Peer, *, machine: Machine, accounts: Accounts, service: Service, tally: Tally) -> None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What the connections of an endpoint have in common: who is let in and how, and the identity for TLS with its settings."""
+
+    access: Access
+    accounts: Accounts
+    identity: Identity | None = None
+    tls: ssl.SSLContext | None = None
+
+
+class Connection:
+    """Serves one connection to its end, on the thread that calls `serve`. TLS where `peer` came to the listener for it."""
+
+    def __init__(self, sock: socket.socket, peer: Peer, *, machine: Machine, security: Security, service: Service, tally: Tally) -> None:
         self._socket = sock
         self._peer = peer
         self._machine = machine
-        self._accounts = accounts
+        self._security = security
         self._service = service
         self._tally = tally
         self._http = h11.Connection(h11.SERVER)
         self._context: SecurityContext | None = None
+        self._proof = b""
+        self._account: Account | None = None
         self._logon: Logon | None = None
 
     def serve(self) -> None:
         """Answer requests until either side has had enough. Raises nothing; the socket is closed and the logon ended afterwards."""
         try:
             self._machine.connected(self._peer)
+            self._shake_hands()
             while self._serve_one():
                 self._http.start_next_cycle()
         except (_Gone, ClientGone, OSError):
@@ -74,7 +94,13 @@ class Connection:
     def hang_up(self) -> None:
         """End the connection from another thread."""
         with suppress(OSError):  # it may have gone by itself
-            self._socket.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's own, which is another thread's affair
+
+    def _shake_hands(self) -> None:
+        if self._peer.secure and self._security.tls is not None:
+            self._socket = self._security.tls.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
+            self._socket.settimeout(_PATIENCE)
+            self._socket.do_handshake()
 
     # --- one request --------------------------------------------------------------------------------------------------------
 
@@ -102,62 +128,113 @@ class Connection:
         authorization = headers.get(b"authorization")
         if authorization is not None:
             try:
-                answer = self._negotiate(authorization)
+                challenge = self._authenticate(authorization)
             except Refused:
                 self._forget()
                 self._tally.refused()
-                self._answer(401, headers=[("WWW-Authenticate", "Negotiate")])
+                self._answer(401, headers=self._offers())
                 return
-            challenge = _challenge(answer) if answer else []
-        if self._context is None or self._context.account is None or self._logon is None:
+        if self._account is None or self._logon is None:
             # With an unfinished exchange this is the next leg; a body that came along is not looked at before its end.
-            self._answer(401, headers=challenge or [("WWW-Authenticate", "Negotiate")])
+            self._answer(401, headers=challenge or self._offers())
             return
         if not body:
             self._answer(200, headers=challenge)
             return
-        if not is_encrypted(headers.get(b"content-type", b"").decode("latin-1")):
+        context = self._context
+        if context is not None and context.is_encrypted(headers.get(b"content-type", b"").decode("latin-1")):
+            self._answer_sealed(context, body, challenge)
+        elif self._peer.secure or self._security.access.allow_unencrypted:
+            reply = self._reply(body)
+            challenge.append(("Content-Type", "application/soap+xml;charset=UTF-8"))
+            self._answer(500 if reply.is_fault else 200, headers=challenge, body=reply.envelope)
+        else:
             self._answer(500)  # AllowUnencrypted is false, as by default: Windows answers with an empty 500
-            return
-        self._answer_envelope(self._context, self._logon, body)
 
-    def _answer_envelope(self, context: SecurityContext, logon: Logon, body: bytes) -> None:
-        assert context.account is not None
+    def _answer_sealed(self, context: SecurityContext, body: bytes, challenge: list[tuple[str, str]]) -> None:
         try:
             envelope = context.unseal(body)
         except Garbled:
             self._dismiss(400)
             return
-        client = Client(account=context.account, logon=logon, ip=self._peer.ip, still_there=self._still_there)
-        reply = self._service.handle(envelope, client)
+        reply = self._reply(envelope)
         content_type, sealed = context.seal(reply.envelope)
-        self._answer(500 if reply.is_fault else 200, headers=[("Content-Type", content_type)], body=sealed)
+        self._answer(500 if reply.is_fault else 200, headers=[*challenge, ("Content-Type", content_type)], body=sealed)
+
+    def _reply(self, envelope: bytes) -> Reply:
+        assert self._account is not None
+        assert self._logon is not None
+        client = Client(account=self._account, logon=self._logon, ip=self._peer.ip, still_there=self._still_there)
+        return self._service.handle(envelope, client)
 
     # --- authentication -------------------------------------------------------------------------------------------------------
 
-    def _negotiate(self, authorization: bytes) -> bytes | None:
-        """One leg of the exchange. A token on an authenticated connection begins a new one. Raises `Refused`."""
-        scheme, _, text = authorization.partition(b" ")
-        if scheme.lower() != b"negotiate":
+    def _offers(self) -> list[tuple[str, str]]:
+        """The schemes that a 401 names; a certificate is never asked for by name."""
+        return [("WWW-Authenticate", text) for scheme, text in _OFFERS.items() if scheme in self._security.access.schemes]
+
+    def _authenticate(self, authorization: bytes) -> list[tuple[str, str]]:
+        """One leg of a logon; the header that goes with the answer. Raises `Refused`."""
+        word, _, text = authorization.partition(b" ")
+        if authorization.strip().lower() == _BY_CERTIFICATE:
+            self._require(Scheme.CERTIFICATE)
+            shown = self._socket.getpeercert(True) if isinstance(self._socket, ssl.SSLSocket) else None
+            self._log_on_by(authorization, self._security.accounts.by_certificate(shown))
+            return []
+        scheme = next((one for one in _OFFERS if one.lower().encode() == word.lower()), None)
+        if scheme is None:
             raise Refused("not a scheme of this endpoint")
+        self._require(scheme)
         try:
             token = binascii.a2b_base64(text.strip(), strict_mode=True)
         except binascii.Error:
             raise Refused("not base64") from None
         if not token:
             raise Refused("no token")
-        if self._context is None or self._context.account is not None:
+        if scheme is Scheme.BASIC:
+            self._log_on_by(authorization, self._security.accounts.by_password(token))
+            return []
+        answer = self._negotiate(scheme, token)
+        return [("WWW-Authenticate", f"{scheme} {binascii.b2a_base64(answer, newline=False).decode()}")] if answer else []
+
+    def _require(self, scheme: Scheme) -> None:
+        if scheme not in self._security.access.schemes:
+            raise Refused("a scheme that is switched off")
+
+    def _log_on_by(self, proof: bytes, account: Account) -> None:
+        """Who shows a password or a certificate does so with every request: only what is new is a logon."""
+        if self._proof != proof:
             self._forget()
-            self._context = SecurityContext(self._accounts)
+            # A certificate, too, is mapped to a password that WinRM keeps and logs on with.
+            self._log_on(account, Package.BASIC)
+            self._proof = proof
+
+    def _negotiate(self, scheme: Scheme, token: bytes) -> bytes | None:
+        """One leg of an exchange. A token on an authenticated connection begins a new one. Raises `Refused`."""
+        if self._context is None or self._account is not None:
+            self._forget()
+            identity = self._security.identity
+            self._context = SecurityContext(
+                self._security.accounts,
+                scheme,
+                binding=identity.channel_binding if self._peer.secure and identity is not None else None,
+                level=self._security.access.channel_binding,
+            )
         answer = self._context.step(token)
         if self._context.account is not None:
-            self._logon = self._machine.log_on(self._peer, self._context.account, self._context.package)
-            self._tally.logged_on()
+            self._log_on(self._context.account, self._context.package)
         return answer
+
+    def _log_on(self, account: Account, package: Package) -> None:
+        self._logon = self._machine.log_on(self._peer, account, package)
+        self._account = account
+        self._tally.logged_on()
 
     def _forget(self) -> None:
         self._log_off()
         self._context = None
+        self._account = None
+        self._proof = b""
 
     def _log_off(self) -> None:
         logon, self._logon = self._logon, None
@@ -230,12 +307,8 @@ class Connection:
     def _still_there(self) -> bool:
         self._socket.settimeout(0)
         try:
-            return self._socket.recv(1, socket.MSG_PEEK) != b""
+            return socket.socket.recv(self._socket, 1, socket.MSG_PEEK) != b""  # below TLS, which cannot peek
         except BlockingIOError:
             return True
         except OSError:
             return False
-
-
-def _challenge(token: bytes) -> list[tuple[str, str]]:
-    return [("WWW-Authenticate", "Negotiate " + binascii.b2a_base64(token, newline=False).decode())]

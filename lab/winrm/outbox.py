@@ -1,14 +1,19 @@
-"""What waits to be fetched by the Receive requests of a shell or of one command. Bytes only; no PSRP, no sockets."""
+"""What waits to be fetched by the Receive requests of a shell or of one command. Streams of bytes; no PSRP, no text, no sockets."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import groupby
 from time import monotonic
 
 _GLANCE = 1.0
-"""Seconds between two looks at whether a waiting client is still there."""
+"""Seconds between two looks at whether a waiting client is still there, or a waiting command still wanted."""
+
+
+_PIECE = 120
+"""Bytes of a stream in whose place one more piece's own markup could stand in a response."""
 
 
 class Aborted(Exception):
@@ -19,20 +24,33 @@ class ClientGone(Exception):
     """The client that waits has closed its connection."""
 
 
+Piece = tuple[str, bytes]
+"""A stream's name, and bytes of it."""
+
+
 class Outbox:
-    """A queue of chunks, each of whole PSRP fragments. Thread-safe."""
+    """A queue of chunks, each of one stream and never cut (a PSRP fragment is of no use in halves). Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[Piece] = deque()
+        self._size = 0
         self._done = False
         self._aborted = False
 
-    def put(self, chunk: bytes) -> None:
-        """Add a chunk."""
+    def put(self, chunk: bytes, stream: str = "stdout") -> None:
+        """Add a chunk; nothing is added once the outbox was aborted, for nobody would come for it."""
         with self._changed:
-            self._chunks.append(chunk)
-            self._changed.notify_all()
+            if not self._aborted:
+                self._chunks.append((stream, chunk))
+                self._size += len(chunk)
+                self._changed.notify_all()
+
+    def wait_for_room(self, limit: int, stopped: Callable[[], bool]) -> None:
+        """Wait while more than `limit` bytes are there, as a process waits at a full pipe; no longer once `stopped` says so."""
+        with self._changed:
+            while self._size > limit and not self._aborted and not stopped():
+                self._changed.wait(_GLANCE)
 
     def finish(self) -> None:
         """Nothing more will come; what is there can still be fetched."""
@@ -45,10 +63,13 @@ class Outbox:
         with self._changed:
             self._aborted = True
             self._chunks.clear()
+            self._size = 0
             self._changed.notify_all()
 
-    def take(self, budget: int, timeout: float, still_there: Callable[[], bool]) -> tuple[bytes, bool] | None:
+    def take(self, budget: int, timeout: float, still_there: Callable[[], bool]) -> tuple[tuple[Piece, ...], bool] | None:
         """Wait up to `timeout` seconds for chunks: at least one, at most `budget` bytes; and whether it is the end.
+
+        What follows each other in one stream comes as one piece.
 
         None once the time is over. Raises `Aborted`, and `ClientGone` where `still_there` says no: nothing is taken then.
         """
@@ -62,9 +83,17 @@ class Outbox:
                     raise ClientGone
             if self._aborted:
                 raise Aborted
-            taken: list[bytes] = []
+            taken: list[Piece] = []
             size = 0
-            while self._chunks and (not taken or size + len(self._chunks[0]) <= budget):
-                size += len(self._chunks[0])
+            while self._chunks:
+                stream, chunk = self._chunks[0]
+                size += len(chunk) + (_PIECE if taken and taken[-1][0] != stream else 0)
+                if taken and size > budget:
+                    break
                 taken.append(self._chunks.popleft())
-            return b"".join(taken), self._done and not self._chunks
+                self._size -= len(chunk)
+            self._changed.notify_all()
+            pieces = tuple(
+                (stream, b"".join(data for _, data in together)) for stream, together in groupby(taken, key=lambda piece: piece[0])
+            )
+            return pieces, self._done and not self._chunks

@@ -10,14 +10,17 @@ from typing import Final
 from lab.machine import Account, Logon
 from lab.winrm import wsman
 from lab.winrm.outbox import Aborted
-from lab.winrm.shell import Shell
+from lab.winrm.psrp import PsrpShell
+from lab.winrm.winrs import WinrsShell
 
 _CLOSE_PATIENCE: Final = 5.0
+
+AnyShell = PsrpShell | WinrsShell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointCounts:
-    """What an endpoint has seen so far. `scripts` are the texts of the pipelines handed to the machine, in that order."""
+    """What an endpoint has seen so far. `scripts` are the texts of the pipelines and command lines handed to the machine, in order."""
 
     connections: int
     logons: int
@@ -66,7 +69,7 @@ class Tally:
             self._shells_closed += 1
 
     def pipeline_started(self, script: str) -> None:
-        """A pipeline goes to the machine; probes of command metadata are none."""
+        """A pipeline or a command line goes to the machine; probes of command metadata are none."""
         with self._lock:
             self._scripts.append(script)
 
@@ -105,12 +108,13 @@ class Reply:
 class Service:
     """The shells of one endpoint. Thread-safe."""
 
-    def __init__(self, *, name: str, idle_timeout: float, tally: Tally) -> None:
+    def __init__(self, *, name: str, idle_timeout: float, max_shells: int, tally: Tally) -> None:
         self._name = name
+        self._max_shells = max_shells
         self._idle_timeout = idle_timeout
         self._tally = tally
         self._lock = threading.Lock()
-        self._shells: dict[str, tuple[Shell, Account]] = {}
+        self._shells: dict[str, tuple[AnyShell, Account]] = {}
         self._stopped = False
 
     def handle(self, envelope: bytes, client: Client) -> Reply:
@@ -131,9 +135,9 @@ class Service:
         return Reply(envelope=wsman.respond_fault(fault, request.header.message_id, self._name), is_fault=True)
 
     def _perform(self, request: wsman.Request, client: Client) -> wsman.Result:
-        if isinstance(request.operation, wsman.Create):
+        if isinstance(request.operation, wsman.NewShell):
             return self._create(request.operation, request.header, client)
-        shell = self._find(request.header.shell_id, client.account)
+        shell = self._find(request.header, request.resource, client.account)
         shell.begin_request()
         try:
             return self._ask(shell, request, client)
@@ -143,46 +147,43 @@ class Service:
         finally:
             shell.end_request()
 
-    def _ask(self, shell: Shell, request: wsman.Request, client: Client) -> wsman.Result:
+    def _ask(self, shell: AnyShell, request: wsman.Request, client: Client) -> wsman.Result:
         header = request.header
-        match request.operation:
-            case wsman.Command(command_id=command_id, fragment=fragment):
+        match request.operation, shell:
+            case wsman.Command(command_id=command_id, fragment=fragment), PsrpShell():
                 shell.command(command_id, fragment)
                 return wsman.Started(command_id=command_id)
-            case wsman.Send(command_id=command_id, data=data):
+            case wsman.RunLine(command_id=command_id, line=line, skip_shell=skip), WinrsShell():
+                shell.command(command_id, line, skip_shell=skip)
+                return wsman.Started(command_id=command_id)
+            case wsman.Send(command_id=command_id, data=data), PsrpShell():
                 shell.send(command_id, data)
-            case wsman.Receive(command_id=command_id):
-                taken, done = shell.receive(command_id, header.stream_budget, header.operation_timeout, client.still_there)
-                return wsman.Received(command_id=command_id, data=taken, done=done)
-            case wsman.Signal(command_id=command_id, code=code):
+            case wsman.Send(command_id=command_id, data=data, end=end), WinrsShell():
+                shell.send(command_id, data, end=end)
+            case wsman.Receive(command_id=command_id), _:
+                pieces, done, code = shell.receive(command_id, header.stream_budget, header.operation_timeout, client.still_there)
+                return wsman.Received(command_id=command_id, pieces=pieces, done=done, exit_code=code)
+            case wsman.Signal(command_id=command_id, code=code), _:
                 shell.signal(command_id, code, header.operation_timeout)
-            case wsman.Delete():
+            case wsman.Delete(), _:
                 self._close(shell)
                 shell.wait_closed(min(header.operation_timeout, _CLOSE_PATIENCE))
         return wsman.Done()
 
-    def _create(self, create: wsman.Create, header: wsman.Header, client: Client) -> wsman.Result:
+    def _create(self, create: wsman.NewShell, header: wsman.Header, client: Client) -> wsman.Result:
         idle_timeout = min(create.idle_timeout or self._idle_timeout, self._idle_timeout)
         with self._lock:
-            if create.shell_id in self._shells:
-                raise wsman.already_exists(create.shell_id)
-        shell = Shell(
-            shell_id=create.shell_id,
-            creation=create.creation,
-            budget=header.stream_budget,
-            idle_timeout=idle_timeout,
-            open_runspace=client.logon.open_runspace,
-            ledger=self._tally,
-        )
+            self._check_room(create.shell_id, client.account)
+        shell = self._open(create, header, client, idle_timeout)
         self._tally.shell_opened()
-        with self._lock:
-            refused = self._stopped or create.shell_id in self._shells
-            if not refused:
+        try:
+            with self._lock:
+                self._check_room(create.shell_id, client.account)
                 self._shells[create.shell_id] = (shell, client.account)
-        if refused:  # another request took the id, or the service its leave, while this shell came about
+        except wsman.Fault:  # another request took the id or the room, or the service its leave, while this shell came about
             shell.close()
             self._tally.shell_closed()
-            raise wsman.already_exists(create.shell_id)
+            raise
         return wsman.Created(
             shell_id=create.shell_id,
             owner=f"{client.account.domain}\\{client.account.name}",
@@ -192,14 +193,42 @@ class Service:
             output_streams=create.output_streams,
         )
 
-    def _find(self, shell_id: str, account: Account) -> Shell:
+    def _check_room(self, shell_id: str, account: Account) -> None:
+        """Whether a shell of this id may be opened. The lock is held."""
+        if self._stopped or shell_id in self._shells:
+            raise wsman.already_exists(shell_id)
+        if sum(owner == account for _, owner in self._shells.values()) >= self._max_shells:
+            raise wsman.too_many_shells(self._max_shells)
+
+    def _open(self, create: wsman.NewShell, header: wsman.Header, client: Client, idle_timeout: float) -> AnyShell:
+        if isinstance(create, wsman.CreateCommandShell):
+            environment, directory = create.environment, create.directory
+            return WinrsShell(
+                shell_id=create.shell_id,
+                idle_timeout=idle_timeout,
+                code_page=create.code_page,
+                open_shell=lambda: client.logon.open_command_shell(environment, directory),
+                ledger=self._tally,
+            )
+        assert isinstance(create, wsman.Create)
+        return PsrpShell(
+            shell_id=create.shell_id,
+            creation=create.creation,
+            budget=header.stream_budget,
+            idle_timeout=idle_timeout,
+            open_runspace=client.logon.open_runspace,
+            ledger=self._tally,
+        )
+
+    def _find(self, header: wsman.Header, resource: str, account: Account) -> AnyShell:
         with self._lock:
-            shell, owner = self._shells.get(shell_id, (None, None))
-        if shell is None or owner != account:  # a stranger's shell is none of one's business
-            raise wsman.shell_not_found(shell_id)
+            shell, owner = self._shells.get(header.shell_id, (None, None))
+        kind = PsrpShell if resource == wsman.POWERSHELL_URI else WinrsShell
+        if not isinstance(shell, kind) or owner != account:  # a stranger's shell is none of one's business
+            raise wsman.shell_not_found(header.shell_id)
         return shell
 
-    def _close(self, shell: Shell) -> None:
+    def _close(self, shell: AnyShell) -> None:
         with self._lock:
             if self._shells.pop(shell.shell_id, None) is None:
                 return

@@ -1,318 +1,109 @@
-"""PSRP shells and their pipelines on psrpcore's server side [MS-PSRP 3.2]: fragments in, fragments out, the machine behind.
+"""What every remote shell is, whatever runs in it: commands with outboxes, signals, idleness, one end. [MS-WSMV 3.1.4.5]
 
-Knows no sockets, no SOAP envelopes and no accounts. One shell is one runspace pool is one host process on the machine. Its worker
-thread runs the pipelines one after the other and closes the runspace at the end, so the machine never sees two calls at a time.
+It knows neither PSRP nor cmd.exe, no sockets, no SOAP envelopes and no accounts.
 """
 
 from __future__ import annotations
 
-import logging
-import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
-from queue import SimpleQueue
 from time import monotonic
-from typing import Any, Final, Protocol
-from uuid import UUID
-from xml.etree.ElementTree import ParseError
+from typing import Generic, Protocol, TypeVar
 
-import psrpcore
-from psrpcore import types as ps
-
-from lab.machine import ErrorRecord, PipelineRequest, PipelineStopped, PSValue, Runspace, StreamName
-from lab.winrm import values
-from lab.winrm.outbox import Outbox
-from lab.winrm.wsman import SIGNAL_TERMINATE, SIGNALS_STOP, Broken, command_not_found, invalid_parameter, shell_not_found, timed_out
-
-_LOG = logging.getLogger(__name__)
-
-_FRAGMENT: Final = 32768  # what the PowerShell plug-in of Windows cuts its messages into
-_PID = slice(21 + 24, 21 + 40)  # the pipeline's id in a message's first fragment [MS-PSRP 2.2.1, 2.2.4]
-_VERSIONS: Final = {"PSVersion": ps.PSVersion("5.1.19041.1"), "PSEdition": ps.PSString("Desktop")}
-
-# What psrpcore lets through where a message is not what it claims to be: it unpacks and looks up without checking first.
-_MALFORMED = (
-    psrpcore.PSRPCoreError,
-    struct.error,
-    ParseError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
+from lab.winrm.outbox import Outbox, Piece
+from lab.winrm.wsman import SIGNAL_TERMINATE, command_not_found, invalid_parameter, shell_not_found, timed_out
 
 
 class Ledger(Protocol):
     """Who counts what a shell ran."""
 
     def pipeline_started(self, script: str) -> None:
-        """A pipeline with this text goes to the machine, now and never again."""
+        """A pipeline or command line with this text goes to the machine, now and never again."""
 
 
-class _Pool(psrpcore.ServerRunspacePool):
-    """psrpcore's pool, with the one property name mended that it compares by case and PowerShell does not."""
+class ShellCommand:
+    """One command of a shell: what it said and has not been fetched, and whether it is to stop or has ended."""
 
-    def __init__(self) -> None:
-        super().__init__(application_private_data={"PSVersionTable": dict(_VERSIONS)})
-
-    def _process_SetMaxRunspaces(self, event: psrpcore.SetMaxRunspacesEvent) -> None:
-        _mend_call_id(event)
-        super()._process_SetMaxRunspaces(event)
-
-    def _process_SetMinRunspaces(self, event: psrpcore.SetMinRunspacesEvent) -> None:
-        _mend_call_id(event)
-        super()._process_SetMinRunspaces(event)
-
-
-def _mend_call_id(event: Any) -> None:
-    message = event._ps_object
-    for prop in message.PSObject.extended_properties:
-        if prop.name == "CI":
-            ps.add_note_property(message, "ci", prop.get_value(message), force=True)
-            return
-
-
-class _ServerPipeline(psrpcore.ServerPipeline):
-    """psrpcore's pipeline, with the states that PowerShell reports: it never says Running, and it says Failed."""
-
-    def start(self) -> None:
-        self._change_state(ps.PSInvocationState.Running, emit=False)
-
-    def fail(self, record: ps.ErrorRecord) -> None:
-        """The pipeline was ended by an error."""
-        self._change_state(ps.PSInvocationState.Failed, error=record)
-
-    def tell(self, text: str) -> None:
-        """An information record; nothing for a client older than protocol 2.3, which has no such stream.
-
-        It names nobody: psrpcore's defaults would name the user and the computer that the lab runs on.
-        """
-        with suppress(psrpcore.InvalidProtocolVersion):
-            self.write_information(text, source="", user="", computer="", process_id=0, native_thread_id=0, managed_thread_id=0)
-
-
-class _Pipeline:
-    """One command of a shell; to the machine its `PipelineIO`."""
-
-    def __init__(self, shell: Shell, command_id: str, pipeline_id: UUID) -> None:
+    def __init__(self, command_id: str) -> None:
         self.command_id = command_id
-        self.wire = _ServerPipeline(shell.pool, pipeline_id)
         self.outbox = Outbox()
         self.stop_asked = threading.Event()
         self.ended = threading.Event()
-        self.request: psrpcore.PowerShell | psrpcore.GetMetadata | None = None
-        self.input: list[Any] = []
-        self.input_complete = False
-        self._shell = shell
 
-    # --- PipelineIO -----------------------------------------------------------------------------------------------------
-
-    def output(self, value: PSValue) -> None:
-        self._say(self.wire.write_output, values.Nil() if value is None else values.to_wire(value))
-
-    def error(self, record: ErrorRecord) -> None:
-        self._say(self.wire.prepare_message, values.error_record(record), ps.PSRPMessageType.ErrorRecord)
-
-    def record(self, stream: StreamName, text: str) -> None:
-        match stream:
-            case StreamName.WARNING:
-                self._say(self.wire.write_warning, text)
-            case StreamName.VERBOSE:
-                self._say(self.wire.write_verbose, text)
-            case StreamName.DEBUG:
-                self._say(self.wire.write_debug, text)
-            case StreamName.INFORMATION:
-                self._say(self.wire.tell, text)
-
-    def host_write_line(self, text: str) -> None:
-        self._say(self.wire.host_call, ps.HostMethodIdentifier.WriteLine2, [text])
-
-    def host_write(self, text: str) -> None:
-        self._say(self.wire.host_call, ps.HostMethodIdentifier.Write1, [text])
-
-    def host_write_error_line(self, text: str) -> None:
-        self._say(self.wire.host_call, ps.HostMethodIdentifier.WriteErrorLine, [text])
+    def ask_to_stop(self) -> None:
+        """The client wants its end. The shell's lock is held."""
+        self.stop_asked.set()
 
     @property
-    def has_host(self) -> bool:
-        if not isinstance(self.request, psrpcore.PowerShell):
-            return False
-        host = self._shell.pool.host if self.request.host.UseRunspaceHost else self.request.host
-        return host is not None and not host.IsHostNull
-
-    def wait(self, seconds: float) -> None:
-        if self.stop_asked.wait(seconds):
-            raise PipelineStopped
-
-    # --- its life, on the shell's worker thread ---------------------------------------------------------------------------
-
-    def execute(self, runspace: Runspace, ledger: Ledger) -> None:
-        """Run to the end and say how it ended; not at all where it was stopped before its turn came. Raises nothing."""
-        with self._shell.lock:
-            if self.stop_asked.is_set():
-                self.stop_unstarted()
-                return
-            self.wire.start()
-        failure: ErrorRecord | None = None
-        stopped = False
-        try:
-            failure = self._run(runspace, ledger)
-        except PipelineStopped:
-            stopped = True
-        except Exception as error:  # noqa: BLE001 - the edge of the thread: whatever breaks in the machine, the client must hear of an end
-            _LOG.error("pipeline %s: the machine raised %r", self.command_id, error)
-            failure = ErrorRecord(
-                message="The machine broke while it ran the pipeline.",
-                exception_type="System.Management.Automation.RuntimeException",
-                error_id="MachineBroke",
-                category="InvalidResult",
-            )
-        with self._shell.lock:
-            if stopped:
-                self.wire.stop()
-            elif failure is not None:
-                self.wire.fail(values.error_record(failure))
-            else:
-                self.wire.complete()
-            self._shell.drain()
-        self.outbox.finish()
-        self.ended.set()
-
-    def stop_unstarted(self) -> None:
-        """Say that it was stopped, unless it has begun or ended. The shell's lock is held."""
-        if self.wire.state == ps.PSInvocationState.NotStarted:
-            self.wire.start()
-            self.wire.stop()
-            self._shell.drain()
-            self.outbox.finish()
-            self.ended.set()
-
-    def _run(self, runspace: Runspace, ledger: Ledger) -> ErrorRecord | None:
-        if isinstance(self.request, psrpcore.GetMetadata):
-            names = [str(name) for name in self.request.name if name is not None]
-            found = runspace.command_metadata(names or ["*"])
-            self._say(self.wire.write_output, values.metadata_count(len(found)))
-            for metadata in found:
-                self._say(self.wire.write_output, values.command_metadata(metadata))
-            return None
-        assert self.request is not None
-        request = values.pipeline_request(self.request, self.input)
-        ledger.pipeline_started(_text(request))
-        return runspace.run(request, self)
-
-    def _say(self, write: Callable[..., object], *arguments: object) -> None:
-        if self.stop_asked.is_set():
-            raise PipelineStopped
-        with self._shell.lock:
-            write(*arguments)
-            self._shell.drain()
+    def exit_code(self) -> int | None:
+        """What it ended with, where such a command has a code."""
+        return None
 
 
-def _text(request: PipelineRequest) -> str:
-    """The text of a pipeline as a person would have typed it, its arguments left out."""
-    parts: list[str] = []
-    for command in request.commands:
-        parts += [command.text, "; " if command.end_of_statement else " | "]
-    return "".join(parts[:-1])
+C = TypeVar("C", bound=ShellCommand)
 
 
-class Shell:
-    """One PSRP shell. Every public method may be called from any thread, and raises `wsman.Fault` as the wire needs it."""
+class Shell(ABC, Generic[C]):
+    """A shell. Every public method may be called from any thread, and raises `wsman.Fault` as the wire needs it."""
 
-    def __init__(
-        self, *, shell_id: str, creation: bytes, budget: int, idle_timeout: float, open_runspace: Callable[[], Runspace], ledger: Ledger
-    ) -> None:
+    def __init__(self, *, shell_id: str, idle_timeout: float, signals: frozenset[str]) -> None:
         self.shell_id = shell_id
         self.idle_timeout = idle_timeout
         self.lock = threading.Lock()
-        self.pool = _Pool()
-        self._fragment = min(_FRAGMENT, budget)
-        self._outbox = Outbox()
-        self._commands: dict[str, _Pipeline] = {}
-        self._by_id: dict[UUID, _Pipeline] = {}
-        self._queue: SimpleQueue[_Pipeline | None] = SimpleQueue()
+        self._signals = signals | {SIGNAL_TERMINATE}
+        self._commands: dict[str, C] = {}
         self._closed = False
         self._ended = threading.Event()
         self._requests = 0
         self._last_used = monotonic()
-        with self.lock:
-            self._feed(creation, None)
-        self._runspace = open_runspace()
-        self._ledger = ledger
-        threading.Thread(target=self._work, name=f"winrm-shell-{shell_id}", daemon=True).start()
 
     # --- requests ---------------------------------------------------------------------------------------------------------
 
-    def command(self, command_id: str, fragment: bytes) -> None:
-        """Take the first fragment of a pipeline's message; it runs as soon as the message and its input are complete.
-
-        A CommandId is good for one pipeline: the same request again is refused, not run again.
-        """
+    def receive(
+        self, command_id: str, budget: int, timeout: float, still_there: Callable[[], bool]
+    ) -> tuple[tuple[Piece, ...], bool, int | None]:
+        """Wait for output: pieces, whether they are the last, and the exit code then. Raises what `Outbox.take` raises, too."""
         with self.lock:
             self._check_open()
-            identifier = fragment[_PID]
-            if len(identifier) != 16 or self.pool.state != ps.RunspacePoolState.Opened:
-                raise invalid_parameter("The command's argument is not a PSRP fragment, or the runspace pool is not open yet.")
-            pipeline_id = UUID(bytes_le=identifier)
-            if command_id in self._commands or pipeline_id in self._by_id:
-                raise invalid_parameter(f"There already is a command {command_id}.")
-            pipeline = _Pipeline(self, command_id, pipeline_id)
-            self._commands[command_id] = self._by_id[pipeline_id] = pipeline
-            self._feed(fragment, pipeline_id)
-
-    def send(self, command_id: str, data: bytes) -> None:
-        """Take more fragments."""
-        with self.lock:
-            self._check_open()
-            self._feed(data, self._find(command_id).wire.pipeline_id if command_id else None)
-
-    def receive(self, command_id: str, budget: int, timeout: float, still_there: Callable[[], bool]) -> tuple[bytes, bool]:
-        """Wait for output: whole fragments, and whether they are the last. Raises what `Outbox.take` raises, too."""
-        with self.lock:
-            self._check_open()
-            outbox = self._find(command_id).outbox if command_id else self._outbox
+            command = self._find(command_id) if command_id else None
+            outbox = self._shell_outbox() if command is None else command.outbox
         taken = outbox.take(budget, timeout, still_there)
         if taken is None:
             raise timed_out()
-        return taken
+        pieces, done = taken
+        return pieces, done, command.exit_code if command is not None and done else None
 
     def signal(self, command_id: str, code: str, timeout: float) -> None:
         """Stop a command, and with the terminate code forget it. Answers once it has ended, or faults after `timeout` seconds."""
         with self.lock:
             self._check_open()
-            pipeline = self._find(command_id)
-        if code != SIGNAL_TERMINATE and code not in SIGNALS_STOP:
+            command = self._find(command_id)
+        if code not in self._signals:
             raise invalid_parameter(f"There is no signal {code}.")
         with self.lock:
-            pipeline.stop_asked.set()
-            pipeline.stop_unstarted()  # it may be far from its turn, or its message or input may never become complete
-        if not pipeline.ended.wait(timeout):
+            command.ask_to_stop()
+        if not command.ended.wait(timeout):
             raise timed_out()
         if code == SIGNAL_TERMINATE:
             with self.lock:
-                self._commands.pop(command_id, None)
-                self._by_id.pop(pipeline.wire.pipeline_id, None)
-                self.pool.pipeline_table.pop(pipeline.wire.pipeline_id, None)
-            pipeline.outbox.abort()
+                self._forget(command)
+            command.outbox.abort()
 
     def close(self) -> None:
-        """End everything. Returns at once; the worker closes the runspace when its pipeline has come to its end."""
+        """End everything. Returns at once; what runs is told to stop, and the machine's side is closed after it."""
         with self.lock:
             if self._closed:
                 return
             self._closed = True
-            pipelines = list(self._commands.values())
-        for pipeline in pipelines:
-            pipeline.stop_asked.set()
-            pipeline.outbox.abort()
-        self._outbox.abort()
-        self._queue.put(None)
+            commands = list(self._commands.values())
+        for command in commands:
+            command.stop_asked.set()
+            command.outbox.abort()
+        self._shut(commands)
 
     def wait_closed(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the runspace's end."""
+        """Wait up to `timeout` seconds for the end of the machine's side."""
         return self._ended.wait(timeout)
 
     # --- idleness ---------------------------------------------------------------------------------------------------------
@@ -333,69 +124,25 @@ class Shell:
         with self.lock:
             return 0.0 if self._requests else monotonic() - self._last_used
 
-    # --- inside; the lock is held -----------------------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        """Cut what psrpcore has to send into fragments, each into the outbox where its client looks for it."""
-        while (payload := self.pool.data_to_send(self._fragment)) is not None:
-            if payload.pipeline_id is None:
-                self._outbox.put(payload.data)
-            elif (pipeline := self._by_id.get(payload.pipeline_id)) is not None:
-                pipeline.outbox.put(payload.data)
+    # --- for the kinds of shell; the lock is held -------------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self._closed:
             raise shell_not_found(self.shell_id)
 
-    def _find(self, command_id: str) -> _Pipeline:
-        pipeline = self._commands.get(command_id)
-        if pipeline is None:
+    def _find(self, command_id: str) -> C:
+        command = self._commands.get(command_id)
+        if command is None:
             raise command_not_found(command_id)
-        return pipeline
+        return command
 
-    def _feed(self, data: bytes, pipeline_id: UUID | None) -> None:
-        try:
-            self.pool.receive_data(psrpcore.PSRPPayload(data, psrpcore.StreamType.default, pipeline_id))
-            while (event := self.pool.next_event()) is not None:
-                self._on_event(event)
-        except _MALFORMED as error:
-            raise Broken(f"The PowerShell plug-in cannot read the message ({type(error).__name__}).") from None
-        self.drain()
+    def _forget(self, command: C) -> None:
+        self._commands.pop(command.command_id, None)
 
-    def _on_event(self, event: psrpcore.PSRPEvent[Any, Any]) -> None:
-        match event:
-            case psrpcore.CreatePipelineEvent() | psrpcore.GetCommandMetadataEvent():
-                pipeline = self._by_id[event.pipeline_id]
-                if pipeline.request is not None:
-                    raise invalid_parameter("The pipeline has been created already.")
-                created = pipeline.wire.metadata  # as psrpcore just read it; the event would read it anew at every look
-                assert isinstance(created, psrpcore.PowerShell | psrpcore.GetMetadata)
-                pipeline.request = created
-                if not isinstance(created, psrpcore.PowerShell) or created.no_input:
-                    self._queue.put(pipeline)
-            case psrpcore.PipelineInputEvent():
-                self._by_id[event.pipeline_id].input.append(event.data)
-            case psrpcore.EndOfPipelineInputEvent():
-                pipeline = self._by_id[event.pipeline_id]
-                if isinstance(pipeline.request, psrpcore.PowerShell) and not pipeline.request.no_input and not pipeline.input_complete:
-                    pipeline.input_complete = True
-                    self._queue.put(pipeline)
-            case psrpcore.SetMaxRunspacesEvent() | psrpcore.SetMinRunspacesEvent():
-                self.pool.runspace_availability_response(event.ci, event.count > 0)
-            case psrpcore.GetAvailableRunspacesEvent():
-                running = sum(1 for pipeline in self._commands.values() if not pipeline.ended.is_set())
-                self.pool.runspace_availability_response(event.ci, max(self.pool.max_runspaces - running, 0))
-            case psrpcore.ResetRunspaceStateEvent():
-                # The machine has no such call: the protocol's own way to say no is a false answer [MS-PSRP 2.2.2.31].
-                self.pool.runspace_availability_response(event.ci, False)
+    @abstractmethod
+    def _shell_outbox(self) -> Outbox:
+        """What a Receive without a command waits at."""
 
-    # --- the worker ---------------------------------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        while (pipeline := self._queue.get()) is not None:
-            pipeline.execute(self._runspace, self._ledger)
-        try:
-            self._runspace.close()
-        except Exception as error:  # noqa: BLE001 - the edge of the thread: nobody is left to tell
-            _LOG.error("shell %s: the machine raised %r at its close", self.shell_id, error)
-        self._ended.set()
+    @abstractmethod
+    def _shut(self, commands: list[C]) -> None:
+        """Close the machine's side once `commands` have ended, then set `_ended`. The lock is not held; must not wait."""

@@ -1,6 +1,7 @@
 """WS-Management as [MS-WSMV] profiles it: SOAP envelopes to requests, results and faults to SOAP envelopes.
 
-Pure: text in, values out and back. Knows nothing of sockets, shells' state, PSRP's content or the machine.
+Pure: text in, values out and back. Knows nothing of sockets, shells' state, PSRP's content or the machine. Two kinds of shell speak it:
+PowerShell's, whose streams carry PSRP, and the command shell of WinRS, told apart by the resource's URI.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 POWERSHELL_URI: Final = "http://schemas.microsoft.com/powershell/Microsoft.PowerShell"
+COMMAND_SHELL_URI: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd"
 MAX_ENVELOPE: Final = 512_000
 """Bytes of an envelope that the service takes and gives: MaxEnvelopeSizekb = 500, the default of Windows [MS-WSMV 2.2.4.23]."""
 
@@ -28,6 +30,7 @@ _TRANSFER = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
 _POWERSHELL = "http://schemas.microsoft.com/powershell"
 _WSMAN_FAULT = "http://schemas.microsoft.com/wbem/wsman/1/wsmanfault"
 
+_OEM_CODE_PAGE = 437  # of an English Windows
 _MIN_ENVELOPE = 8192
 _DEFAULT_TIMEOUT = 60.0
 _LONGEST_TIMEOUT = 3600.0
@@ -76,6 +79,16 @@ def aborted() -> Fault:
     return Fault(995, "w:InternalError", "The operation was ended because its shell or command was closed.", by_sender=False)
 
 
+def too_many_shells(most: int) -> Fault:
+    """ERROR_WSMAN_QUOTA_MAX_SHELLS: the user has as many shells as a user may have."""
+    return Fault(2150859173, "w:QuotaLimit", f"This user may have {most} concurrent shells, and has them.")
+
+
+def too_many_operations() -> Fault:
+    """ERROR_WSMAN_QUOTA_MAX_OPERATIONS: the shell runs as many commands as it may."""
+    return Fault(2150859174, "w:QuotaLimit", "The maximum number of concurrent operations of this shell has been exceeded.")
+
+
 def unsupported(what: str) -> Fault:
     """ERROR_WSMAN_INVALID_ACTIONURI."""
     return Fault(2150858753, "a:ActionNotSupported", f"This service does not do {what}.")
@@ -113,14 +126,29 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Create:
-    """Open a PSRP shell. `creation` are the first PSRP fragments, `idle_timeout` seconds or None."""
+class NewShell:
+    """What both kinds of shell are opened with. `idle_timeout` in seconds or None."""
 
     shell_id: str
-    creation: bytes
     idle_timeout: float | None
     input_streams: str
     output_streams: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create(NewShell):
+    """Open a PSRP shell. `creation` are the first PSRP fragments."""
+
+    creation: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateCommandShell(NewShell):
+    """Open a command shell. `code_page` is what its streams are encoded in; `directory` "" where the client names none."""
+
+    environment: Mapping[str, str]
+    directory: str
+    code_page: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,18 +160,29 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """Start a command line: the command and its arguments with blanks between. `skip_shell`: a program, not a line for cmd.exe."""
+
+    command_id: str
+    line: str
+    skip_shell: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """More PSRP fragments, for the shell (`command_id` "") or one command."""
+    """More PSRP fragments, for the shell (`command_id` "") or one command; or standard input, `end` where it is the last of it."""
 
     command_id: str
     data: bytes
+    end: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receive:
-    """The long poll for output of the shell (`command_id` "") or one command."""
+    """The long poll for output of the shell (`command_id` "") or one command. `streams` are what the client wants."""
 
     command_id: str
+    streams: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,17 +198,20 @@ class Delete:
     """Close a shell."""
 
 
-Operation = Create | Command | Send | Receive | Signal | Delete
+Operation = Create | CreateCommandShell | Command | RunLine | Send | Receive | Signal | Delete
 
 SIGNAL_TERMINATE: Final = f"{_SHELL}/signal/terminate"
-SIGNALS_STOP: Final = frozenset({f"{_SHELL}/signal/ctrl_c", "powershell/signal/ctrl_c"})
+SIGNAL_CTRL_C: Final = f"{_SHELL}/signal/ctrl_c"
+SIGNAL_CTRL_BREAK: Final = f"{_SHELL}/signal/ctrl_break"
+SIGNAL_POWERSHELL_STOP: Final = "powershell/signal/ctrl_c"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One parsed request."""
+    """One parsed request. `resource` is the URI of the kind of shell that it is for."""
 
     header: Header
+    resource: str
     operation: Operation
 
 
@@ -191,18 +233,16 @@ def parse(envelope: bytes) -> Request:
     message_id = _text(root.find(f"{{{_SOAP}}}Header/{{{_ADDRESSING}}}MessageID"))
     try:
         header, uri = _parse_header(root, message_id)
-        build = _OPERATIONS.get(header.action)
-        if build is None:
+        if header.action not in _OPERATIONS[POWERSHELL_URI]:  # both kinds of shell know the same
             raise unsupported(f"the action {header.action}")
-        if uri != POWERSHELL_URI:
+        if uri not in _OPERATIONS:
             raise Fault(2150858752, "a:DestinationUnreachable", f"There is no resource {uri} here.")
-        body = root.find(f"{{{_SOAP}}}Body")
-        operation = build(body if body is not None else ElementTree.Element("Body"))
-        if not header.shell_id and not isinstance(operation, Create):
+        operation = _OPERATIONS[uri][header.action](root)
+        if not header.shell_id and not isinstance(operation, NewShell):
             raise Fault(2150858843, "w:InvalidSelectors", "The request needs the selector ShellId.")
     except Fault as fault:
         raise RequestFault(fault, message_id) from None
-    return Request(header=header, operation=operation)
+    return Request(header=header, resource=uri, operation=operation)
 
 
 def _parse_xml(envelope: bytes) -> ElementTree.Element:
@@ -275,8 +315,8 @@ def _text(element: ElementTree.Element | None) -> str:
     return (element.text or "").strip() if element is not None else ""
 
 
-def _child(body: ElementTree.Element, name: str) -> ElementTree.Element:
-    element = body.find(f"{{{_SHELL}}}{name}")
+def _child(root: ElementTree.Element, name: str) -> ElementTree.Element:
+    element = root.find(f"{{{_SOAP}}}Body/{{{_SHELL}}}{name}")
     if element is None:
         raise _invalid_body(f"The body has no {name}.")
     return element
@@ -284,6 +324,16 @@ def _child(body: ElementTree.Element, name: str) -> ElementTree.Element:
 
 def _invalid_body(text: str) -> Fault:
     return Fault(2150858791, "w:SchemaValidationError", text)
+
+
+def _options(root: ElementTree.Element) -> dict[str, str]:
+    """The options of the header by name in upper case: clients differ in theirs."""
+    found = root.findall(f"{{{_SOAP}}}Header/{{{_WSMAN}}}OptionSet/{{{_WSMAN}}}Option")
+    return {option.get("Name", "").upper(): _text(option) for option in found}
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() in ("true", "1")
 
 
 def _identifier(text: str) -> str:
@@ -303,48 +353,91 @@ def _base64(text: str) -> bytes:
         raise _invalid_body("A stream is not base64.") from None
 
 
-def _parse_create(body: ElementTree.Element) -> Create:
-    shell = _child(body, "Shell")
+def _parse_create(root: ElementTree.Element) -> Create:
+    shell = _child(root, "Shell")
     creation = shell.find(f"{{{_POWERSHELL}}}creationXml")
     if creation is None:
         raise _invalid_body("A PowerShell shell needs a creationXml.")
-    idle = shell.find(f"{{{_SHELL}}}IdleTimeOut")
     return Create(
         shell_id=_identifier(shell.get("ShellId", "")),
         creation=_base64(_text(creation)),
-        idle_timeout=None if idle is None else _parse_duration(_text(idle)),
+        idle_timeout=_idle_timeout(shell),
         input_streams=_text(shell.find(f"{{{_SHELL}}}InputStreams")) or "stdin pr",
         output_streams=_text(shell.find(f"{{{_SHELL}}}OutputStreams")) or "stdout",
     )
 
 
-def _parse_command(body: ElementTree.Element) -> Command:
-    line = _child(body, "CommandLine")
+def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell:
+    shell = _child(root, "Shell")
+    variables = shell.findall(f"{{{_SHELL}}}Environment/{{{_SHELL}}}Variable")
+    environment = {variable.get("Name", ""): variable.text or "" for variable in variables}
+    if any(not name or "=" in name for name in environment):
+        raise invalid_parameter("An environment variable has no name, or one with an equals sign.")
+    code_page = _options(root).get("WINRS_CODEPAGE", "")
+    if code_page and not (code_page.isascii() and code_page.isdigit() and len(code_page) < 6):
+        raise invalid_parameter(f"WINRS_CODEPAGE {code_page!r} is not a number.")
+    return CreateCommandShell(
+        shell_id=_identifier(shell.get("ShellId", "")),
+        idle_timeout=_idle_timeout(shell),
+        input_streams=_text(shell.find(f"{{{_SHELL}}}InputStreams")) or "stdin",
+        output_streams=_text(shell.find(f"{{{_SHELL}}}OutputStreams")) or "stdout stderr",
+        environment=environment,
+        directory=_text(shell.find(f"{{{_SHELL}}}WorkingDirectory")),
+        code_page=int(code_page or _OEM_CODE_PAGE),
+    )
+
+
+def _idle_timeout(shell: ElementTree.Element) -> float | None:
+    idle = shell.find(f"{{{_SHELL}}}IdleTimeOut")
+    return None if idle is None else _parse_duration(_text(idle))
+
+
+def _parse_command(root: ElementTree.Element) -> Command:
+    line = _child(root, "CommandLine")
     return Command(
         command_id=_identifier(line.get("CommandId", "")),
         fragment=_base64("".join(_text(argument) for argument in line.findall(f"{{{_SHELL}}}Arguments"))),
     )
 
 
-def _parse_send(body: ElementTree.Element) -> Send:
-    streams = _child(body, "Send").findall(f"{{{_SHELL}}}Stream")
+def _parse_run_line(root: ElementTree.Element) -> RunLine:
+    line = _child(root, "CommandLine")
+    words = [line.find(f"{{{_SHELL}}}Command"), *line.findall(f"{{{_SHELL}}}Arguments")]
+    return RunLine(
+        command_id=_identifier(line.get("CommandId", "")),
+        line=" ".join(word.text or "" for word in words if word is not None).strip(),
+        skip_shell=_is_true(_options(root).get("WINRS_SKIP_CMD_SHELL", "")),
+    )
+
+
+def _parse_send(root: ElementTree.Element) -> Send:
+    streams = _child(root, "Send").findall(f"{{{_SHELL}}}Stream")
     if len(streams) != 1:
         raise _invalid_body("A Send needs one stream.")
     (stream,) = streams
     if stream.get("Name") not in ("stdin", "pr"):
         raise Fault(2150859147, "w:InvalidParameter", f"There is no input stream {stream.get('Name')!r}.")
-    return Send(command_id=stream.get("CommandId", "").upper(), data=_base64(_text(stream)))
+    return Send(command_id=stream.get("CommandId", "").upper(), data=_base64(_text(stream)), end=_is_true(stream.get("End", "")))
 
 
-def _parse_receive(body: ElementTree.Element) -> Receive:
-    stream = _child(body, "Receive").find(f"{{{_SHELL}}}DesiredStream")
-    if _text(stream) != "stdout" or stream is None:
-        raise Fault(2150859149, "w:InvalidParameter", "The only output stream is stdout.")
-    return Receive(command_id=stream.get("CommandId", "").upper())
+def _parse_receive(root: ElementTree.Element) -> Receive:
+    return _receive(root, ("stdout",))
 
 
-def _parse_signal(body: ElementTree.Element) -> Signal:
-    signal = _child(body, "Signal")
+def _parse_receive_of_line(root: ElementTree.Element) -> Receive:
+    return _receive(root, ("stdout", "stderr"))
+
+
+def _receive(root: ElementTree.Element, known: tuple[str, ...]) -> Receive:
+    stream = _child(root, "Receive").find(f"{{{_SHELL}}}DesiredStream")
+    wanted = tuple(_text(stream).split())
+    if stream is None or not wanted or not set(wanted) <= set(known):
+        raise Fault(2150859149, "w:InvalidParameter", f"The output streams are {' and '.join(known)}.")
+    return Receive(command_id=stream.get("CommandId", "").upper(), streams=wanted)
+
+
+def _parse_signal(root: ElementTree.Element) -> Signal:
+    signal = _child(root, "Signal")
     return Signal(command_id=signal.get("CommandId", "").upper(), code=_text(signal.find(f"{{{_SHELL}}}Code")).lower())
 
 
@@ -352,13 +445,25 @@ def _parse_delete(_: ElementTree.Element) -> Delete:
     return Delete()
 
 
-_OPERATIONS: Final[dict[str, Callable[[ElementTree.Element], Operation]]] = {
-    f"{_TRANSFER}/Create": _parse_create,
-    f"{_SHELL}/Command": _parse_command,
+_Parser = Callable[[ElementTree.Element], Operation]
+_COMMON: dict[str, _Parser] = {
     f"{_SHELL}/Send": _parse_send,
-    f"{_SHELL}/Receive": _parse_receive,
     f"{_SHELL}/Signal": _parse_signal,
     f"{_TRANSFER}/Delete": _parse_delete,
+}
+_OPERATIONS: Final[dict[str, dict[str, _Parser]]] = {
+    POWERSHELL_URI: {
+        f"{_TRANSFER}/Create": _parse_create,
+        f"{_SHELL}/Command": _parse_command,
+        f"{_SHELL}/Receive": _parse_receive,
+        **_COMMON,
+    },
+    COMMAND_SHELL_URI: {
+        f"{_TRANSFER}/Create": _parse_create_command_shell,
+        f"{_SHELL}/Command": _parse_run_line,
+        f"{_SHELL}/Receive": _parse_receive_of_line,
+        **_COMMON,
+    },
 }
 
 
@@ -386,11 +491,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """Whole PSRP fragments; `done`: the command has no more to say."""
+    """Pieces of output streams; `done`: the command has no more to say, and `exit_code` where it has one."""
 
     command_id: str
-    data: bytes
+    pieces: tuple[tuple[str, bytes], ...]
     done: bool
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,7 +510,7 @@ Result = Created | Started | Received | Done
 def respond(request: Request, result: Result) -> bytes:
     """The envelope that answers `request` with `result`."""
     header = request.header
-    return _envelope(header.action + "Response", header.message_id, _body(request.operation, result))
+    return _envelope(header.action + "Response", header.message_id, _body(request, result))
 
 
 def respond_fault(fault: Fault, message_id: str, machine: str) -> bytes:
@@ -431,14 +537,14 @@ def _envelope(action: str, relates_to: str, body: str) -> bytes:
     ).encode()
 
 
-def _body(operation: Operation, result: Result) -> str:
+def _body(request: Request, result: Result) -> str:
     match result:
         case Created():
             return (
                 f"<x:ResourceCreated><a:Address>{_ADDRESSING}/role/anonymous</a:Address><a:ReferenceParameters>"
-                f'<w:ResourceURI>{POWERSHELL_URI}</w:ResourceURI><w:SelectorSet><w:Selector Name="ShellId">{result.shell_id}</w:Selector>'
+                f'<w:ResourceURI>{request.resource}</w:ResourceURI><w:SelectorSet><w:Selector Name="ShellId">{result.shell_id}</w:Selector>'
                 f"</w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>"
-                f"<rsp:Shell><rsp:ShellId>{result.shell_id}</rsp:ShellId><rsp:ResourceUri>{POWERSHELL_URI}</rsp:ResourceUri>"
+                f"<rsp:Shell><rsp:ShellId>{result.shell_id}</rsp:ShellId><rsp:ResourceUri>{request.resource}</rsp:ResourceUri>"
                 f"<rsp:Owner>{escape(result.owner)}</rsp:Owner><rsp:ClientIP>{escape(result.client_ip)}</rsp:ClientIP>"
                 f"<rsp:IdleTimeOut>PT{result.idle_timeout:.3f}S</rsp:IdleTimeOut>"
                 f"<rsp:InputStreams>{escape(result.input_streams)}</rsp:InputStreams>"
@@ -448,9 +554,9 @@ def _body(operation: Operation, result: Result) -> str:
         case Started():
             return f"<rsp:CommandResponse><rsp:CommandId>{result.command_id}</rsp:CommandId></rsp:CommandResponse>"
         case Received():
-            return f"<rsp:ReceiveResponse>{_streams(result)}</rsp:ReceiveResponse>"
+            return f"<rsp:ReceiveResponse>{_streams(request.operation, result)}</rsp:ReceiveResponse>"
         case Done():
-            match operation:
+            match request.operation:
                 case Send():
                     return "<rsp:SendResponse/>"
                 case Signal():
@@ -459,12 +565,13 @@ def _body(operation: Operation, result: Result) -> str:
                     return ""
 
 
-def _streams(result: Received) -> str:
+def _streams(operation: Operation, result: Received) -> str:
     command = f' CommandId="{result.command_id}"' if result.command_id else ""
-    text = f'<rsp:Stream Name="stdout"{command}>{b64encode(result.data).decode()}</rsp:Stream>' if result.data else ""
-    if result.done:
-        text += f'<rsp:Stream Name="stdout"{command} End="true"/>'
+    text = "".join(f'<rsp:Stream Name="{name}"{command}>{b64encode(data).decode()}</rsp:Stream>' for name, data in result.pieces)
+    if result.done and isinstance(operation, Receive):
+        text += "".join(f'<rsp:Stream Name="{name}"{command} End="true"/>' for name in operation.streams)
     if result.command_id:
         state = "Done" if result.done else "Running"
-        text += f'<rsp:CommandState{command} State="{_SHELL}/CommandState/{state}"/>'
+        code = "" if result.exit_code is None else f"<rsp:ExitCode>{result.exit_code}</rsp:ExitCode>"
+        text += f'<rsp:CommandState{command} State="{_SHELL}/CommandState/{state}">{code}</rsp:CommandState>'
     return text

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
+from winrm import Session
 
 from harness.errors import LabError
 from lab.process import LabConfig, LabPlace, StartingLab, ask, find, remember
@@ -103,3 +105,16 @@ def test_a_lab_that_is_killed_is_told() -> None:
     lab.stop()
     with pytest.raises(LabError, match="no lab answers"):
         ask(found, "status")
+
+
+def test_a_lab_lets_in_by_the_schemes_of_its_settings() -> None:
+    lab = StartingLab(LabConfig(schemes=("basic",), allow_unencrypted=True))
+    try:
+        place = lab.ready()
+        target = place.targets[0]
+        url = f"http://{target.host}:{target.port}/wsman"
+        assert requests.post(url, timeout=20).headers["WWW-Authenticate"] == 'Basic realm="WSMAN"'
+        session = Session(url, auth=(target.user, place.password), transport="basic", server_cert_validation="ignore")
+        assert session.run_cmd("hostname").std_out.strip() == b"WS1"
+    finally:
+        lab.stop()

@@ -55,7 +55,7 @@ from lab.host.powershell.values import (
     to_number,
     to_text,
 )
-from lab.host.programs.base import PowerShell, Unmodelled, World, command_line, find_program, launch, quote_argument
+from lab.host.programs.base import Input, PowerShell, Unmodelled, World, command_line, find_program, launch, quote_argument
 from lab.machine import ErrorRecord, PipelineIO, PSObject, StreamName
 
 MAX_STEPS = 1_000_000
@@ -594,7 +594,7 @@ class Evaluator:
     def _native(self, path: str, arguments: Sequence[str], flow: Iterator[object]) -> Iterator[object]:
         stdin = [line for one in flow for line in self.format([one])]
         with self._program_faults(path):
-            outcome = launch(self._world(self.location), self.engine.process, path, command_line(path, arguments), stdin=stdin)
+            outcome = launch(self._world(self.location), self.engine.process, path, command_line(path, arguments), stdin=Input.of(stdin))
         self.exit_code = outcome.exit_code
         yield from outcome.output
         for place, line in enumerate(outcome.errors):

@@ -25,14 +25,13 @@ from lab.host.powershell.errors import (
     internal_fault,
     not_emulated,
     parse_error,
-    refuse,
 )
 from lab.host.powershell.evaluate import Emit, Evaluator, bindings_of
 from lab.host.powershell.format import Writer
 from lab.host.powershell.parse import ParseFault, Refused, parse
 from lab.host.powershell.syntax import Body
 from lab.host.powershell.values import to_text, to_wire
-from lab.host.programs.base import World
+from lab.host.programs.base import Input, Patience, World
 from lab.machine import Command, CommandMetadata, ErrorRecord, Parameter, PipelineIO, PipelineRequest, PipelineStopped, PSValue, StreamName
 
 MAX_OUTPUT = 200_000
@@ -50,11 +49,10 @@ class Interpreter:
     pipelines of a runspace come one after the other.
     """
 
-    def __init__(self, host: Host, engine: Engine, witness: Witness) -> None:
-        self._host = host
+    def __init__(self, host: Host, engine: Engine, witness: Witness, *, depth: int = 0) -> None:
         self._engine = engine
         self._witness = witness
-        self._session = Evaluator(host, engine, witness, _Nowhere(), self._child, self._compile, 0)
+        self._session = Evaluator(host, engine, witness, _Nowhere(), ConsolePowerShell(host, witness), self._compile, depth)
         self._logged: set[str] = set()
         self._left: int | None = None
 
@@ -173,11 +171,23 @@ class Interpreter:
             self._witness.script_block(self._engine, text)
         return body
 
-    # --- powershell.exe as a child ----------------------------------------------------------------------------------------
+    @property
+    def exit_code(self) -> int:
+        """The code with which a powershell.exe ends after its script: what `exit` said, else whether the last statement succeeded."""
+        if self._left is not None:
+            return self._left
+        return 0 if self._session.ok else 1
 
-    def _child(self, world: World, process: Process, text: str, stdin: Sequence[str]) -> tuple[list[str], list[str], int]:
-        if stdin:
-            raise refuse("the standard input of powershell.exe")
+
+class ConsolePowerShell:
+    """The engine in a powershell.exe, each run a new one (a `lab.host.programs.base.PowerShell`)."""
+
+    def __init__(self, host: Host, witness: Witness) -> None:
+        self._host = host
+        self._witness = witness
+
+    def __call__(self, world: World, process: Process, text: str, stdin: Input) -> tuple[list[str], list[str], int]:
+        """Run a script. Standard input is read only for a script that has `$input` in it, as nothing else could see it."""
         engine = Engine(
             host_name="ConsoleHost",
             host_version=VERSION,
@@ -186,23 +196,21 @@ class Interpreter:
             version=VERSION,
             process=process,
         )
-        inner = Interpreter(self._host, engine, self._witness)
-        inner._session = Evaluator(self._host, engine, self._witness, world.io, inner._child, inner._compile, world.depth)
+        inner = Interpreter(self._host, engine, self._witness, depth=world.depth)
         inner._session.environment = dict(world.environment)
         inner._session.location = world.directory
         console = _Console(world.io)
+        given: tuple[PSValue, ...] = tuple(stdin.rest()) if "$input" in text.lower() else ()
         self._witness.engine_started(engine)
         try:
-            record = inner.run(
-                PipelineRequest(commands=(Command(text=text, is_script=True), Command(text="Out-Default", is_script=False))), console
-            )
+            commands = (Command(text=text, is_script=True), Command(text="Out-Default", is_script=False))
+            record = inner.run(PipelineRequest(commands=commands, input=given), console)
         finally:
             self._witness.engine_stopped(engine)
         if record is not None:
             console.error(record)
             return console.lines, console.errors, 1
-        code = inner._left if inner._left is not None else 0 if inner._session.ok else 1
-        return console.lines, console.errors, code
+        return console.lines, console.errors, inner.exit_code
 
 
 def _passed(one: Parameter) -> Passed:
@@ -257,7 +265,7 @@ class _Output:
 class _Console:
     """The console of a child powershell.exe: everything becomes lines; waiting is the client's."""
 
-    def __init__(self, io: PipelineIO) -> None:
+    def __init__(self, io: Patience) -> None:
         self._io = io
         self._open = ""
         self.lines: list[str] = []

@@ -5,6 +5,6 @@ Importing this package registers them.
 
 from __future__ import annotations
 
-from lab.host.programs import accounts, files, identity, network, registry, shells, system
+from lab.host.programs import accounts, cmd, files, identity, network, powershell, registry, system
 
-MODULES = (accounts, files, identity, network, registry, shells, system)
+MODULES = (accounts, cmd, files, identity, network, powershell, registry, system)

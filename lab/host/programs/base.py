@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import ntpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol
 
 from lab.host.files import File, FileFault, absolute
 from lab.host.happenings import Process
 from lab.host.model import Host
-from lab.machine import PipelineIO
 
 MAX_DEPTH = 12
 """Programs that start programs: a bound against a received chain without end."""
+MAX_STARTED = 1_000
+"""Programs that one program starts, itself or by what it started: lines that unfold into lines would never end."""
 MAX_LINES = 200_000
+MAX_INPUT = 16_000_000
+"""Characters of standard input that one program reads."""
 
 
 class Unmodelled(Exception):
@@ -40,23 +44,68 @@ class Outcome:
     process: Process
 
 
+class Patience(Protocol):
+    """The client as far as a program needs it: who waits, and may have had enough."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass on the machine. Raises `lab.machine.PipelineStopped`."""
+
+
+class Console(Protocol):
+    """Where lines go at once instead of when their program has ended."""
+
+    def show(self, output: Sequence[str], errors: Sequence[str]) -> None:
+        """Lines of standard output and standard error."""
+
+
+class Input:
+    """Standard input: lines that are asked for when they are wanted, shared by all that a program starts."""
+
+    def __init__(self, read_line: Callable[[], str | None]) -> None:
+        self._read_line = read_line
+        self._left = MAX_INPUT
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> Input:
+        """Lines that are there already."""
+        given = iter(lines)
+        return cls(lambda: next(given, None))
+
+    def read_line(self) -> str | None:
+        """The next line, None after the last. May wait for the client."""
+        line = self._read_line()
+        if line is not None:
+            self._left -= len(line) + 1
+            if self._left < 0:
+                raise Unmodelled(f"a program that reads more than {MAX_INPUT} characters")
+        return line
+
+    def rest(self) -> list[str]:
+        """All lines that are still to come."""
+        return list(iter(self.read_line, None))
+
+
 class PowerShell(Protocol):
     """What runs a script in the process of a powershell.exe."""
 
-    def __call__(self, world: World, process: Process, text: str, stdin: Sequence[str]) -> tuple[list[str], list[str], int]:
+    def __call__(self, world: World, process: Process, text: str, stdin: Input) -> tuple[list[str], list[str], int]:
         """The lines of output, the lines of errors and the exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a program is started in: the host, the client's stream of stops and waits, the environment, the directory, the depth."""
+    """What a program is started in: the host, the client's patience, the environment, the directory, the depth.
+
+    `started` counts the programs of all that was started from here.
+    """
 
     host: Host
-    io: PipelineIO
+    io: Patience
     powershell: PowerShell
     environment: Mapping[str, str]
     directory: str
     depth: int = 0
+    started: Iterator[int] = field(default_factory=count)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +115,8 @@ class Run:
     world: World
     process: Process
     arguments: list[str]
-    stdin: Sequence[str]
+    stdin: Input
+    console: Console | None = None
     output: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -90,9 +140,15 @@ class Run:
         """Lines on standard error."""
         self.errors += lines
 
-    def start(self, path: str, command_line: str, *, stdin: Sequence[str] = ()) -> Outcome:
+    def flush(self) -> None:
+        """Show what was written so far, where somebody watches."""
+        if self.console is not None:
+            self.console.show(self.output, self.errors)
+            self.output, self.errors = [], []
+
+    def start(self, path: str, command_line: str, *, stdin: Input | None = None, console: Console | None = None) -> Outcome:
         """Run a child program to its end, in this program's logon, environment and directory."""
-        return launch(self.world, self.process, path, command_line, stdin=stdin)
+        return launch(self.world, self.process, path, command_line, stdin=stdin, console=console)
 
     def unmodelled(self) -> Unmodelled:
         """This use of the program is not emulated."""
@@ -114,8 +170,13 @@ def program(original_name: str) -> Callable[[Program], Program]:
     return register
 
 
-def launch(world: World, parent: Process, path: str, command_line: str, *, stdin: Sequence[str] = ()) -> Outcome:
+def launch(
+    world: World, parent: Process, path: str, command_line: str, *, stdin: Input | None = None, console: Console | None = None
+) -> Outcome:
     """Start the program at an absolute path as a child process and run it to its end.
+
+    Without `stdin` there is nothing to read. A `console` is shown what a shell's commands write while it still runs, and the rest is in
+    the outcome.
 
     Raises `Unmodelled` before anything starts where nothing is known of the program, `FileFault`, `NotExecutable` and `ProcessLimit` as
     `Host.start_process` does.
@@ -126,6 +187,8 @@ def launch(world: World, parent: Process, path: str, command_line: str, *, stdin
         raise Unmodelled(f"the program {image.original_name}")
     if world.depth >= MAX_DEPTH:
         raise Unmodelled(f"a chain of more than {MAX_DEPTH} programs")
+    if next(world.started) >= MAX_STARTED:
+        raise Unmodelled(f"more than {MAX_STARTED} programs that one has started")
     world.io.wait(0)
     process = world.host.start_process(parent=parent, path=path, command_line=command_line, logon=parent.logon, directory=world.directory)
     inner = World(
@@ -135,8 +198,15 @@ def launch(world: World, parent: Process, path: str, command_line: str, *, stdin
         environment=world.environment,
         directory=world.directory,
         depth=world.depth + 1,
+        started=world.started,
     )
-    run = Run(world=inner, process=process, arguments=split_arguments(after_program(command_line)), stdin=stdin)
+    run = Run(
+        world=inner,
+        process=process,
+        arguments=split_arguments(after_program(command_line)),
+        stdin=stdin if stdin is not None else Input.of(()),
+        console=console,
+    )
     try:
         code = body(run)
     finally:

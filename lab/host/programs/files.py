@@ -1,4 +1,4 @@
-"""Programs about files: certutil -hashfile, bitsadmin /list, findstr, where."""
+"""Programs about files and lines: certutil -hashfile, bitsadmin /list, findstr, find, sort, more, where."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def findstr(run: Run) -> int:
         prefix = f"{name}:" if len(files) > 1 else ""
         sources.append((prefix, file.content.decode("utf-8", "replace").splitlines()))
     if not files:
-        sources = [("", list(run.stdin))]
+        sources = [("", run.stdin.rest())]
     found = False
     fold = "/i" in options
     wanted = [text.lower() if fold else text for text in strings]
@@ -84,6 +84,46 @@ def findstr(run: Run) -> int:
                 found = True
                 run.write(f"{prefix}{f'{number}:' if '/n' in options else ''}{line}")
     return 0 if found else 1
+
+
+@program("find.exe")
+def find(run: Run) -> int:
+    """Lines of standard input with a quoted text: /i, /v, /n, /c."""
+    found = re.fullmatch(r'(?i)((?:\s*/[ivnc])*)\s*"([^"]*)"\s*', run.tail)
+    if found is None:
+        raise run.unmodelled()
+    options = found[1].lower().replace("/", "").replace(" ", "")
+    fold = "i" in options
+    wanted = found[2].lower() if fold else found[2]
+    hits = [
+        (number, line)
+        for number, line in enumerate(run.stdin.rest(), 1)
+        if (bool(wanted) and wanted in (line.lower() if fold else line)) != ("v" in options)
+    ]
+    if "c" in options:
+        run.write(str(len(hits)))
+    else:
+        run.write(*(f"[{number}]{line}" if "n" in options else line for number, line in hits))
+    return 0 if hits else 1
+
+
+@program("sort.exe")
+def sort(run: Run) -> int:
+    """Lines of standard input in order, whatever their case; /r the other way round."""
+    options = [one.lower() for one in run.arguments]
+    if options not in ([], ["/r"]):
+        raise run.unmodelled()
+    run.write(*sorted(run.stdin.rest(), key=str.lower, reverse=bool(options)))
+    return 0
+
+
+@program("more.com")
+def more(run: Run) -> int:
+    """Standard input as it is: there is no screen to fill."""
+    if run.arguments:
+        raise run.unmodelled()
+    run.write(*run.stdin.rest())
+    return 0
 
 
 @program("where.exe")

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pypsrp.wsman import WSMan
 
-from lab.machine import Account, CommandMetadata, ErrorRecord, Logon, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped, Runspace
+from lab.machine import (
+    Account,
+    CommandIO,
+    CommandLine,
+    CommandMetadata,
+    CommandShell,
+    ErrorRecord,
+    Logon,
+    Package,
+    Peer,
+    PipelineIO,
+    PipelineRequest,
+    PipelineStopped,
+    Runspace,
+)
 from lab.winrm import Endpoint, EndpointAccount
 
 PASSWORD = "Pa55:wörd"
 PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1-2-3-1105")
 
 Script = Callable[[PipelineRequest, PipelineIO], ErrorRecord | None]
+Line = Callable[[CommandLine, CommandIO], int]
 
 
 class SmallMachine:
-    """`scripts` maps the text of a pipeline's first command to what it does; anything else is CommandNotFound."""
+    """`scripts` maps the text of a pipeline's first command to what it does; anything else is CommandNotFound. `lines` likewise."""
 
-    def __init__(self, scripts: dict[str, Script] | None = None) -> None:
+    def __init__(self, scripts: dict[str, Script] | None = None, *, lines: dict[str, Line] | None = None) -> None:
         self.scripts = scripts or {}
+        self.lines = lines or {}
         self.calls: list[str] = []
         self.requests: list[PipelineRequest] = []
         self.at_once = 0
@@ -67,8 +83,34 @@ class SmallLogon:
         self._machine.note("open_runspace")
         return SmallRunspace(self._machine)
 
+    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+        self._machine.note(f"open_command_shell {dict(environment)} {directory!r}")
+        return SmallCommandShell(self._machine)
+
     def log_off(self) -> None:
         self._machine.note("log_off")
+
+
+class SmallCommandShell:
+    """Does what `SmallMachine.lines` says about a line's first word; anything else is not recognized."""
+
+    def __init__(self, machine: SmallMachine) -> None:
+        self._machine = machine
+
+    def run(self, line: CommandLine, io: CommandIO) -> int:
+        self._machine.note(f"line {line.text}{' without cmd' if line.skip_shell else ''}")
+        body = self._machine.lines.get(line.text.split(" ", 1)[0])
+        if body is None:
+            io.stderr(f"'{line.text}' is not recognized\r\n")
+            return 1
+        try:
+            return body(line, io)
+        except PipelineStopped:
+            self._machine.note(f"stopped {line.text}")
+            raise
+
+    def close(self) -> None:
+        self._machine.note("close")
 
 
 class SmallRunspace:
@@ -116,12 +158,15 @@ def _not_found(request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
 
 
 @contextmanager
-def endpoint(machine: SmallMachine, *, accounts: Sequence[EndpointAccount] | None = None, idle_timeout: float = 60.0) -> Iterator[Endpoint]:
+def endpoint(
+    machine: SmallMachine, *, accounts: Sequence[EndpointAccount] | None = None, idle_timeout: float = 60.0, **more: Any
+) -> Iterator[Endpoint]:
     """A started endpoint in front of the machine."""
     served = Endpoint(
         machine=machine,
         accounts=[EndpointAccount(account=PURPLE, password=PASSWORD)] if accounts is None else accounts,
         idle_timeout=idle_timeout,
+        **more,
     )
     served.start()
     try:

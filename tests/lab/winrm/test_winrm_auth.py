@@ -16,7 +16,7 @@ from pypsrp.encryption import WinRMEncryption
 
 from lab.machine import Account, Package
 from lab.winrm import EndpointAccount
-from lab.winrm.auth import Accounts, Garbled, Refused, SecurityContext, is_encrypted
+from lab.winrm.auth import Accounts, Garbled, Refused, SecurityContext
 
 PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1")
 OTHER = Account(domain="LAB", name="other", sid="S-1-5-21-2")
@@ -155,7 +155,7 @@ def test_bodies_open_at_either_end(message: bytes) -> None:
             assert server.unseal(body) == message
         if b"Boundary" not in message:  # pypsrp itself searches the binary for the boundary
             content_type, body = server.seal(message)
-            assert is_encrypted(content_type)
+            assert server.is_encrypted(content_type)
             assert theirs.unwrap_message(body, "Encrypted Boundary") == message
     finally:
         users.close()

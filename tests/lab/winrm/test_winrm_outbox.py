@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -26,7 +27,9 @@ def test_chunks_come_whole_in_order_and_within_the_budget(chunks: list[bytes], b
     while not done:
         taken = outbox.take(budget, 0, yes)
         assert taken is not None
-        data, done = taken
+        (piece,), done = taken
+        stream, data = piece
+        assert stream == "stdout"
         whole = [left.pop(0)]
         while len(b"".join(whole)) < len(data):
             whole.append(left.pop(0))
@@ -44,7 +47,7 @@ def test_who_waits_is_woken_by_a_chunk() -> None:
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(outbox.take, 100, 30, yes)
         outbox.put(b"x")
-        assert waiting.result(10) == (b"x", False)
+        assert waiting.result(10) == ((("stdout", b"x"),), False)
 
 
 def test_who_waits_is_woken_by_the_end_and_by_an_abort() -> None:
@@ -54,7 +57,7 @@ def test_who_waits_is_woken_by_the_end_and_by_an_abort() -> None:
         second = pool.submit(aborted.take, 100, 30, yes)
         finished.finish()
         aborted.abort()
-        assert first.result(10) == (b"", True)
+        assert first.result(10) == ((), True)
         with pytest.raises(Aborted):
             second.result(10)
 
@@ -72,4 +75,33 @@ def test_a_client_that_left_takes_nothing_with_it() -> None:
     with pytest.raises(ClientGone):
         outbox.take(100, 30, lambda: False)
     outbox.put(b"x")
-    assert outbox.take(100, 0, yes) == (b"x", False)
+    assert outbox.take(100, 0, yes) == ((("stdout", b"x"),), False)
+
+
+def test_streams_keep_their_order_and_what_follows_each_other_comes_together() -> None:
+    outbox = Outbox()
+    for stream, data in (("stdout", b"a"), ("stdout", b"b"), ("stderr", b"c"), ("stdout", b"d")):
+        outbox.put(data, stream)
+    outbox.finish()
+    assert outbox.take(200, 0, yes) == ((("stdout", b"ab"), ("stderr", b"c")), False)
+    assert outbox.take(200, 0, yes) == ((("stdout", b"d"),), True)
+
+
+def test_nothing_is_kept_for_nobody() -> None:
+    outbox = Outbox()
+    outbox.abort()
+    outbox.put(b"x")
+    assert outbox._chunks == deque()
+
+
+def test_who_has_said_too_much_waits_until_it_is_fetched_or_no_longer_wanted() -> None:
+    outbox = Outbox()
+    outbox.put(b"123")
+    outbox.wait_for_room(3, lambda: False)
+    outbox.put(b"4")
+    outbox.wait_for_room(3, yes)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(outbox.wait_for_room, 3, lambda: False)
+        assert not waiting.done()
+        outbox.take(3, 0, yes)
+        waiting.result(10)

@@ -57,7 +57,7 @@ def test_what_is_no_duration_is_refused(duration: str) -> None:
 
 def test_a_receive_names_its_command_in_upper_case() -> None:
     request = wsman.parse(receive().encode())
-    assert request.operation == wsman.Receive(command_id=COMMAND)
+    assert request.operation == wsman.Receive(command_id=COMMAND, streams=("stdout",))
     assert request.header.shell_id == SHELL
 
 
@@ -95,7 +95,7 @@ def test_signal_codes_differ_in_case_only_by_accident(code: str) -> None:
     [
         (envelope("http://example/Nothing", ""), 2150858753),
         (envelope(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858753),
-        (envelope(WSManAction.DELETE, "", uri="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd"), 2150858752),
+        (envelope(WSManAction.DELETE, "", uri="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/other"), 2150858752),
         (envelope(WSManAction.DELETE, "", shell=""), 2150858843),
         (envelope(WSManAction.DELETE, "", message=""), 2150858769),
         (envelope(WSManAction.DELETE, "", uri=""), 2150858769),
@@ -144,13 +144,15 @@ def test_any_damage_to_a_request_is_a_request_or_a_fault(at: int, damage: bytes)
 def test_a_stream_leaves_room_for_its_envelope(announced: int, budget: int) -> None:
     header = wsman.parse(receive(f"<w:MaxEnvelopeSize>{announced}</w:MaxEnvelopeSize>").encode()).header
     assert header.stream_budget == budget
-    answer = wsman.respond(wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, data=bytes(header.stream_budget), done=True))
+    answer = wsman.respond(
+        wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, pieces=(("stdout", bytes(header.stream_budget)),), done=True)
+    )
     assert len(answer) <= announced
 
 
 def test_a_response_relates_to_its_request_and_bears_the_stream_to_the_byte() -> None:
     request = wsman.parse(receive().encode())
-    root = ElementTree.fromstring(wsman.respond(request, wsman.Received(command_id=COMMAND, data=b"\0abc", done=True)))
+    root = ElementTree.fromstring(wsman.respond(request, wsman.Received(command_id=COMMAND, pieces=(("stdout", b"\0abc"),), done=True)))
     assert root.findtext("s:Header/wsa:RelatesTo", namespaces=NAMESPACES) == "uuid:1"
     assert root.findtext("s:Header/wsa:Action", namespaces=NAMESPACES) == WSManAction.RECEIVE_RESPONSE
     first, last = root.findall(".//rsp:Stream", NAMESPACES)
@@ -162,7 +164,9 @@ def test_a_response_relates_to_its_request_and_bears_the_stream_to_the_byte() ->
 
 
 def test_a_running_command_is_not_done() -> None:
-    text = wsman.respond(wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, data=b"x", done=False)).decode()
+    text = wsman.respond(
+        wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, pieces=(("stdout", b"x"),), done=False)
+    ).decode()
     assert "CommandState/Running" in text
     assert "End=" not in text
 
@@ -172,3 +176,90 @@ def test_a_fault_reaches_an_unmodified_client_as_it_was_meant(text: str) -> None
     fault = wsman.Fault(2150858843, "w:InvalidSelectors", f"about <{text}>")
     error = WSMan._parse_wsman_fault(wsman.respond_fault(fault, "uuid:<&>", 'a"b').decode())
     assert (error.code, error.machine, error.reason) == (2150858843, 'a"b', f"about <{text}>".strip())
+
+
+# --- the command shell ----------------------------------------------------------------------------------------------------
+
+
+def options(**given: str) -> str:
+    return "<w:OptionSet>" + "".join(f'<w:Option Name="{name}">{value}</w:Option>' for name, value in given.items()) + "</w:OptionSet>"
+
+
+def of_command_shell(action: str, body: str, headers: str = "", shell: str = SHELL) -> str:
+    return envelope(action, body, headers=headers, uri=wsman.COMMAND_SHELL_URI, shell=shell)
+
+
+NEW = (
+    f'<rsp:Shell ShellId="{SHELL.lower()}"><rsp:InputStreams>stdin</rsp:InputStreams><rsp:OutputStreams>stdout stderr</rsp:OutputStreams>'
+    "<rsp:WorkingDirectory>C:\\a b</rsp:WorkingDirectory><rsp:IdleTimeOut>PT9S</rsp:IdleTimeOut>"
+    '<rsp:Environment><rsp:Variable Name="A"> 1=2 </rsp:Variable><rsp:Variable Name="B"/></rsp:Environment></rsp:Shell>'
+)
+LINE = (
+    "<rsp:CommandLine><rsp:Command>dir</rsp:Command><rsp:Arguments>/b</rsp:Arguments><rsp:Arguments>C:\\ x</rsp:Arguments>"
+    "</rsp:CommandLine>"
+)
+INPUT = f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{COMMAND}" End="True">QQ==</rsp:Stream></rsp:Send>'
+
+
+def test_a_command_shell_is_created_with_all_that_it_is_given() -> None:
+    text = of_command_shell(WSManAction.CREATE, NEW, options(WINRS_NOPROFILE="TRUE", Winrs_CodePage="65001"), shell="")
+    request = wsman.parse(text.encode())
+    assert request.resource == wsman.COMMAND_SHELL_URI
+    assert request.operation == wsman.CreateCommandShell(
+        shell_id=SHELL,
+        idle_timeout=9.0,
+        input_streams="stdin",
+        output_streams="stdout stderr",
+        environment={"A": " 1=2 ", "B": ""},
+        directory="C:\\a b",
+        code_page=65001,
+    )
+
+
+@pytest.mark.parametrize(("skip", "expected"), [("TRUE", True), ("True", True), ("1", True), ("FALSE", False), ("", False)])
+def test_a_line_is_its_command_and_arguments(skip: str, expected: bool) -> None:
+    operation = wsman.parse(of_command_shell(WSManAction.COMMAND, LINE, options(WINRS_SKIP_CMD_SHELL=skip)).encode()).operation
+    assert isinstance(operation, wsman.RunLine)
+    assert (operation.line, operation.skip_shell) == ("dir /b C:\\ x", expected)
+
+
+def test_input_says_where_it_ends() -> None:
+    operation = wsman.parse(of_command_shell(WSManAction.SEND, INPUT).encode()).operation
+    assert operation == wsman.Send(command_id=COMMAND, data=b"A", end=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (of_command_shell(WSManAction.CREATE, NEW, options(WINRS_CODEPAGE="x"), shell=""), 87),
+        (of_command_shell(WSManAction.CREATE, NEW, options(WINRS_CODEPAGE="999999"), shell=""), 87),
+        (of_command_shell(WSManAction.CREATE, NEW.replace('Name="A"', 'Name=""'), shell=""), 87),
+        (of_command_shell(WSManAction.CREATE, NEW.replace('Name="A"', 'Name="A=B"'), shell=""), 87),
+        (of_command_shell(WSManAction.CREATE, "", shell=""), 2150858791),
+        (of_command_shell(WSManAction.COMMAND, ""), 2150858791),
+        (of_command_shell(WSManAction.RECEIVE, "<rsp:Receive><rsp:DesiredStream>stdout pr</rsp:DesiredStream></rsp:Receive>"), 2150859149),
+        (of_command_shell(WSManAction.RECEIVE, "<rsp:Receive><rsp:DesiredStream/></rsp:Receive>"), 2150859149),
+        (of_command_shell(WSManAction.SEND, INPUT.replace("QQ==", "?")), 2150858791),
+        (of_command_shell(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858753),
+    ],
+)
+def test_a_wrong_request_to_a_command_shell_gets_its_fault(text: str, code: int) -> None:
+    assert refusal(text).fault.code == code
+
+
+def test_the_end_of_a_line_has_its_code_and_ends_each_stream_that_was_asked_for() -> None:
+    body = f'<rsp:Receive><rsp:DesiredStream CommandId="{COMMAND}">stdout stderr</rsp:DesiredStream></rsp:Receive>'
+    request = wsman.parse(of_command_shell(WSManAction.RECEIVE, body).encode())
+    received = wsman.Received(command_id=COMMAND, pieces=(("stdout", b"a"), ("stderr", b"b")), done=True, exit_code=-5)
+    root = ElementTree.fromstring(wsman.respond(request, received))
+    streams = [(one.get("Name"), b64decode(one.text or ""), one.get("End")) for one in root.findall(".//rsp:Stream", NAMESPACES)]
+    assert streams == [("stdout", b"a", None), ("stderr", b"b", None), ("stdout", b"", "true"), ("stderr", b"", "true")]
+    assert root.findtext(".//rsp:CommandState/rsp:ExitCode", namespaces=NAMESPACES) == "-5"
+
+
+@given(st.sampled_from([NEW, LINE, INPUT]), st.integers(0, 1600), st.binary(min_size=1, max_size=6))
+def test_any_damage_to_a_request_to_a_command_shell_is_a_request_or_a_fault(body: str, at: int, damage: bytes) -> None:
+    action = {NEW: WSManAction.CREATE, LINE: WSManAction.COMMAND, INPUT: WSManAction.SEND}[body]
+    whole = of_command_shell(action, body, options(WINRS_CODEPAGE="437")).encode()
+    with suppress(wsman.RequestFault):
+        wsman.parse(whole[:at] + damage + whole[at + len(damage) :])

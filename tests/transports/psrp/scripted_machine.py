@@ -15,7 +15,7 @@ from harness.model.intent import Auth, Target
 from harness.ports import Clock
 from harness.transports.psrp import Credential, PsrpTransport, Timeouts
 from harness.transports.psrp.identity import EXPRESSION
-from lab.machine import Account, CommandMetadata, ErrorRecord, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped
+from lab.machine import Account, CommandMetadata, CommandShell, ErrorRecord, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped
 from lab.winrm import Endpoint, EndpointAccount
 
 USER = "LAB\\purple"
@@ -99,6 +99,9 @@ class ScriptedMachine:
     def open_runspace(self) -> ScriptedMachine:
         self.opened += 1
         return self
+
+    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+        raise AssertionError("this transport opens no command shell")
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         self.requests.append(request)
