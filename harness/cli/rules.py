@@ -87,7 +87,7 @@ def show(
     NAME is the id, the beginning of the id, or the title of either. A rule that has a strategy is shown with it.
     """
     from harness.reports.rules import print_rule, show_json
-    from harness.reports.terminal import whole
+    from harness.reports.words import whole
     from harness.rules.catalog import find
     from harness.rules.header import header
     from harness.rules.strategy import find_strategy, load_strategies

@@ -7,13 +7,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from harness.cli.options import PATH, config_option, read_settings
+from harness.cli.outputs import output_options, writers
 
 if TYPE_CHECKING:
     from harness.assemble import Request
@@ -43,28 +43,26 @@ def _selecting(command: F) -> F:
 
 @click.command()
 @_selecting
-@click.option("--json", "json_path", metavar="FILE", help="Write the report as JSON; - is standard output.")
-def run(json_path: str | None, **asked: Any) -> int:
+@output_options
+def run(**asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
 
     SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
     """
     from harness.assemble import assembled
     from harness.model.report import RunFinished
-    from harness.reports.json import JsonReporter
     from harness.reports.terminal import TerminalReporter, make_console
 
+    files, to_stdout = writers(asked)
     request = _request(asked)
-    to_stdout = json_path == "-"
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
-    reporters: list[Reporter] = [JsonReporter(None if to_stdout else Path(json_path), sys.stdout)] if json_path is not None else []
     code = 3
     with (
         _interruptible() as cancel,
         assembled(request) as ready,
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
-        reporters.append(terminal)
+        reporters: list[Reporter] = [*files, terminal]
         for progress in ready.engine.run(cancel):
             for reporter in reporters:
                 reporter.see(progress)

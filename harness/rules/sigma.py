@@ -626,6 +626,7 @@ class _Document:
             techniques=tuple(tag.name.upper() for tag in head["tags"] or () if tag.namespace == "attack" and _is_technique(tag.name)),
             logic=logic,
             definition=_joined([document._text for document in documents]),
+            line=self._root.start_mark.line + 1,
             pattern=pattern,
         )
 
