@@ -84,7 +84,7 @@ def _result(verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, 
         "partialFingerprints": {"ruleAndScenario/v1": _fingerprint(rule, worst.scenario)},
         "occurrenceCount": len(verdicts),
     }
-    if record is not None:
+    if record is not None and record.source:
         region = {"startLine": record.line}
         made["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": _uri(record.source)}, "region": region}}]
     if worst.outcome is Outcome.KNOWN_GAP:

@@ -224,10 +224,10 @@ def junit_faults(root: Element) -> list[str]:
         demanded, optional, children = _ALLOWED.get(element.tag, (set(), set(), set()))
         if element.tag not in _ALLOWED:
             faults.append(f"unknown element {element.tag}")
-        if demanded - element.keys():
-            faults.append(f"{element.tag} lacks {demanded - element.keys()}")
-        if element.keys() - demanded - optional:
-            faults.append(f"{element.tag} has {element.keys() - demanded - optional}")
+        if demanded - element.attrib.keys():
+            faults.append(f"{element.tag} lacks {demanded - element.attrib.keys()}")
+        if element.attrib.keys() - demanded - optional:
+            faults.append(f"{element.tag} has {element.attrib.keys() - demanded - optional}")
         faults += [f"{child.tag} in {element.tag}" for child in element if child.tag not in children]
         for counted, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"), ("tests", "testcase")):
             if counted in element.attrib and int(element.attrib[counted]) != len(list(element.iter(tag))):
