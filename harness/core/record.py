@@ -20,15 +20,9 @@ def _record(rule: Rule) -> RuleRecord:
         id=rule.id,
         title=rule.title,
         source=rule.source,
-        line=rule.line + _line_of_id(rule),
+        line=rule.line,
         language=rule.language,
         severity=rule.severity,
         techniques=rule.techniques,
         definition=rule.definition,
     )
-
-
-def _line_of_id(rule: Rule) -> int:
-    """How many lines below the text's first one the rule's id stands; 0 where it does not, having been made or told otherwise."""
-    lines = rule.definition.split("\n")
-    return next((number for number, line in enumerate(lines) if rule.id in line), 0)

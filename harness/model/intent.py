@@ -53,7 +53,7 @@ class ElasticMetadata:
 class Rule:
     """A detection rule in whatever language, with its logic as one predicate tree.
 
-    `definition` is the rule's own text as it was loaded; `source` is the path it came from, `line` the line of it where that text begins;
+    `definition` is the rule's own text as it was loaded; `source` is the path it came from, `line` the line of it that bears its id or, without one, its first;
     `techniques` are ATT&CK ids.
     Where a match takes several events, or results are cut by pipes, `pattern` says how, and `logic` is what any one of them satisfies.
     `not_evaluated` says why the rule is known by its metadata alone; its `logic` is then empty and matches nothing.

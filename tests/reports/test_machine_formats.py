@@ -185,13 +185,11 @@ def test_a_rule_that_only_the_siem_knows_has_no_place() -> None:
     assert not any("locations" in result for result in run["results"])
 
 
-def test_a_rule_stands_where_its_id_does() -> None:
+def test_only_rules_that_were_judged_are_kept() -> None:
     verdict = replace(sample.gap().verdicts[0], expectation=Expectation(rule="the-id"))
     loaded = replace(rule("the-id", "Security", 1), definition="title: a\nid: the-id\n", line=5)
     (record,) = recorded([verdict], {"the-id": loaded, "another": loaded})
-    assert (record.id, record.line) == ("the-id", 6)
-    (unnamed,) = recorded([verdict], {"the-id": replace(loaded, definition="title: a\n")})
-    assert unnamed.line == 5
+    assert (record.id, record.line, record.definition) == ("the-id", 5, loaded.definition)
 
 
 # --- Navigator ------------------------------------------------------------------------------------------------------------
