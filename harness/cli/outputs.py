@@ -18,6 +18,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _FORMATS: Mapping[str, str] = {
     "json": "Write the report as JSON; - is standard output, here and below.",
+    "html": "Write it as one page of HTML that needs nothing else.",
     "junit": "Write it as JUnit XML.",
     "markdown": "Write it as Markdown, for pull requests and job summaries.",
     "sarif": "Write it as SARIF 2.1.0: what failed, at the rule's line.",
@@ -68,6 +69,10 @@ def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]
                 from harness.reports.json import dump_report
 
                 return dump_report
+            case "html":
+                from harness.reports.html import dump_html
+
+                return dump_html
             case "junit":
                 from harness.reports.junit import dump_junit
 

@@ -14,7 +14,7 @@ from tests.cli.commands import UpLab, harness, write_scenario
 from tests.reports import sample_reports as sample
 from tests.reports.formats import ATTIRE, NAVIGATOR, SARIF, junit_faults
 
-FORMATS = ("junit", "markdown", "sarif", "attire", "navigator")
+FORMATS = ("html", "junit", "markdown", "sarif", "attire", "navigator")
 
 
 def test_a_run_and_its_kept_report_give_the_same_documents(lab: UpLab, tmp_path: Path) -> None:
