@@ -19,6 +19,7 @@ from harness.logic.prefilter import Prefilter, Shared
 from harness.logic.sequence import PatternMatcher, Reorder
 from harness.model.facts import Event
 from harness.model.intent import Rule
+from harness.model.tree import Pattern
 
 LATENESS = timedelta(minutes=2)
 """How long a stream's event waits for earlier ones. Recordings show 43 s between an event and its arrival, differing by host."""
@@ -57,6 +58,18 @@ class _Asked:
     predicates: list[Predicate | None]
 
 
+class _Pattern:
+    """A rule with a pattern; `asked` are the conditions of everything that it asks of an event."""
+
+    __slots__ = ("asked", "kinds", "matcher", "rule")
+
+    def __init__(self, rule: Rule, pattern: Pattern) -> None:
+        self.rule = rule
+        self.kinds = rule_kinds(rule)
+        self.asked = tuple(compile_node(stage.condition) for stage in pattern.asked)
+        self.matcher = PatternMatcher(pattern)
+
+
 class Detector:
     """Rules, indexed by the kinds of event that each can read, so that an event meets only the rules that are about it.
 
@@ -64,8 +77,9 @@ class Detector:
     answered already, and asked. Rules with a pattern are answered by `feed` and `finish` alone: they need the events in order of time.
     """
 
-    def __init__(self, rules: Sequence[Rule], lateness: timedelta = LATENESS) -> None:
+    def __init__(self, rules: Sequence[Rule], lateness: timedelta | None = LATENESS) -> None:
         """`lateness`: an event that is older by more than this than the newest one seen is left out of patterns, and counted in `late`.
+        With None there is no such limit: for what comes to an end, and is wholly put in order then.
 
         Raises `harness.logic.match.BadValue` where a rule's tree holds a value that its operation does not take.
         """
@@ -76,11 +90,11 @@ class Detector:
         self._asked: dict[tuple[str, int], _Asked] = {}
         self._shared = Shared()
         self._reorder = Reorder(lateness)
-        self._patterns: list[tuple[Rule, frozenset[Kind], PatternMatcher]] = []
+        self._patterns: list[_Pattern] = []
         self.given_up: list[GivenUp] = []
         for number, rule in enumerate(self._rules):
             if rule.pattern is not None:
-                self._patterns.append((rule, rule_kinds(rule), PatternMatcher(rule.pattern)))
+                self._patterns.append(_Pattern(rule, rule.pattern))
                 continue
             check_node(rule.logic)  # a value that cannot be asked for is found now, not at the first event of its kind
             wanted = kinds(rule.logic)
@@ -133,7 +147,7 @@ class Detector:
         """
         for rule in self._matched(event):
             yield Hit(rule=rule, events=(event,))
-        if any(reads(wanted, event.channel, event.event_id) for _, wanted, _ in self._patterns):
+        if self._concerns_patterns(event):
             for ordered in self._reorder.push(event):
                 yield from self._in_order(ordered)
 
@@ -141,8 +155,8 @@ class Detector:
         """The hits of patterns that are left at the stream's end; as for `feed`, one that is too slow is in `given_up`."""
         for ordered in self._reorder.finish():
             yield from self._in_order(ordered)
-        for rule, _, matcher in tuple(self._patterns):
-            yield from self._found(rule, matcher.finish(), None)
+        for pattern in tuple(self._patterns):
+            yield from self._found(pattern, pattern.matcher.finish(), None)
 
     def _matched(self, event: Event) -> tuple[Rule, ...]:
         while True:
@@ -153,18 +167,34 @@ class Detector:
                 self._left_out.add(number)
                 self.given_up.append(GivenUp(rule=self._rules[number], event=event, why=str(error)))
 
-    def _in_order(self, event: Event) -> Iterator[Hit]:
-        for rule, wanted, matcher in tuple(self._patterns):
-            if reads(wanted, event.channel, event.event_id):
-                yield from self._found(rule, matcher.push(event), event)
+    def _concerns_patterns(self, event: Event) -> bool:
+        """Whether any pattern asks for it: all others need not wait for their turn, which are most."""
+        view = None
+        for pattern in tuple(self._patterns):
+            if reads(pattern.kinds, event.channel, event.event_id):
+                view = view or View(event.flat, event)
+                try:
+                    if any(fits(view) for fits in pattern.asked):
+                        return True
+                except RuleTooSlow as error:
+                    self._give_up(pattern, event, error)
+        return False
 
-    def _found(self, rule: Rule, found: Iterator[tuple[Event, ...]], event: Event | None) -> Iterator[Hit]:
+    def _in_order(self, event: Event) -> Iterator[Hit]:
+        for pattern in tuple(self._patterns):
+            if reads(pattern.kinds, event.channel, event.event_id):
+                yield from self._found(pattern, pattern.matcher.push(event), event)
+
+    def _found(self, pattern: _Pattern, found: Iterator[tuple[Event, ...]], event: Event | None) -> Iterator[Hit]:
         try:
             for events in found:  # a sample's come in the order of its stages
-                yield Hit(rule=rule, events=tuple(sorted(events, key=lambda event: event.time)))
+                yield Hit(rule=pattern.rule, events=tuple(sorted(events, key=lambda event: event.time)))
         except RuleTooSlow as error:
-            self._patterns = [kept for kept in self._patterns if kept[0] is not rule]
-            self.given_up.append(GivenUp(rule=rule, event=event, why=str(error)))
+            self._give_up(pattern, event, error)
+
+    def _give_up(self, pattern: _Pattern, event: Event | None, error: RuleTooSlow) -> None:
+        self._patterns.remove(pattern)
+        self.given_up.append(GivenUp(rule=pattern.rule, event=event, why=str(error)))
 
     def _ask_about(self, channel: str, event_id: int) -> _Asked:
         kind = folded, _ = fold(channel), event_id

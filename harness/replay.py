@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from harness.detect import LATENESS, Detector, GivenUp, Hit
+from harness.detect import Detector, GivenUp, Hit
 from harness.errors import Problem, RuleTooSlow
 from harness.logic.needs import reads, rule_kinds
 from harness.logic.why import Killed, nearest
@@ -100,7 +100,7 @@ def replay(
 
     A rule that is too slow on an event is left out from there on, and named with that event.
     """
-    detector = Detector(rules)
+    detector = Detector(rules, lateness=None)  # a host's logs may be in several recordings, one after the other
     tallies: dict[str, _Tally] = {}
     searches = [_search(rule) for rule in why]
     count = 0
@@ -206,7 +206,7 @@ class _PatternSearch:
     def __init__(self, rule: Rule, pattern: Pattern) -> None:
         self._rule = rule
         self._kinds = rule_kinds(rule)
-        self._search: PatternSearch | None = PatternSearch(pattern, LATENESS)
+        self._search: PatternSearch | None = PatternSearch(pattern, None)
 
     def see(self, event: Event) -> None:
         if self._search is not None and reads(self._kinds, event.channel, event.event_id):

@@ -173,7 +173,7 @@ def test_a_rule_that_is_too_slow_is_given_up_and_the_others_keep_what_they_have_
     assert [(hit.rule.id, [part.id for part in hit.events]) for hit in hits] == [("sequence", ["ws1-10-3", "ws1-12-1"])]
     assert [(given_up.rule.id, given_up.event and given_up.event.id) for given_up in detector.given_up] == [
         ("single", "ws1-12-1"),
-        ("pattern", "ws1-13-1"),
+        ("pattern", "ws1-12-1"),
     ]
     assert detector.late == 0
 

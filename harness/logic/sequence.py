@@ -51,13 +51,14 @@ def milliseconds(event: Event) -> int:
 
 
 class Reorder:
-    """Puts a stream in order of time: an event waits until one that is later by `lateness` has come.
+    """Puts a stream in order of time: an event waits until one that is later by `lateness` has come; without a lateness until the end, as
+    far as `BUFFERED` allows.
 
     One that comes later still is left out and counted in `late`: the order of what has gone on cannot be mended.
     """
 
-    def __init__(self, lateness: timedelta) -> None:
-        self._lateness = lateness // _MILLISECOND
+    def __init__(self, lateness: timedelta | None) -> None:
+        self._lateness = None if lateness is None else lateness // _MILLISECOND
         self._waiting: list[tuple[int, str, int, Event]] = []
         self._arrived = 0
         self._passed: int | None = None
@@ -73,10 +74,10 @@ class Reorder:
         self._arrived += 1
         heappush(self._waiting, (time, event.id, self._arrived, event))
         self._newest = time if self._newest is None else max(self._newest, time)
-        until = self._newest - self._lateness
+        if self._lateness is not None:
+            yield from self._released(self._newest - self._lateness)
         if len(self._waiting) > BUFFERED:
-            until = max(until, self._waiting[0][0] + 1)
-        yield from self._released(until)
+            yield from self._released(self._waiting[0][0] + 1)
 
     def finish(self) -> Iterator[Event]:
         """The events that still wait: nothing more will come."""

@@ -60,8 +60,11 @@ def stopped(pattern: Pattern, events: Iterable[Event]) -> Stopped | None:
 class PatternSearch:
     """The nearest that a stream of events comes to one pattern."""
 
-    def __init__(self, pattern: Pattern, lateness: timedelta) -> None:
-        """Events may come late by `lateness`. Raises `BadValue` as compiling does; `see` and `result` raise `RuleTooSlow`."""
+    def __init__(self, pattern: Pattern, lateness: timedelta | None) -> None:
+        """Events may come late by `lateness`, as `harness.logic.sequence.Reorder` has it.
+
+        Raises `BadValue` as compiling does; `see` and `result` raise `RuleTooSlow`.
+        """
         self._pattern = pattern
         self._stages = [stage for stage in pattern.stages if not stage.missing]
         self._kinds = [kinds(stage.condition) for stage in self._stages]

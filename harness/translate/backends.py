@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from harness.logic.needs import Kind, kinds
 from harness.model.intent import Rule
 from harness.model.tree import And, Or
-from harness.rules.sigma import LANGUAGE, fresh_pipeline, is_audited
+from harness.rules.sigma import LANGUAGE
+from harness.rules.sigma.pipelines import fresh_pipeline, is_audited
 from harness.translate.refusal import NotExpressible
 from harness.translate.said import documents
 
