@@ -93,7 +93,7 @@ def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]
                 from harness.reports.navigator import dump_navigator
 
                 return dump_navigator
-        from harness.last_run import read_report
+        from harness.reports.json import read_report
         from harness.reports.navigator import dump_navigator_diff
 
         assert baseline_path is not None

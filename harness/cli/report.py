@@ -7,27 +7,31 @@ from typing import Any
 
 import click
 
-from harness.cli.options import PATH
+from harness.cli.options import PATH, history_option
 from harness.cli.outputs import output_options, writers
 
 
 @click.command()
-@click.argument("report", type=PATH, required=False)
+@click.argument("report", type=PATH, default="last")
 @output_options
-def report(report: Path | None, **asked: Any) -> int:
+@history_option
+def report(report: Path, history_path: Path | None, **asked: Any) -> int:
     """Write a run's report in other formats.
 
-    REPORT is a JSON report of `harness run --json`; without it, the last run's is taken.
+    REPORT is a file of `harness run --json`, or a run of the history: its id, the beginning of one, or "last", which is taken without it.
     """
     from harness.errors import Problem, UsageError
-    from harness.last_run import read_report, recall
+    from harness.history import history_file, opened
+    from harness.reports.json import read_report
 
     files, _ = writers(asked)
     if not files:
         raise UsageError(Problem(path="", what="in which format?", fix="--junit FILE, --markdown - and so on: see --help"))
-    found = recall() if report is None else read_report(report)
-    if found is None:
-        raise UsageError(Problem(path="", what="no run's report was kept yet", fix="give the file that `harness run --json` wrote"))
+    if report.exists() or report.suffix:
+        found = read_report(report)
+    else:
+        with opened(history_path or history_file()) as kept:
+            found = kept.report(str(report))
     for file in files:
         file.write(found)
     return 0

@@ -7,12 +7,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.cli.options import PATH, config_option, read_settings
+from harness.cli.options import PATH, config_option, history_option, read_settings
 from harness.cli.outputs import output_options, writers
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def _selecting(command: F) -> F:
 @click.command()
 @_selecting
 @output_options
-def run(**asked: Any) -> int:
+@history_option
+def run(history_path: Path | None, **asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
 
     SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
@@ -68,18 +70,20 @@ def run(**asked: Any) -> int:
                 reporter.see(progress)
             if isinstance(progress, RunFinished):
                 code = progress.report.exit_code
-                _keep(progress.report)
+                _keep(progress.report, history_path)
     return code
 
 
-def _keep(report: Report) -> None:
-    """For `harness rules show`. A home that cannot be written to is no reason for a run to fail."""
-    from harness.last_run import keep, last_run_file
+def _keep(report: Report, history_path: Path | None) -> None:
+    """In the history. A place that cannot be written to is no reason for a run to fail."""
+    from harness.errors import UsageError
+    from harness.history import history_file, opened
 
     try:
-        keep(report)
-    except OSError as error:
-        click.echo(f"harness: the report was not kept as the last one: {last_run_file()}: {error.strerror}", err=True)
+        with opened(history_path or history_file(), make=True) as kept:
+            kept.append(report)
+    except UsageError as error:
+        click.echo(f"harness: the run was not kept: {error}", err=True)
 
 
 @click.command()

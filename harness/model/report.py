@@ -67,6 +67,19 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """A run as a list shows it. Times are our clock's."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    exit_code: int
+    expectations: int
+    targets: str
+    siem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiemChecked:
     """The SIEM answered before anything was sent."""
 

@@ -8,18 +8,24 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from harness.errors import Problem, UsageError
+from harness.files import read_bounded
 from harness.model.replay import REPLAY_VERSION, Replay
 from harness.model.report import REPORT_VERSION, Report
 
 # Text of targets comes here as it is. What would steer a terminal or turn the reading direction is escaped; half a surrogate pair is no
 # character in any encoding, and JSON readers refuse even its escape.
 _UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Of a report that is read: a hundred times what the starter scenarios leave on two hosts."""
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -66,6 +72,19 @@ def load_report(text: str, path: str = "") -> Report:
         )
         raise UsageError(*problems) from error
     return report
+
+
+def read_report(path: Path) -> Report:
+    """A report's file as `--json` wrote it. Raises `UsageError` where it cannot be read or is none."""
+    try:
+        raw = read_bounded(path, MAX_BYTES)
+        if len(raw) > MAX_BYTES:
+            raise UsageError(Problem(path=str(path), what=f"is bigger than {MAX_BYTES // 1024 // 1024} MB"))
+        return load_report(raw.decode(), str(path))
+    except OSError as error:
+        raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror or type(error).__name__}")) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(Problem(path=str(path), what="is not UTF-8 text")) from error
 
 
 def report_schema() -> dict[str, Any]:

@@ -83,7 +83,8 @@ def test_the_difference_is_asked_with_its_baseline(kept: Path) -> None:
     ("arguments", "said"),
     [
         (("gap.json",), "in which format?"),
-        (("--markdown", "-"), "no run's report was kept yet"),
+        (("--markdown", "-"), "there is no run 'last' (harness history list shows them)"),
+        (("no-such", "--markdown", "-"), "there is no run 'no-such'"),
         (("gap.json", "--json", "-", "--junit", "-"), "--json and --junit both write to standard output"),
         (("gap.json", "--navigator-diff", "x"), "--navigator-diff and --baseline need each other"),
         (("gap.json", "--junit", "x", "--baseline", "clean.json"), "--navigator-diff and --baseline need each other"),

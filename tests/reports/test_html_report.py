@@ -98,7 +98,7 @@ def test_nothing_is_fetched_and_nothing_else_runs() -> None:
 
 
 @given(st.text())
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_no_text_adds_an_element_or_an_attribute(text: str) -> None:
     plain, page = (Parsed(dump_html(sample.hostile(foreign))) for foreign in ("x", text or "x"))
     shape = [(tag, sorted(attributes)) for tag, attributes in page.elements]

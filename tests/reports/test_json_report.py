@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -16,7 +17,7 @@ from harness.errors import UsageError
 from harness.model.facts import Event, Execution, Failure, Socket
 from harness.model.intent import Connect, EnterPSSession, InvokeCommand
 from harness.model.report import Report
-from harness.reports.json import dump_report, load_report, report_schema
+from harness.reports.json import dump_report, load_report, read_report, report_schema
 from tests.reports import sample_reports as sample
 
 SAMPLES = [sample.clean, sample.gap, sample.outage]
@@ -138,3 +139,31 @@ def test_a_report_with_a_wrong_part_names_it() -> None:
 def test_no_secret_has_a_place_in_the_shape() -> None:
     assert "password" not in json.dumps(report_schema()).lower()
     assert Socket(ip="10.0.5.99", port=51514) in sample.detonation(sample.planned("s", 1, sample.WS5, Connect()), 0).identity.sockets
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "is not JSON"),
+        (b"\xff", "is not UTF-8"),
+        (b"{}", "is not a report"),
+        (b"[" * 100_000, "is not JSON"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_report_is_told_with_its_path(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "report.json"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"report\.json.*{said}"):
+        read_report(path)
+
+
+def test_a_report_that_is_too_big_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    with path.open("wb") as stream:
+        stream.truncate(65 * 1024 * 1024)
+    with pytest.raises(UsageError, match="is bigger than 64 MB"):
+        read_report(path)

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.record import recorded
@@ -60,6 +60,7 @@ def test_junit_is_as_its_readers_demand(make: Callable[[], Report]) -> None:
 
 
 @given(st.text())
+@settings(max_examples=50, deadline=None)
 def test_any_text_leaves_junit_well_formed_and_sarif_whole(text: str) -> None:
     report = sample.hostile(text)
     assert junit_faults(ElementTree.fromstring(dump_junit(report))) == []
