@@ -57,6 +57,26 @@ def show(run: str, history_path: Path | None) -> int:
 
 
 @history.command()
+@click.argument("before")
+@click.argument("after", default="last")
+@history_option
+def diff(before: str, after: str, history_path: Path | None) -> int:
+    """What changed from the run BEFORE to the run AFTER: what broke, what was mended, what got slower, and why. Ends with 1 where
+    something broke."""
+    from harness.core.changes import changes
+    from harness.history import history_file, opened
+    from harness.model.changes import ChangeKind
+    from harness.reports.history import print_changes
+    from harness.reports.terminal import make_console
+
+    with opened(history_path or history_file()) as kept:
+        old, new = kept.report(before), kept.report(after)
+    found = changes(old, new)
+    print_changes(old, new, found, make_console(sys.stdout, os.environ))
+    return 1 if any(change.kind is ChangeKind.BROKEN for change in found) else 0
+
+
+@history.command()
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N runs.")
 @click.option("--older-than", metavar="DAYS", help="Forget runs that ended so many days ago or earlier: 90d.")
 @history_option

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.history import opened
+from harness.model.verdicts import Outcome
 from tests.cli.commands import UpLab, harness, write_scenario
 from tests.reports import sample_reports as sample
 
@@ -51,6 +52,29 @@ def test_old_runs_are_forgotten(kept: Path) -> None:
     assert harness("history", "prune", "--keep", "1", "--history", "h.sqlite", cwd=kept).out == "2 runs were forgotten\n"
     assert harness("history", "prune", "--older-than", "36500d", "--history", "h.sqlite", cwd=kept).out == "0 runs were forgotten\n"
     assert "run-2" in harness("history", "list", "--history", "h.sqlite", cwd=kept).out
+
+
+def test_the_difference_of_two_runs_says_what_broke_and_ends_with_1(kept: Path) -> None:
+    with opened(kept / "h.sqlite") as history:
+        history.append(replace(sample.clean(), run_id="green"))
+        text = "\x1b[2J [red]"
+        broken = [
+            replace(item, outcome=Outcome.MISSED, cause=text) if item.expectation.rule == sample.CHILD else item
+            for item in sample.clean().verdicts
+        ]
+        history.append(replace(sample.clean(), run_id="worse", verdicts=tuple(broken)))
+    worse = harness("history", "diff", "green", "worse", "--history", "h.sqlite", cwd=kept)
+    assert worse.code == 1
+    lines = worse.out.splitlines()
+    assert lines[0] == "broken 5cc2cda8 Suspicious Processes Spawned by WinRM: DETECTED to MISSED"
+    assert lines[1].split(", ") == [
+        f"{'  ' if not at else ''}interactive-native-child/{name}" for at, name in enumerate(("1@ws5", "2@ws5", "1@ws6"))
+    ]
+    assert lines[2] == r"  - \x1b[2J [red]"
+    assert lines[-1].endswith(": 3 broken.")
+    back = harness("history", "diff", "worse", "green", "--history", "h.sqlite", cwd=kept)
+    assert (back.code, back.out.splitlines()[-1].endswith(": 3 mended.")) == (0, True)
+    assert "nothing changed" in harness("history", "diff", "run-0", "run-1", "--history", "h.sqlite", cwd=kept).out
 
 
 def test_there_is_nothing_before_the_first_run(tmp_path: Path) -> None:
