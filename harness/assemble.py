@@ -13,9 +13,10 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,13 @@ from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
 from harness.settings import ElasticsearchSettings, Settings, SiemSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
-from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, find, state_file, targets_of
+from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
 
 DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
+    from harness.doctor import Doctor
+    from harness.siem.elastic.client import ElasticSiem
+    from harness.siem.elastic.wire import Connection
     from harness.transports.psrp import Credential
 
 
@@ -46,11 +50,13 @@ if TYPE_CHECKING:
 class Request:
     """What was asked for on the command line, beside the settings.
 
-    `lab`: detonate on the embedded lab; then `targets` choose among its hosts. No `scenarios`: ./scenarios, else the starter scenarios.
+    `lab`: detonate on the embedded lab; then `targets` choose among its hosts. Its SIEM is its own, else the Elasticsearch of the settings,
+    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios.
     """
 
     settings: Settings
     lab: bool
+    to_elasticsearch: bool = False
     targets: tuple[str, ...] = ()
     scenarios: tuple[Path, ...] = ()
     selection: Selection = field(default_factory=Selection)
@@ -72,7 +78,7 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     """
     rules = _rules(request)
     settings = request.settings
-    if request.lab:
+    if request.lab and not request.to_elasticsearch:
         known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
     else:
         known = None
@@ -102,6 +108,62 @@ def assembled(request: Request) -> Iterator[Run]:
     else:
         with _on_targets(request) as run:
             yield run
+
+
+@contextmanager
+def examined(request: Request) -> Iterator[Doctor]:
+    """An examination of the same places. Raises `UsageError`, `ScopeError`, `LabError`, before anything is sent."""
+    # Imported here: a run needs neither.
+    from harness.doctor import Doctor
+    from harness.translate.es_filter import over_ecs
+    from harness.translate.refusal import NotExpressible
+    from harness.transports.psrp import PsrpTransport
+
+    settings, clock = request.settings, SystemClock()
+    rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
+    with ExitStack() as stack:
+        if request.lab:
+            place = stack.enter_context(_lab_place(settings))
+            elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
+            siem = elastic or _own_siem(place, rules)
+            if elastic is not None:
+                _let_ship(place, settings)
+            targets = _chosen(request, _lab_targets(place.targets))
+            credentials = _lab_credentials(place)
+            addresses: Mapping[str, str] = {target.name: target.host for target in targets}
+        else:
+            siem = stack.enter_context(_opened(settings.siem, rules))
+            targets = _chosen(request, [entry.target for entry in settings.targets])
+            credentials = _credentials(settings, targets)
+            addresses = _addresses(settings, targets)
+        asked = {}
+        for rule in rules.values():
+            try:
+                asked[rule.id], _ = over_ecs(rule)
+            except NotExpressible:
+                continue  # of such a rule nothing is known before it runs
+        yield Doctor(
+            siem=siem,
+            examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
+            transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
+            targets=targets,
+            rules=rules,
+            clock=clock,
+        )
+
+
+@contextmanager
+def _lab_place(settings: Settings) -> Iterator[LabPlace]:
+    """The lab that is up, else one of its own."""
+    place = find(state_file(settings.lab.state_file))
+    if place is not None:
+        yield place
+        return
+    starting = StartingLab(lab_config(settings))
+    try:
+        yield starting.ready()
+    finally:
+        starting.stop()
 
 
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
@@ -139,11 +201,15 @@ def _on_lab(request: Request) -> Iterator[Run]:
     """On the lab that is up, else on one of this run's own; it starts while the files are read."""
     settings = request.settings
     place = find(state_file(settings.lab.state_file))
-    starting = StartingLab(lab_config(settings)) if place is None else None
-    try:
+    with ExitStack() as stack:
+        starting = StartingLab(lab_config(settings)) if place is None else None
+        if starting is not None:
+            stack.callback(starting.stop)
         rules = _rules(request)
+        elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
         priorities = _priorities(request)
-        scenarios = _scenarios(request, _known_on_lab(rules, place), rules, priorities)
+        known = _known(rules, elastic) if elastic is not None else _known_on_lab(rules, place)
+        scenarios = _scenarios(request, known, rules, priorities)
         offline = targets_of(lab_config(settings)) if place is None else place.targets
         _plan(
             request, scenarios, _chosen(request, _lab_targets(offline)), rules, priorities
@@ -151,76 +217,97 @@ def _on_lab(request: Request) -> Iterator[Run]:
         if starting is not None:
             place = starting.ready()
         assert place is not None
-        siem = EmbeddedClient(Path(place.siem))
-        siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents and not rule.not_evaluated])
+        siem = elastic or _own_siem(place, rules)
+        if elastic is not None:
+            _let_ship(place, settings)
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules, priorities)
         yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
-    finally:
-        if starting is not None:
-            starting.stop()
+
+
+def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
+    """The lab's embedded SIEM, which runs these rules besides its own from now on."""
+    siem = EmbeddedClient(Path(place.siem))
+    siem.deploy([rule for rule in rules.values() if RULE_PACK not in Path(rule.source).parents and not rule.not_evaluated])
+    return siem
+
+
+def _let_ship(place: LabPlace, settings: Settings) -> None:
+    """Make the lab ship its events to the Elasticsearch of the settings. Raises `LabError`."""
+    assert isinstance(settings.siem, ElasticsearchSettings)
+    ask(place, "ship", to=asdict(_connection(settings.siem)), index=settings.lab.index)
 
 
 @contextmanager
 def _on_targets(request: Request) -> Iterator[Run]:
     settings = request.settings
-    if settings.siem is None:
-        raise UsageError(Problem(path=str(settings.file or "harness.toml"), what="there is no [siem]", fix="add one, or run with --lab"))
     rules = _rules(request)
     with _opened(settings.siem, rules) as siem:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         targets = _real_targets(request)
         made = _plan(request, scenarios, targets, rules, priorities)
-        vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
-        addresses = {name: found[0] for name, found in vetted.items() if found}
-        yield _run(request, made, rules, siem, _credentials(settings, targets), addresses)
+        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets))
 
 
 @contextmanager
-def _opened(settings: SiemSettings | ElasticsearchSettings, rules: Mapping[str, Rule]) -> Iterator[Siem]:
-    """The SIEM that the settings name; its connections are given back afterwards. Raises `UsageError`; nothing is sent yet."""
+def _opened(
+    settings: SiemSettings | ElasticsearchSettings | None, rules: Mapping[str, Rule], own_index: str = ""
+) -> Iterator[EmbeddedClient | ElasticSiem]:
+    """The SIEM that the settings name; its connections are given back afterwards. Raises `UsageError`; nothing is sent yet.
+
+    `own_index` is that of a lab that ships to it.
+    """
+    if settings is None:
+        raise UsageError(Problem(path="harness.toml", what="there is no [siem]", fix="add one, or run with --lab"))
     if isinstance(settings, SiemSettings):
         yield EmbeddedClient(settings.path)
         return
     # Imported here: Elasticsearch's client takes longer to load than most commands take.
-    from harness.siem.elastic import elastalert, security
+    from harness.siem.elastic import elastalert, security, watcher
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.source import AlertSource
-    from harness.siem.elastic.wire import Connection, Wire
+    from harness.siem.elastic.wire import Wire
 
     titles = Counter(rule.title for rule in rules.values())
     by_title = {rule.title: rule.id for rule in rules.values() if titles[rule.title] == 1}
     made: Mapping[str, Callable[[], AlertSource]] = {
         elastalert.NAME: lambda: elastalert.ElastAlert(settings.writeback, settings.rule_interval),
         security.NAME: lambda: security.ElasticSecurity(settings.space, by_title, settings.rule_interval),
+        watcher.NAME: lambda: watcher.Watcher(settings.rule_interval),
     }
-    wire = Wire(
-        Connection(
-            urls=settings.urls,
-            cloud_id=settings.cloud_id,
-            user=settings.user,
-            password=_revealed(settings.password),
-            api_key=_revealed(settings.api_key),
-            bearer=_revealed(settings.bearer),
-            ca_file=str(settings.ca_file or ""),
-            fingerprint=settings.fingerprint,
-            verify=settings.verify,
-            proxy=settings.proxy,
-            timeout=settings.timeout.total_seconds(),
-        )
-    )
+    wire = Wire(_connection(settings))
     try:
         yield ElasticSiem(
             wire,
-            events=settings.events,
+            events=list(dict.fromkeys([*settings.events, *filter(None, [own_index])])),
             sources=[made[name]() for name in dict.fromkeys(settings.alerts)],
             severities={rule.id: rule.severity for rule in rules.values()},
             ingest_lag=settings.ingest_lag,
             rule_interval=settings.rule_interval,
+            own_index=own_index,
         )
     finally:
         wire.close()
+
+
+def _connection(settings: ElasticsearchSettings) -> Connection:
+    """How the settings say that Elasticsearch is reached, secrets included. Raises `UsageError`."""
+    from harness.siem.elastic.wire import Connection
+
+    return Connection(
+        urls=settings.urls,
+        cloud_id=settings.cloud_id,
+        user=settings.user,
+        password=_revealed(settings.password),
+        api_key=_revealed(settings.api_key),
+        bearer=_revealed(settings.bearer),
+        ca_file=str(settings.ca_file.absolute()) if settings.ca_file is not None else "",
+        fingerprint=settings.fingerprint,
+        verify=settings.verify,
+        proxy=settings.proxy,
+        timeout=settings.timeout.total_seconds(),
+    )
 
 
 def _revealed(reference: str | None) -> str:
@@ -364,6 +451,12 @@ def _lab_credentials(place: LabPlace) -> Mapping[str, Credential]:
     from harness.transports.psrp import Credential
 
     return {host.name: Credential(user=host.user, password=place.password) for host in place.targets}
+
+
+def _addresses(settings: Settings, targets: Sequence[Target]) -> Mapping[str, str]:
+    """Where each target is, once it is known that all may be touched. Raises `ScopeError`."""
+    vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
+    return {name: found[0] for name, found in vetted.items() if found}
 
 
 def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, Credential]:

@@ -5,7 +5,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
-    [lab]     user, ingest_delay, rule_interval, look_back, schedule, state_file
+    [lab]     user, ingest_delay, rule_interval, look_back, schedule, index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from: in the file alone, since they have no one name
@@ -116,8 +116,8 @@ class ElasticsearchSettings:
 class LabSettings:
     """How the embedded lab is set up: its account, how late events become searchable, and its rule schedule.
 
-    `schedule_running` False leaves the rule engine standing still. `state_file` tells other processes of a kept lab; None leaves
-    its place to the lab.
+    `schedule_running` False leaves the rule engine standing still. `index` is where its events go in an Elasticsearch. `state_file` tells
+    other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
@@ -125,6 +125,7 @@ class LabSettings:
     rule_interval: timedelta = timedelta(seconds=1)
     look_back: timedelta = timedelta(minutes=5)
     schedule_running: bool = True
+    index: str = "winlogbeat-lab"
     state_file: Path | None = None
 
 
@@ -291,7 +292,7 @@ class _Siem(Entry):
     proxy: Annotated[Url | None, Omittable()] = None
     timeout: Annotated[PositiveDuration | None, Omittable()] = None
     events: Annotated[tuple[IndexPattern, ...] | None, Omittable(), Field(min_length=1)] = None
-    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security"], ...] | None, Omittable(), Field(min_length=1)] = None
+    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security", "watcher"], ...] | None, Omittable(), Field(min_length=1)] = None
     writeback: Annotated[IndexPattern | None, Omittable()] = None
     space: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9_-]+", wanted="the id of a Kibana space")] = None
     ingest_lag: Annotated[Duration | None, Omittable()] = None
@@ -327,6 +328,7 @@ class _Lab(Entry):
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
     look_back: Annotated[PositiveDuration | None, Omittable()] = None
     schedule: Literal["running", "stopped"] = "running"
+    index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
     state_file: Annotated[PathText | None, Omittable()] = None
 
 

@@ -160,16 +160,21 @@ class StartingLab:
         return stream
 
 
-def ask(place: LabPlace, question: str) -> dict[str, object]:
-    """Ask a running lab: "status" or "stop", a JSON line each way. Raises `LabError` where nobody answers in time."""
+def ask(place: LabPlace, question: str, **details: object) -> dict[str, object]:
+    """Ask a running lab: "status", "stop", or "ship" with where `to` and which `index`, a JSON line each way.
+
+    Raises `LabError` where nobody answers in time, or the lab cannot do it.
+    """
     try:
         with socket.create_connection(("127.0.0.1", place.control), timeout=_ANSWER_WITHIN) as channel:
-            channel.sendall(json.dumps({"key": place.control_key, "ask": question}).encode() + b"\n")
+            channel.sendall(json.dumps({"key": place.control_key, "ask": question} | details).encode() + b"\n")
             with channel.makefile("rb") as lines:
                 answer: dict[str, object] = json.loads(lines.readline())
-                return answer
     except (OSError, ValueError) as error:
         raise LabError("no lab answers") from error
+    if isinstance(wrong := answer.get("error"), str):
+        raise LabError(wrong)
+    return answer
 
 
 def state_file(asked: Path | None) -> Path:

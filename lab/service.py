@@ -22,13 +22,17 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from harness.clock import SystemClock
 from harness.detect import Detector
+from harness.errors import HarnessError
 from harness.rules.catalog import load_rules
 from harness.rules.languages import parse_rules, rule_sources
+from harness.siem.elastic.shipping import Logged, Shipper
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import EmbeddedSiem
+from harness.siem.embedded.store import snapshot
 from lab.host.machine import emulated_host
 from lab.machine import Account
 from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
@@ -37,7 +41,7 @@ from lab.winrm.endpoint import Endpoint
 
 # A question is a line; whoever takes longer to ask it is not one of ours.
 _CONTROL_PATIENCE = 2.0
-_LONGEST_QUESTION = 4096
+_LONGEST_QUESTION = 64 * 1024
 
 
 class Lab:
@@ -49,6 +53,8 @@ class Lab:
         self._endpoints: dict[str, Endpoint] = {}
         self._password = secrets.token_urlsafe(18)
         self._control_key = secrets.token_urlsafe(24)
+        self._store = Path()
+        self._shippers: dict[str, Shipper] = {}
         self.stopped = Event()
 
     def start(self) -> LabPlace:
@@ -56,7 +62,8 @@ class Lab:
         config, clock = self._config, SystemClock()
         directory = Path(tempfile.mkdtemp(prefix="harness-lab-"))
         self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        store = directory / "siem.sqlite"
+        store = self._store = directory / "siem.sqlite"
+        self._stack.callback(self._stop_shipping)  # once the store has everything, and before it goes
         siem = EmbeddedSiem(
             store,
             clock=clock,
@@ -101,8 +108,9 @@ class Lab:
         self._stack.close()
 
     def status(self) -> dict[str, object]:
-        """What each endpoint has counted so far."""
-        return {name: asdict(endpoint.counts()) for name, endpoint in self._endpoints.items()}
+        """What each endpoint has counted so far, and how far the events are shipped to each other place."""
+        counts: dict[str, object] = {name: asdict(endpoint.counts()) for name, endpoint in self._endpoints.items()}
+        return counts | {"shipping": {place: asdict(shipper.shipped) for place, shipper in self._shippers.items()}}
 
     def _listen(self) -> int:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -127,9 +135,44 @@ class Lab:
         """Raises ValueError for whoever has no key, and for a question that is none."""
         answers: dict[str, Callable[[], dict[str, object]]] = {"status": self.status, "stop": self._ask_to_stop}
         match asked:
+            case {"key": str(key), "ask": "ship", "to": dict(connection), "index": str(index)} if self._is_key(key):
+                return self._ship(connection, index)
             case {"key": str(key), "ask": str(question)} if question in answers and self._is_key(key):
                 return answers[question]()
         raise ValueError("no question of ours")
+
+    def _ship(self, connection: dict[str, Any], index: str) -> dict[str, object]:
+        """Ship what is logged from now on to an index of an Elasticsearch. One that is shipped to already stays as it is.
+
+        Raises ValueError where it is not told where to.
+        """
+        # Imported here: Elasticsearch's client takes as long to load as all of the lab.
+        from harness.siem.elastic.wire import Connection, Wire
+
+        try:
+            to = Connection(**connection | {"urls": tuple(connection["urls"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError("no question of ours") from error
+        name = f"{to.cloud_id or ','.join(to.urls)}/{index}"
+        before = self._shippers.get(name)
+        if before is None or before.gave_up:
+            try:
+                wire = Wire(to)
+            except HarnessError as error:
+                return {"error": str(error)}
+            with snapshot(self._store) as seen:
+                place, _, _ = seen.last_rows()
+            self._shippers[name] = Shipper(self._logged, place, wire, index, SystemClock())
+            self._shippers[name].start()
+        return {"shipping": name}
+
+    def _logged(self, place: int, most: int) -> list[Logged]:
+        with snapshot(self._store) as seen:
+            return [Logged(place=event.row, id=event.id, document=event.document) for event in seen.events_after(place, most)]
+
+    def _stop_shipping(self) -> None:
+        for shipper in self._shippers.values():
+            shipper.stop()
 
     def _is_key(self, offered: str) -> bool:
         return secrets.compare_digest(offered.encode("utf-8", "surrogatepass"), self._control_key.encode())

@@ -12,7 +12,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import history, hunt, lab, replay, report, rules, run, schema
+from harness.cli import doctor, history, hunt, lab, replay, report, rules, run, schema
 from harness.errors import HarnessError
 
 
@@ -55,5 +55,16 @@ def cli() -> None:
     """
 
 
-for command in (run.run, run.plan, report.report, history.history, replay.replay, hunt.hunt, rules.rules, lab.lab, schema.schema):
+for command in (
+    run.run,
+    run.plan,
+    doctor.doctor,
+    report.report,
+    history.history,
+    replay.replay,
+    hunt.hunt,
+    rules.rules,
+    lab.lab,
+    schema.schema,
+):
     cli.add_command(command)

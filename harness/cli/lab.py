@@ -70,7 +70,8 @@ def status(config: Path | None, json_path: str | None) -> int:
             }
             for host in place.targets
         ]
-        write_text(json_path, json.dumps({"pid": place.pid, "siem": place.siem, "hosts": hosts}, indent=2))
+        found = {"pid": place.pid, "siem": place.siem, "hosts": hosts, "shipping": counts["shipping"]}
+        write_text(json_path, json.dumps(found, indent=2))
         return 0
     for host in place.targets:
         click.echo(_where(host))
@@ -78,6 +79,11 @@ def status(config: Path | None, json_path: str | None) -> int:
         assert isinstance(counted, dict)
         click.echo("  " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counted.items() if isinstance(value, int)))
     click.echo(f"SIEM: {place.siem}")
+    shipping = counts["shipping"]
+    assert isinstance(shipping, dict)
+    for where, shipped in shipping.items():
+        trouble = f"; {shipped['trouble']}" if shipped["trouble"] else ""
+        click.echo(f"shipped to {where}: {shipped['sent']} events, {shipped['refused']} refused{trouble}")
     return 0
 
 

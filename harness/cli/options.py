@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,3 +41,8 @@ def write_text(path: str, text: str) -> None:
         write_whole(Path(path), text + "\n")
     except OSError as error:
         raise UsageError(Problem(path=path, what=f"cannot be written: {error.strerror}")) from error
+
+
+def write_json(path: str, document: Mapping[str, object]) -> None:
+    """The same of plain values, as JSON."""
+    write_text(path, json.dumps(document, indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from harness.cli.options import PATH, config_option, read_settings, write_text
+from harness.cli.options import PATH, config_option, read_settings, write_json, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +60,7 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
 
     catalog = _catalog(_asked(paths, config))
     if json_path is not None:
-        _write(json_path, list_json(catalog.name, catalog.rules, catalog.refused))
+        write_json(json_path, list_json(catalog.name, catalog.rules, catalog.refused))
     else:
         print_list(catalog.name, catalog.rules, catalog.refused, _console())
     return 0
@@ -106,7 +105,7 @@ def show(
     if strategy is not None:
         _show_strategy(strategy, _known_rules(asked, catalog, config), scenarios, reports, json_path)
     elif json_path is not None:
-        _write(json_path, show_json(found, header(found)))
+        write_json(json_path, show_json(found, header(found)))
     else:
         print_rule(found, _console())
     return 0
@@ -130,7 +129,7 @@ def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: P
     found = find(catalog, rule)
     page = reading.explain(found, catalog.rules, catalog.name)
     if json_path is not None:
-        _write(json_path, explain_json(page, requirements(found), header(found)))
+        write_json(json_path, explain_json(page, requirements(found), header(found)))
     else:
         print_page(page, requirements(found), header(found), _console())
     return 0
@@ -169,24 +168,35 @@ def lint(files: tuple[Path, ...], paths: tuple[Path, ...], json_path: str | None
             known = _known_rules(asked, catalog, config)
             problems.extend(_strategy_problems(strategies, known, _known_scenarios(scenarios)))
     if json_path is not None:
-        _write(json_path, lint_json(findings, problems))
+        write_json(json_path, lint_json(findings, problems))
     else:
         print_lint(findings, problems, ", ".join(map(str, named)) or catalog.name, _console())
     return 1 if findings or problems else 0
 
 
 @rules.command()
-@click.argument("rule")
+@click.argument("rule", required=False)
 @click.option("--to", "targets", multiple=True, metavar="NAME", help="A language; else all of them. May be given several times.")
 @click.option("--page", metavar="FILE", help="Write a page in Markdown as well.")
+@click.option(
+    "--out", "directory", type=PATH, metavar="DIR", help="Write files for ElastAlert2 there; of every rule, where no RULE is named."
+)
+@click.option("--index", "indices", multiple=True, metavar="PATTERN", help="The indices that these files ask; else siem.events.")
 @_looking
 def translate(
-    rule: str, targets: tuple[str, ...], page: str | None, paths: tuple[Path, ...], json_path: str | None, config: Path | None
+    rule: str | None,
+    targets: tuple[str, ...],
+    page: str | None,
+    directory: Path | None,
+    indices: tuple[str, ...],
+    paths: tuple[Path, ...],
+    json_path: str | None,
+    config: Path | None,
 ) -> int:
     """Say RULE in the languages of other tools, each with what it lost and the known traps of such conversions.
 
-    Languages: source, powershell, es-qs, xpack-watcher, graylog, splunk, logpoint, grep, eql, spark-sql, elastic-rule. Ends with 1 where
-    none of those asked for can say the rule.
+    Languages: source, powershell, es-qs, xpack-watcher, graylog, splunk, logpoint, grep, eql, spark-sql, elastalert, elastic-rule. Ends
+    with 1 where none of those asked for can say the rule. With --to elastalert --out DIR, files that ElastAlert2 runs are written.
     """
     from harness.errors import Problem, UsageError
     from harness.fields import nearest
@@ -201,15 +211,60 @@ def translate(
         if name not in TARGETS:
             fix = nearest(name, TARGETS) or f"one of {', '.join(TARGETS)}"
             raise UsageError(Problem(path="--to", what=f"there is no language {name!r}", fix=fix))
+    if directory is not None:
+        if targets != ("elastalert",) or page is not None:
+            raise UsageError(
+                Problem(path="--out", what="is for rule files of ElastAlert2", fix="add --to elastalert, and no other language or page")
+            )
+        catalog = _catalog(_asked(paths, config))
+        return _write_files(catalog, [find(catalog, rule)] if rule else list(catalog.rules), directory, indices, json_path, config)
+    if rule is None:
+        raise UsageError(Problem(path="", what="which rule?", fix="name one; or write all, with --to elastalert --out DIR"))
+    if indices:
+        raise UsageError(Problem(path="--index", what="is of no use without --out"))
     found = find(_catalog(_asked(paths, config)), rule)
     sheet = said_in(found, targets or tuple(TARGETS))
     if page is not None:
         write_text(page, sheet_page(sheet, header(found), tactics(found)))
     if json_path is not None:
-        _write(json_path, sheet_json(sheet))
+        write_json(json_path, sheet_json(sheet))
     elif page != "-":
         print_sheet(sheet, _console())
     return 0 if any(each.text for each in sheet.translations) else 1
+
+
+def _write_files(
+    catalog: Catalog, chosen: Sequence[Rule], directory: Path, indices: Sequence[str], json_path: str | None, config: Path | None
+) -> int:
+    """A file of ElastAlert2 for each of these rules that it can run, and what is to be known of each; 1 where there is none."""
+    from harness.errors import Problem, UsageError
+    from harness.files import write_whole
+    from harness.reports.translation import files_json, print_files
+    from harness.rules.catalog import distinct
+    from harness.settings import ElasticsearchSettings
+    from harness.translate.elastalert import file_name, over
+    from harness.translate.sheet import translate as said_in
+
+    siem = read_settings(config).siem
+    asked = tuple(indices) or (siem.events if isinstance(siem, ElasticsearchSettings) else ())
+    rules, repeated = distinct(chosen)
+    files = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for rule in rules:
+            (said,) = said_in(rule, ("elastalert",)).translations
+            path = directory / file_name(rule)
+            if said.text:
+                write_whole(path, over(said.text, asked) if asked else said.text)
+            files.append((rule, said, str(path) if said.text else ""))
+    except OSError as error:
+        raise UsageError(Problem(path=str(error.filename or directory), what=f"cannot be written: {error.strerror}")) from error
+    refused = (*catalog.refused, *repeated)
+    if json_path is not None:
+        write_json(json_path, files_json(files, refused))
+    else:
+        print_files(files, refused, _console())
+    return 0 if any(path for _, _, path in files) else 1
 
 
 def _asked(paths: Sequence[Path], config: Path | None) -> tuple[Path, ...]:
@@ -279,7 +334,7 @@ def _show_strategy(
         problems=list(_strategy_problems([file], rules, steps)),
     )
     if json_path is not None:
-        _write(json_path, strategy_json(page))
+        write_json(json_path, strategy_json(page))
     else:
         print_strategy(page, _console())
 
@@ -288,7 +343,3 @@ def _console() -> Console:
     from harness.reports.terminal import make_console
 
     return make_console(sys.stdout, os.environ)
-
-
-def _write(path: str, document: Mapping[str, object]) -> None:
-    write_text(path, json.dumps(document, indent=2))

@@ -24,18 +24,31 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 
+def where_options(command: F) -> F:
+    """The flags that say where: targets, SIEM, rules."""
+    for option in reversed(
+        (
+            click.option("--lab", is_flag=True, help="On the embedded lab (the one that is up, else one of this run's own)."),
+            click.option("--target", "targets", multiple=True, metavar="NAME", help="A target of harness.toml, or a host of the lab."),
+            click.option("--rules", multiple=True, type=PATH, metavar="PATH", help="A rule file, or a directory of them."),
+            click.option("--siem", type=click.Choice(["embedded", "elasticsearch"]), help="Which SIEM is asked; with --lab: embedded."),
+            click.option("--es-url", "urls", multiple=True, metavar="URL", help="A node of Elasticsearch; credentials by settings alone."),
+            config_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def _selecting(command: F) -> F:
-    """The flags that say what is run and where."""
+    """The flags that say what is run."""
     for option in reversed(
         (
             click.argument("scenarios", nargs=-1, type=PATH),
-            click.option("--lab", is_flag=True, help="Detonate on the embedded lab (the one that is up, else one of this run's own)."),
-            click.option("--target", "targets", multiple=True, metavar="NAME", help="A target of harness.toml, or a host of the lab."),
-            click.option("--rules", multiple=True, type=PATH, metavar="PATH", help="A rule file, or a directory of them."),
+            where_options,
             click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Judge only this rule."),
             click.option("--technique", "techniques", multiple=True, metavar="ID", help="Only scenarios of this ATT&CK technique."),
             click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag."),
-            config_option,
         )
     ):
         command = option(command)
@@ -56,11 +69,11 @@ def run(history_path: Path | None, **asked: Any) -> int:
     from harness.reports.terminal import TerminalReporter, make_console
 
     files, to_stdout = writers(asked)
-    request = _request(asked)
+    request = request_of(asked)
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
     code = 3
     with (
-        _interruptible() as cancel,
+        interruptible() as cancel,
         assembled(request) as ready,
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
@@ -96,26 +109,37 @@ def plan(**asked: Any) -> int:
 
     if not asked["targets"]:
         asked["lab"] = True
-    made, rules = planned(_request(asked))
+    made, rules = planned(request_of(asked))
     print_plan(made, rules, make_console(sys.stdout, os.environ))
     return 0
 
 
-def _request(asked: Mapping[str, Any]) -> Request:
+_SELECTORS = {"rules": "rule_ids", "techniques": "techniques", "tags": "tags"}
+
+
+def request_of(asked: Mapping[str, Any]) -> Request:
+    """What these flags ask for. Raises `UsageError`."""
     from harness.assemble import Request
     from harness.core.plan import Selection
+    from harness.errors import Problem, UsageError
 
+    elastic = asked["siem"] == "elasticsearch"
+    if asked["urls"] and not elastic:
+        raise UsageError(Problem(path="--es-url", what="is of no use without --siem elasticsearch"))
+    kind = None if asked["lab"] and not elastic else asked["siem"]
+    settings = read_settings(asked["config"], **{"rules.paths": asked["rules"], "siem.kind": kind, "siem.url": asked["urls"]})
     return Request(
-        settings=read_settings(asked["config"], **{"rules.paths": asked["rules"]}),
+        settings=settings,
         lab=asked["lab"],
+        to_elasticsearch=elastic,
         targets=asked["targets"],
-        scenarios=asked["scenarios"],
-        selection=Selection(rules=frozenset(asked["rule_ids"]), techniques=frozenset(asked["techniques"]), tags=frozenset(asked["tags"])),
+        scenarios=asked.get("scenarios", ()),
+        selection=Selection(**{kind: frozenset(asked.get(flag, ())) for kind, flag in _SELECTORS.items()}),
     )
 
 
 @contextmanager
-def _interruptible() -> Iterator[Event]:
+def interruptible() -> Iterator[Event]:
     """The first interrupt ends the run in order, cleanups included; the second one at once."""
     cancel = Event()
 

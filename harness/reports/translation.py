@@ -7,13 +7,15 @@ This module must never decide anything about a rule.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
+from harness.errors import Problem
 from harness.logic.explain import event_kinds
+from harness.model.intent import Rule
 from harness.model.translation import Sheet, Translation, Trap
 from harness.reports.words import inert
 
@@ -48,6 +50,43 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
             console.print(Text(f"  - {inert(note)}"), soft_wrap=True)
         for trap in each.traps:
             console.print(Text(f"  - {inert(_trap(trap))}"), soft_wrap=True)
+
+
+Files = Sequence[tuple[Rule, Translation, str]]
+"""Rules, their translation, and the file that it was written to: none where there is none to write."""
+
+
+def files_json(files: Files, refused: Sequence[Problem]) -> dict[str, object]:
+    """The files as plain values."""
+    return {
+        "rules": [{"id": rule.id, "title": rule.title, "source": rule.source, "file": path, **asdict(said)} for rule, said, path in files],
+        "not_evaluable": [asdict(problem) for problem in refused],
+    }
+
+
+def print_files(files: Files, refused: Sequence[Problem], console: Console) -> None:
+    """A line a file, with the traps that the rule came near; below, the rules without one; last, what holds for all files."""
+    for rule, said, path in files:
+        if not path:
+            continue
+        console.print(Text(f"{inert(path)}: {inert(rule.title)}"), soft_wrap=True)
+        for trap in said.traps:
+            console.print(Text(f"  - {'mended' if trap.mended else 'open'}: {trap.name}"), soft_wrap=True)
+    for rule, said, path in files:
+        if not path:
+            console.print(
+                Text(f"no file: {inert(rule.title)} ({inert(rule.source)}): {inert(said.refused)}", style="yellow"), soft_wrap=True
+            )
+    for problem in refused:
+        console.print(Text(f"no file: {inert(str(problem))}", style="yellow"), soft_wrap=True)
+    traps = {trap.name: trap for _, said, _ in files for trap in said.traps}
+    for trap in traps.values():
+        console.print(Text(f"- {inert(_trap(trap))}"), soft_wrap=True)
+    for note in dict.fromkeys(note for _, said, _ in files for note in said.notes):
+        of = [rule.title for rule, said, _ in files if note in said.notes]
+        console.print(Text(f"- {inert(note)}{f' ({inert(of[0])})' if len(of) == 1 and len(files) > 1 else ''}"), soft_wrap=True)
+    count = sum(bool(path) for _, _, path in files)
+    console.print(Text(f"{count} files, {len(files) - count + len(refused)} rules without one", style="bold"))
 
 
 def _trap(trap: Trap) -> str:

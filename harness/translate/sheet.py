@@ -16,9 +16,10 @@ from harness.model.tree import Test
 from harness.rules.eql import Query
 from harness.rules.eql_print import Unprintable, print_eql
 from harness.rules.sigma import LANGUAGE
-from harness.translate import backends, detection_rule, traps, watch
+from harness.translate import backends, detection_rule, elastalert, traps, watch
 from harness.translate.ecs_names import ANALYSED
 from harness.translate.eql import eql
+from harness.translate.es_filter import ALSO, es_filter
 from harness.translate.grep import grep
 from harness.translate.parts import fields_asked, parts, tests
 from harness.translate.powershell import powershell
@@ -201,6 +202,17 @@ def _detection_rule(rule: Rule) -> _Said:
     return _Said(text=text, notes=(*notes, *query.notes), traps=(*query.traps, *traps.of_detection_rule(rule)))
 
 
+def _elastalert(rule: Rule) -> _Said:
+    if rule.pattern is not None:
+        raise NotExpressible("the rule is about several events together, which ElastAlert2 cannot look for (sequences of EQL crash it)")
+    filter, notes, names = es_filter(rule)
+    if also := sorted(names & ALSO.keys()):
+        places = ", ".join(name for each in also for name in (ALSO[each][0], *(ALSO[each][-1:] if len(ALSO[each]) > 1 else ())))
+        notes = (*notes, f"{', '.join(also)}: asked in {places} too, since winlogbeat maps it as analysed text.")
+    text = elastalert.rule_file(rule, description(rule), filter)
+    return _Said(text=text, notes=(*elastalert.NOTES, *notes), traps=tuple(traps.of_filter(rule)) if rule.language == LANGUAGE else ())
+
+
 TARGETS: Mapping[str, _Target] = {
     "source": _Target(title="The rule", fence="", say=_source, events=False),
     "powershell": _Target(title="PowerShell (Get-WinEvent)", fence="powershell", say=_plain(powershell)),
@@ -212,6 +224,7 @@ TARGETS: Mapping[str, _Target] = {
     "grep": _Target(title="grep over JSON lines", fence="sh", say=_plain(grep)),
     "eql": _Target(title="EQL", fence="", say=_eql),
     "spark-sql": _Target(title="Spark SQL", fence="sql", say=_plain(spark_sql)),
+    "elastalert": _Target(title="ElastAlert2 rule", fence="yaml", say=_elastalert),
     "elastic-rule": _Target(title="Elastic Security rule (NDJSON)", fence="json", say=_detection_rule),
 }
 """By the name that people choose them by."""

@@ -67,6 +67,26 @@ def of_eql(rule: Rule, names: frozenset[str]) -> Iterator[Trap]:
     yield from _filtering(rule)
 
 
+def of_filter(rule: Rule) -> Iterator[Trap]:
+    """Those of a filter of Elasticsearch's query DSL."""
+    yield from _direction(rule)
+    yield from _parents_name(rule)
+    yield Trap(
+        name="case",
+        what="Sigma does not mind the case of letters; a query string on a keyword field does, and finds nothing written otherwise.",
+        remedy="Nothing: here each pattern is asked without regard to case, where the rule does so.",
+        mended=True,
+    )
+    if "data" in {key_of(each) for each in fields_asked(rule.logic)}:
+        yield Trap(
+            name="unnamed strings",
+            what="winlogbeat has no `Data`: a classic event's unnamed strings are param1, param2 and so on.",
+            remedy="Nothing: here param1 to param9 are asked. Where a pipeline takes them apart, map `message` as wildcard.",
+            mended=True,
+        )
+    yield from _filtering(rule)
+
+
 def of_detection_rule(rule: Rule) -> Iterator[Trap]:
     """Those of a rule to be imported."""
     if rule.techniques or tactics(rule):
@@ -97,6 +117,10 @@ def _caseless(rule: Rule, query: Query) -> Iterator[Trap]:
             remedy="Add `caseless` to the mapping (a keyword sub-field with a lowercase normalizer), or use the EQL translation.",
             mended=False,
         )
+    yield from _parents_name(rule)
+
+
+def _parents_name(rule: Rule) -> Iterator[Trap]:
     if "parentprocessname" in {key_of(each) for each in fields_asked(rule.logic)}:
         yield Trap(
             name="parent's name",

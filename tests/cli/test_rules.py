@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.commands import harness
 from tests.needs import DATA, ROOT, needs_recordings
@@ -206,3 +207,44 @@ def test_translate_says_when_nothing_can_be_said(tmp_path: Path) -> None:
     ended = harness("rules", "translate", "11111111", "--rules", "two.yml", "--to", "sigmaql", cwd=tmp_path)
     assert ended.code == 2
     assert "--to: there is no language 'sigmaql'" in ended.err
+
+
+def test_files_for_elastalert2(tmp_path: Path) -> None:
+    out = tmp_path / "made" / "rules"
+    found = harness("rules", "translate", "--to", "elastalert", "--out", str(out), "--index", "a-*", "--index", "b", cwd=tmp_path)
+    assert found.code == 0, found.said
+    assert found.out.splitlines()[-1] == "7 files, 3 rules without one"
+    assert "which ElastAlert2 cannot look for" in found.out
+    assert "trap, mended - unnamed strings" in found.out
+    files = {path.name: yaml.safe_load(path.read_text()) for path in out.iterdir()}
+    assert len(files) == 7
+    assert {content["index"] for content in files.values()} == {"a-*,b"}
+    assert all(name.removesuffix(".yaml") in content["name"] for name, content in files.items())
+
+
+def test_a_file_for_elastalert2_of_one_rule_asks_the_indices_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "harness.toml").write_text('[siem]\nkind = "elasticsearch"\nurl = "http://127.0.0.1:9"\nevents = ["mine-*"]\n')
+    found = harness("rules", "translate", "13acf386", "--to", "elastalert", "--out", "out", "--json", "-", cwd=tmp_path)
+    assert found.code == 0, found.said
+    (said,) = json.loads(found.out)["rules"]
+    assert yaml.safe_load((tmp_path / said["file"]).read_text())["index"] == "mine-*"
+    assert {trap["name"]: trap["mended"] for trap in said["traps"]} == {"case": True, "unmapped 5156": True}
+    sequence = harness("rules", "translate", "8f0c6d0e", "--to", "elastalert", "--out", "out", cwd=tmp_path)
+    assert sequence.code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--to", "eql", "--out", "out"), "--out: is for rule files of ElastAlert2"),
+        (("13acf386", "--to", "elastalert", "--to", "eql", "--out", "out"), "--out: is for rule files of ElastAlert2"),
+        (("--to", "elastalert"), "which rule?"),
+        (("13acf386", "--to", "elastalert", "--index", "x"), "--index: is of no use without --out"),
+        (("13acf386", "--to", "elastalert", "--out", "taken"), "cannot be written"),
+    ],
+)
+def test_what_no_files_can_be_written_of(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    (tmp_path / "taken").write_text("a file")
+    found = harness("rules", "translate", *arguments, cwd=tmp_path)
+    assert found.code == 2
+    assert said in found.err

@@ -1,28 +1,27 @@
-"""Whole runs against the real SIEM: a lab's hosts as targets, their telemetry shipped to Elasticsearch, ElastAlert2 beside it."""
+"""Whole runs as users have them: the lab ships its events to a real Elasticsearch, ElastAlert2 runs the translated rules beside it."""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from threading import Event as Flag
-from threading import Thread
-from typing import Any
 
 import pytest
-from elasticsearch import helpers
+import yaml
 
-from harness.model.facts import Watch
 from harness.model.verdicts import Basis, Inconclusive, Outcome
-from harness.siem.embedded.client import EmbeddedClient
-from servers import machine
-from tests.cli.commands import Ended, UpLab, harness
+from lab.process import RULE_PACK
+from servers import elasticsearch, machine
+from servers.machine import Place
+from tests.cli.commands import Ended, UpLab, ended, harness, start
 from tests.needs import needs_elastalert2, needs_elasticsearch
 from tests.siem.elastic_bench import ElasticBench, elastalert_over, server_url
-from tests.siem.faulty_proxy import cut_in_the_body, cut_off, faulty_proxy, passed_on, status, truncated
+from tests.siem.faulty_proxy import cut_in_the_body, cut_off, faulty_proxy, hang, passed_on, status, truncated
 
 pytestmark = [needs_elasticsearch, needs_elastalert2]
 
@@ -34,111 +33,95 @@ NETWORK, PROCESS, ENGINE, CHILD, MODULE, SHELL = (
     "96b9f619-aa91-478f-bacb-c3e50f8df575",
     "79df3f68-dccb-48e9-9171-b75cbc37c51d",
 )
+RULES = {NETWORK, PROCESS, ENGINE, CHILD, MODULE, SHELL}
+DETECTED = (NETWORK, PROCESS, ENGINE, CHILD)
 CANARY = f"canary-{secrets.token_hex(8)}"
 
 
-def like(field: str, *patterns: str) -> dict[str, Any]:
-    clauses = [{"wildcard": {f"winlog.event_data.{field}": {"value": pattern, "case_insensitive": True}}} for pattern in patterns]
-    return {"bool": {"should": clauses, "minimum_should_match": 1}}
-
-
-def both(*clauses: Mapping[str, Any]) -> dict[str, Any]:
-    return {"bool": {"filter": list(clauses)}}
-
-
-HOST_PROCESS = r"*\\wsmprovhost.exe"
-FILTERS = {
-    NETWORK: both(
-        {"term": {"winlog.event_id": "5156"}},
-        {"terms": {"winlog.event_data.DestPort": ["5985", "5986"]}},
-        {"term": {"winlog.event_data.LayerRTID": "44"}},
-    ),
-    PROCESS: {"bool": {"should": [like("Image", HOST_PROCESS), like("ParentImage", HOST_PROCESS)]}},
-    ENGINE: both({"term": {"winlog.event_id": "400"}}, like("param3", "*HostName=ServerRemoteHost*")),
-    CHILD: both(like("ParentImage", HOST_PROCESS), like("Image", r"*\\whoami.exe")),
-    # Broken on purpose: it asks for what no event has.
-    MODULE: both({"term": {"winlog.event_id": "4103"}}, like("ContextInfo", "*this is nowhere*")),
-    SHELL: like("ParentImage", r"*\\winrshost.exe"),
-}
-
-
-def ship(lab: UpLab, bench: ElasticBench, stop: Flag) -> None:
-    """What winlogbeat would do: everything of the lab's hosts, as soon as it is logged."""
-    source = EmbeddedClient(Path(str(lab.place["siem"])))
-    since = datetime.now(UTC) - timedelta(minutes=5)
-    watches = [Watch(host=target["computer"].partition(".")[0].lower(), since=since, rules=frozenset()) for target in lab.place["targets"]]
-    cursor = ""
-    while not stop.wait(0.2):
-        facts = source.sweep(watches, cursor)
-        cursor = facts.cursor
-        actions = ({"_index": bench.events, "_id": seen.event.id, "_source": dict(seen.event.raw)} for seen in facts.observed)
-        helpers.bulk(bench.admin, actions)
-
-
 @contextmanager
-def shipping(lab: UpLab, bench: ElasticBench) -> Iterator[None]:
-    stop = Flag()
-    thread = Thread(target=ship, args=(lab, bench, stop))
-    thread.start()
+def engine(url: str, directory: Path) -> Iterator[ElasticBench]:
+    """ElastAlert2 over indices of its own, running the pack as `harness rules translate` writes it but for one rule that is broken."""
+    bench = ElasticBench(url)
+    index = f"{bench.events}-lab"
     try:
-        yield
+        arguments = ("--to", "elastalert", "--out", str(directory), "--index", f"{bench.events}*")
+        said = harness("rules", "translate", *arguments, cwd=directory)
+        assert said.code == 0, said.said
+        broken = directory / f"{MODULE}.yaml"
+        content = yaml.safe_load(broken.read_text())
+        broken.write_text(yaml.safe_dump(content | {"filter": [{"term": {"winlog.event_id": "no event has this"}}]}))
+        with elastalert_over(bench, directory, buffer=timedelta(minutes=5)):
+            known = lambda: bench.siem.known_rules() >= RULES  # noqa: E731
+            assert machine.wait_until(known, seconds=60), "ElastAlert2 did not run every rule"
+            yield bench
     finally:
-        stop.set()
-        thread.join()
+        bench.admin.indices.delete(index=index, ignore_unavailable=True)
+        bench.admin.options(ignore_status=404).indices.delete_index_template(name=f"purple-harness-{index}")
+        bench.close()
 
 
 @pytest.fixture(scope="module")
-def bench(lab: UpLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticBench]:
-    made = ElasticBench(server_url())
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticBench]:
+    with engine(server_url(), tmp_path_factory.mktemp("rules")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[Place]:
+    name = f"tests-secure-{os.getpid()}"
     try:
-        with shipping(lab, made), elastalert_over(made, tmp_path_factory.mktemp("rules"), FILTERS, buffer=timedelta(minutes=5)):
-            known = lambda: made.siem.known_rules() >= set(FILTERS)  # noqa: E731
-            assert machine.wait_until(known, seconds=60), "ElastAlert2 did not run every rule"
-            yield made
+        yield elasticsearch.start(name, security=True)
     finally:
-        made.close()
+        elasticsearch.stop(name)
 
 
-def run(lab: UpLab, path: Path, bench: ElasticBench, url: str, expect: Sequence[Mapping[str, object]], patience: str = "60s") -> Ended:
-    """One session in which whoami is run, with these expectations; `patience` with a SIEM that does not answer."""
-    text = lab.settings(path / "harness.toml").read_text().splitlines()
-    start = text.index("[siem]")
-    text[start : start + 3] = [
+def asked(
+    path: Path, bench: ElasticBench, expect: Sequence[Mapping[str, object]], patience: str, lag: str = "2s"
+) -> tuple[list[str], dict[str, str]]:
+    """The arguments and environment of a run of one session in which whoami is run, with these expectations."""
+    settings = [
         "[siem]",
         'kind = "elasticsearch"',
-        f'url = "{url}"',
         'api_key = "env:ES_KEY"',
-        f'events = ["{bench.events}"]',
+        f'events = ["{bench.events}*"]',
         f'writeback = "{bench.writeback}"',
-        'ingest_lag = "2s"',
+        f'ingest_lag = "{lag}"',
+        'timeout = "5s"',
+        "[lab]",
+        f'index = "{bench.events}-lab"',
         "[run]",
         'poll_interval = "500ms"',
         f'siem_timeout = "{patience}"',
     ]
-    (path / "harness.toml").write_text("\n".join(text))
+    (path / "harness.toml").write_text("\n".join(settings))
     step = {"name": "whoami", "enter_pssession": ["Get-Service WinRM", "whoami.exe /groups"], "expect": list(expect)}
     scenario = path / "s.scenario.yml"
     scenario.write_text(json.dumps({"id": "s", "title": "s", "technique": "T1021.006", "steps": [step]}))
-    env = {"LAB_PASSWORD": lab.password, "ES_KEY": CANARY}
-    ended = harness("run", str(scenario), "--target", "lab-ws1", cwd=path, env=env)
-    everything = ended.said + "".join(file.read_text() for file in path.glob("report-*.json"))
+    return ["run", str(scenario), "--lab", "--target", "lab-ws1", "--siem", "elasticsearch", "--es-url"], {"ES_KEY": CANARY}
+
+
+def run(
+    lab: UpLab | None, path: Path, bench: ElasticBench, url: str, expect: Sequence[Mapping[str, object]], patience: str = "60s"
+) -> Ended:
+    """Such a run, on the lab that is up, else on one of its own; `patience` with a SIEM that does not answer."""
+    arguments, env = asked(path, bench, expect, patience)
+    found = harness(*arguments, url, cwd=path, env=env | (lab.env if lab else {}))
+    everything = found.said + "".join(file.read_text() for file in path.rglob("*.json"))
     assert CANARY not in everything
-    assert lab.password not in everything
-    return ended
+    return found
 
 
-def test_the_main_job_with_elastalert2(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
-    expect: list[Mapping[str, object]] = [{"rule": rule} for rule in (NETWORK, PROCESS, ENGINE, CHILD, MODULE)]
-    ended = run(lab, tmp_path, bench, server_url(), [*expect, {"rule": SHELL, "fires": False}])
+def judged(found: Ended) -> dict[str, Outcome]:
+    return {verdict.expectation.rule: verdict.outcome for verdict in found.full.verdicts}
+
+
+def test_the_main_job_with_elastalert2(bench: ElasticBench, tmp_path: Path) -> None:
+    expect: list[Mapping[str, object]] = [{"rule": rule} for rule in (*DETECTED, MODULE)]
+    ended = run(None, tmp_path, bench, server_url(), [*expect, {"rule": SHELL, "fires": False}])
     assert ended.code == 1, ended.said
+    assert judged(ended) == {**dict.fromkeys(DETECTED, Outcome.DETECTED), MODULE: Outcome.MISSED, SHELL: Outcome.QUIET}, ended.said
     verdicts = {verdict.expectation.rule: verdict for verdict in ended.full.verdicts}
-    detected = (NETWORK, PROCESS, ENGINE, CHILD)
-    assert {rule: verdict.outcome for rule, verdict in verdicts.items()} == {
-        **dict.fromkeys(detected, Outcome.DETECTED),
-        MODULE: Outcome.MISSED,
-        SHELL: Outcome.QUIET,
-    }, ended.said
-    sightings = [sighting for rule in detected for sighting in verdicts[rule].sightings]
+    sightings = [sighting for rule in DETECTED for sighting in verdicts[rule].sightings]
     assert {sighting.basis for sighting in sightings} == {Basis.EXACT}
     assert {sighting.alert.source for sighting in sightings} == {"elastalert2"}
     for rule in (MODULE, SHELL):
@@ -148,15 +131,41 @@ def test_the_main_job_with_elastalert2(lab: UpLab, bench: ElasticBench, tmp_path
 
 
 def test_faults_in_mid_run_change_no_verdict(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
+    """The run and the lab's shipper meet them alike: both go through the proxy."""
     with faulty_proxy(server_url()) as proxy:
-        faults = [status(429, retry_after="1"), truncated, cut_off, passed_on, cut_in_the_body, status(503, b"<html>"), passed_on]
-        proxy.faults.extend([*[passed_on] * 6, *faults])
+        faults = [status(429, retry_after="1"), truncated, cut_off, passed_on, cut_in_the_body, status(503, b"<html>"), hang, passed_on]
+        proxy.faults.extend([*[passed_on] * 8, *faults])
         expect: list[Mapping[str, object]] = [{"rule": rule} for rule in (NETWORK, CHILD, MODULE)]
         ended = run(lab, tmp_path, bench, proxy.url, expect)
         assert not proxy.faults, "the run met them all"
     assert ended.code == 1, ended.said
-    assert [verdict.outcome for verdict in ended.full.verdicts] == [Outcome.DETECTED, Outcome.DETECTED, Outcome.MISSED], ended.said
-    assert "(429, to be asked again in 1 s)" in ended.err
+    assert judged(ended) == {NETWORK: Outcome.DETECTED, CHILD: Outcome.DETECTED, MODULE: Outcome.MISSED}, ended.said
+    (shipped,) = (each for where, each in lab.status()["shipping"].items() if where.startswith(proxy.url))
+    assert shipped["sent"] > 0
+    assert shipped["refused"] == 0
+
+
+def test_a_server_that_is_killed_and_restarted_in_mid_run_changes_no_verdict(
+    lab: UpLab, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name = f"tests-killed-{os.getpid()}"
+    place = elasticsearch.start(name)
+    try:
+        with engine(place.url, tmp_path_factory.mktemp("killed")) as bench:
+            expect: list[Mapping[str, object]] = [{"rule": rule} for rule in (NETWORK, CHILD, MODULE)]
+            # An outage is ingest lag: events that come later than was promised would be taken for ones that nobody logged.
+            arguments, env = asked(tmp_path, bench, expect, "90s", lag="30s")
+            before = lab.counted("connections")
+            process = start(*arguments, place.url, "--json", "r.json", cwd=tmp_path, env=env | lab.env)
+            assert machine.wait_until(lambda: lab.counted("connections") > before, seconds=60)
+            os.kill(place.pid, signal.SIGKILL)
+            assert machine.wait_until(lambda: not machine.alive(place), seconds=10)
+            elasticsearch.restart(place)
+            found = ended(process, tmp_path / "r.json")
+            assert "cannot be reached" in found.err
+            assert judged(found) == {NETWORK: Outcome.DETECTED, CHILD: Outcome.DETECTED, MODULE: Outcome.MISSED}, found.said
+    finally:
+        elasticsearch.stop(name)
 
 
 def test_a_siem_that_is_dead_lets_nothing_be_sent(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
@@ -166,3 +175,56 @@ def test_a_siem_that_is_dead_lets_nothing_be_sent(lab: UpLab, bench: ElasticBenc
     assert {verdict.inconclusive for verdict in ended.full.verdicts} == {Inconclusive.SIEM_LOST}
     assert "cannot be reached" in ended.full.verdicts[0].cause
     assert lab.counted("connections") == before
+
+
+@pytest.mark.parametrize(("user", "password", "why"), [("reader", "", "403"), ("none", "", "403"), ("admin", CANARY, "401")])
+def test_who_may_not_lets_nothing_be_sent(lab: UpLab, secure: Place, tmp_path: Path, user: str, password: str, why: str) -> None:
+    env = {
+        "HARNESS_SIEM_USER": user,
+        "HARNESS_SIEM_PASSWORD": "env:ES_PASSWORD",
+        "HARNESS_SIEM_CA_FILE": secure.files["ca"],
+        "ES_PASSWORD": password or secure.secrets[user],
+    }
+    before = lab.counted("connections")
+    where = ("--lab", "--target", "lab-ws1", "--siem", "elasticsearch", "--es-url", secure.url)
+    found = harness("run", *where, cwd=tmp_path, env=env | lab.env)
+    assert found.code == 3, found.said
+    assert {verdict.inconclusive for verdict in found.full.verdicts} <= {Inconclusive.SIEM_LOST, None}
+    assert any(f"({why}" in verdict.cause for verdict in found.full.verdicts)
+    assert lab.counted("connections") == before
+    examined = harness("doctor", *where, "--json", "found.json", cwd=tmp_path, env=env | lab.env)
+    assert examined.code == 1, examined.said
+    assert f"({why}" in examined.out
+    everything = found.said + examined.said + "".join(file.read_text() for file in tmp_path.rglob("*.json"))
+    assert env["ES_PASSWORD"] not in everything
+
+
+def test_the_doctor_finds_all_that_a_run_needs(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
+    arguments, env = asked(tmp_path, bench, [], "5s")
+    where = [argument for argument in arguments[2:] if argument not in ("lab-ws1", "--target")]
+    sigma = str(RULE_PACK / "sigma")
+    found = harness("doctor", *where, bench.url, "--rules", sigma, "--json", "found.json", cwd=tmp_path, env=env | lab.env)
+    said = {finding["about"]: finding for finding in json.loads((tmp_path / "found.json").read_text())["findings"]}
+    assert said["rule engine"]["health"] == "ok", found.said
+    assert said["rules"]["what"].startswith("7 of "), found.said
+    assert said["target lab-ws2's events"]["health"] in ("ok", "warning"), found.said
+    # The pack's sequences are no rules for ElastAlert2; that alone breaks no run.
+    assert found.code == 0, found.said
+    assert CANARY not in found.said
+
+
+def test_credentials_are_in_no_list_of_processes(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
+    arguments, env = asked(tmp_path, bench, [{"rule": NETWORK}], "2s")
+    process = start(*arguments, server_url(), "--json", "r.json", cwd=tmp_path, env=env)  # on a lab of its own: another process
+    seen = set()
+    while process.poll() is None:
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                seen.add(entry.read_bytes())
+            except OSError:  # it has ended
+                continue
+    found = ended(process, tmp_path / "r.json")
+    assert judged(found) == {NETWORK: Outcome.DETECTED}, found.said
+    assert any(b"lab.service" in line for line in seen)
+    assert not [line for line in seen if CANARY.encode() in line]
+    assert CANARY not in found.said + (tmp_path / "r.json").read_text()

@@ -26,7 +26,18 @@ def place() -> Iterator[LabPlace]:
 
 
 def test_it_answers_who_has_its_key(place: LabPlace) -> None:
-    assert set(ask(place, "status")) == {"lab-ws1", "lab-ws2"}
+    status = ask(place, "status")
+    assert set(status) == {"lab-ws1", "lab-ws2", "shipping"}
+    assert status["shipping"] == {}
+
+
+def test_what_it_cannot_ship_to_is_told_and_does_no_harm(place: LabPlace) -> None:
+    with pytest.raises(LabError, match=r"siem\.ca_file /nowhere cannot be used"):
+        ask(place, "ship", to={"urls": ["https://127.0.0.1:9"], "ca_file": "/nowhere"}, index="i")
+    for wrong in ({}, {"urls": ["http://127.0.0.1:9"], "odd": 1}, "text"):
+        with pytest.raises(LabError, match="no lab answers"):
+            ask(place, "ship", to=wrong, index="i")
+    assert ask(place, "status")["shipping"] == {}
 
 
 @pytest.mark.parametrize(

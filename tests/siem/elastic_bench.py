@@ -7,7 +7,6 @@ against those of the real one.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +58,7 @@ class ElasticBench:
 
     def __init__(self, url: str) -> None:
         token = secrets.token_hex(4)
+        self.url = url
         self.events, self.writeback = f"winlogbeat-{token}", f"elastalert-{token}"
         self.admin = Elasticsearch(url)
         self.admin.indices.create(index=self.events, mappings=EVENTS_MAPPING)
@@ -171,12 +171,8 @@ def elastic_bench(_: Path = Path()) -> Iterator[ElasticBench]:
         made.close()
 
 
-@contextmanager
-def elastalert_over(
-    bench: ElasticBench, directory: Path, filters: Mapping[str, Mapping[str, Any]], *, buffer: timedelta
-) -> Iterator[Place]:
-    """The real ElastAlert2 over a bench's indices, in place of the bench's own engine, with a rule for each of these rule ids."""
-    bench.forget_writeback()  # it makes them with mappings of its own
+def write_rules(bench: ElasticBench, directory: Path, filters: Mapping[str, Mapping[str, Any]]) -> None:
+    """A file of ElastAlert2 for each of these rule ids, over a bench's events."""
     for rule, query in filters.items():
         written = {
             "name": f"x [{rule}]",
@@ -187,10 +183,14 @@ def elastalert_over(
             "alert": "debug",
         }
         (directory / f"{rule}.yaml").write_text(json.dumps(written))  # JSON is YAML
-    name = f"tests-{os.getpid()}"
+
+
+@contextmanager
+def elastalert_over(bench: ElasticBench, rules: Path, *, buffer: timedelta) -> Iterator[Place]:
+    """The real ElastAlert2 over a bench's indices, in place of the bench's own engine, with the rule files of a directory."""
+    bench.forget_writeback()  # it makes them with mappings of its own
+    name = f"tests-{bench.writeback}"
     try:
-        yield elastalert2.start(
-            name, rules=directory, url=server_url(), run_every=1, buffer=buffer.total_seconds(), writeback=bench.writeback
-        )
+        yield elastalert2.start(name, rules=rules, url=bench.url, run_every=1, buffer=buffer.total_seconds(), writeback=bench.writeback)
     finally:
         elastalert2.stop(name)

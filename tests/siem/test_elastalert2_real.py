@@ -16,7 +16,7 @@ from harness.siem.elastic.elastalert import ElastAlert
 from harness.siem.elastic.wire import Connection, Wire
 from tests.events.event_builders import process_created
 from tests.needs import needs_elastalert2, needs_elasticsearch
-from tests.siem.elastic_bench import ElasticBench, elastalert_over, server_url
+from tests.siem.elastic_bench import ElasticBench, elastalert_over, server_url, write_rules
 from tests.siem.siem_builders import HOSTNAME, OTHER, WHOAMI, sigma
 
 pytestmark = [needs_elasticsearch, needs_elastalert2]
@@ -63,7 +63,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     bench = ElasticBench(server_url())
     filters = {rule: {"query": {"query_string": {"query": query}}} for rule, query in QUERIES.items()}
     try:
-        with elastalert_over(bench, tmp_path_factory.mktemp("rules"), filters, buffer=BUFFER):
+        rules = tmp_path_factory.mktemp("rules")
+        write_rules(bench, rules, filters)
+        with elastalert_over(bench, rules, buffer=BUFFER):
             yield Running(bench)
     finally:
         bench.close()

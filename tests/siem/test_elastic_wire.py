@@ -54,7 +54,7 @@ def failed(proxy: FaultyProxy, fault: Fault, connection: Connection | None = Non
         (status(503, b"<html>busy</html>", content_type="text/html"), SiemUnavailable, "(503)"),
         (status(503, b"", content_type=""), SiemUnavailable, "(503)"),
         (status(504), SiemUnavailable, "(504)"),
-        (status(400, json.dumps(ERROR).encode()), SiemError, "refused a search (400, security_exception, because)"),
+        (status(400, json.dumps(ERROR).encode()), SiemError, "refused the request (400, security_exception, because)"),
         (status(500), SiemError, "(500)"),
         (status(200, b"{}"), SiemError, "not an Elasticsearch"),
         (status(200, b"<html>", content_type="text/html"), SiemError, "not an Elasticsearch"),
@@ -69,7 +69,7 @@ def failed(proxy: FaultyProxy, fault: Fault, connection: Connection | None = Non
         (
             product(response(_shards={"total": 2, "failed": 1, "failures": [{"status": 400, "reason": {"type": "parse_exception"}}]})),
             SiemError,
-            "refused a search (400, parse_exception)",
+            "refused the request (400, parse_exception)",
         ),
         (product(response(error=ERROR["error"], status=403)), SiemDenied, "security_exception"),
         (product(response(error=ERROR["error"], status=429)), SiemUnavailable, "(429"),

@@ -8,7 +8,7 @@ handed out up to a cursor is not handed out again for it. It must never know whi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,8 +16,12 @@ from harness.clock import SystemClock
 from harness.errors import SiemError
 from harness.events.fields import iso_time
 from harness.model.facts import Alert, Event, Facts, Observed, RuleState, SiemStatus, Watch
+from harness.model.health import Finding
 from harness.model.intent import Rule, Severity
+from harness.model.tree import Node
 from harness.ports import Clock
+from harness.siem.elastic.examination import examined
+from harness.siem.elastic.shipping import make_ready
 from harness.siem.elastic.source import AlertSource, Engine, Found, Raised, runs_still
 from harness.siem.elastic.telemetry import OVERLAP, Telemetry, Wanted, event_of, ingest_lag, time_told
 from harness.siem.elastic.wire import Answer, Reference, Search, Wire
@@ -35,7 +39,8 @@ class ElasticSiem:
     """The port `harness.ports.Siem` over an Elasticsearch.
 
     `events` are patterns of the indices that events are in. `severities` are those of the rules that are known here, for engines that
-    write none. `ingest_lag` and `rule_interval` are promised, and stand while too little is there to measure them by.
+    write none. `ingest_lag` and `rule_interval` are promised, and stand while too little is there to measure them by. `own_index` is made
+    where it is not there: somebody is about to ship to it.
     """
 
     def __init__(
@@ -47,9 +52,12 @@ class ElasticSiem:
         severities: Mapping[str, Severity],
         ingest_lag: timedelta,
         rule_interval: timedelta,
+        own_index: str = "",
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._wire = wire
+        self._own_index = own_index
+        self._events = tuple(events)
         self._telemetry = Telemetry(events)
         self._sources = tuple(sources)
         self.severities = severities
@@ -62,8 +70,17 @@ class ElasticSiem:
         self._seen: dict[tuple[str, ...], tuple[int, datetime]] = {}
         self._alerts: dict[tuple[str, str], Alert] = {}
 
+    def examine(self, asked: Mapping[str, Node]) -> Iterator[Finding]:
+        """What is wrong with rights, indices and mappings; `asked` is what rules ask of ECS fields, by their ids. Raises `SiemError`."""
+        if self._own_index:
+            make_ready(self._wire, self._own_index)
+        engines = [index for source in self._sources for index in source.indices]
+        yield from examined(self._wire, self._events, engines, asked)
+
     def check(self, rules: frozenset[str]) -> SiemStatus:
         """See `Siem.check`. `ingest_lag` is measured on events that say when they were ingested, else promised."""
+        if self._own_index:
+            make_ready(self._wire, self._own_index)
         started = self._clock.now()
         self._offset = self._read_clock()
         now = self._now()

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 from harness.errors import SiemError
 from harness.model.facts import RuleRun, RuleState
-from harness.siem.elastic.source import CLAUSES, Engine, Found, Raised, all_of, any_of, rule_in, runs_still, since_, time_of
+from harness.siem.elastic.source import CLAUSES, Engine, Found, Raised, all_of, any_of, bears, rule_in, runs_still, since_, time_of
 from harness.siem.elastic.wire import Answer, Hit, Search
 
 NAME = "elastalert2"
@@ -41,10 +40,15 @@ class ElastAlert:
         """See `AlertSource.name`."""
         return NAME
 
+    @property
+    def indices(self) -> Sequence[str]:
+        """See `AlertSource.indices`."""
+        return [f"{self._writeback}{suffix}" for suffix in ("", "_status", "_silence", "_error")]
+
     def searches(self, rules: frozenset[str], since: datetime) -> Sequence[Search]:
         """See `AlertSource.searches`. What is not searchable in its indices (hosts, a failure's rule) is sorted out in `read`."""
         ids = sorted(rules)
-        named = [[_bears(id) for id in ids[start : start + CLAUSES]] for start in range(0, len(ids), CLAUSES)]
+        named = [[bears("rule_name", id) for id in ids[start : start + CLAUSES]] for start in range(0, len(ids), CLAUSES)]
         status = f"{self._writeback}_status"
         return [
             Search(index=status, query={"match_all": {}}, size=0, aggregations={"last": {"max": {"field": "@timestamp"}}}),
@@ -101,11 +105,6 @@ class ElastAlert:
             interval=(gaps[len(gaps) // 2] if gaps else self._rule_interval) + _JITTER,
             look_back=windows[len(windows) // 2],
         )
-
-
-def _bears(rule: str) -> Mapping[str, Any]:
-    escaped = "".join(f"\\{char}" if char in "*?\\" else char for char in rule)
-    return {"wildcard": {"rule_name": {"value": f"*{escaped}*", "case_insensitive": True}}}
 
 
 def _raised(hit: Hit) -> Iterator[Raised]:

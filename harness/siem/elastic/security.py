@@ -90,6 +90,11 @@ class ElasticSecurity:
         """See `AlertSource.name`."""
         return NAME
 
+    @property
+    def indices(self) -> Sequence[str]:
+        """See `AlertSource.indices`."""
+        return [self._alerts, _EVENT_LOG]
+
     def searches(self, rules: frozenset[str], since: datetime) -> Sequence[Search]:
         """See `AlertSource.searches`. Runs of all rules are read: what a rule is called is known only afterwards."""
         changed = any_of([since_("@timestamp", since), since_("kibana.alert.last_detected", since)])

@@ -66,6 +66,10 @@ class AlertSource(Protocol):
     def name(self) -> str:
         """As settings and alerts name it."""
 
+    @property
+    def indices(self) -> Sequence[str]:
+        """What the engine writes to and must be read."""
+
     def searches(self, rules: frozenset[str], since: datetime) -> Sequence[Search]:
         """What finds every alert, and these rules' runs, from a time of the SIEM's clock on."""
 
@@ -92,6 +96,12 @@ def any_of(clauses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def all_of(*clauses: Mapping[str, Any]) -> dict[str, Any]:
     """A query: every one of these; nothing is scored."""
     return {"bool": {"filter": list(clauses)}}
+
+
+def bears(field: str, rule: str) -> dict[str, Any]:
+    """A query: the field's text has the rule's id in it."""
+    escaped = "".join(f"\\{char}" if char in "*?\\" else char for char in rule)
+    return {"wildcard": {field: {"value": f"*{escaped}*", "case_insensitive": True}}}
 
 
 def rule_in(name: str) -> str:

@@ -22,7 +22,7 @@ from elastic_transport import NodeConfig, RequestsHttpNode
 from elastic_transport import SerializationError as ElasticSerializationError
 from elastic_transport import TlsError as ElasticTlsError
 from elastic_transport import TransportError as ElasticTransportError
-from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch, UnsupportedProductError
 
 from harness.errors import Problem, SiemDenied, SiemError, SiemUnavailable, UsageError
 
@@ -35,6 +35,9 @@ _MOST_HITS = 200_000
 _KEEP_ALIVE = "1m"
 _LATER = frozenset({408, 429, 502, 503, 504})
 _LONGEST_REASON = 300
+
+# Of templates that fit the same index the highest counts; Elastic's own have up to 200.
+_PRIORITY = 500
 
 # Why a document that is there may not be fetched just now; for whatever else, it is not there for us.
 _AWAY = frozenset(
@@ -115,6 +118,16 @@ class Answer:
     shards: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What became of a document: it is there; else why not, and whether it may be tried again or is not allowed."""
+
+    there: bool
+    later: bool
+    denied: bool
+    why: str
+
+
 class Wire:
     """A connection to one Elasticsearch. Not shared between threads. Every method raises `SiemError`."""
 
@@ -158,6 +171,56 @@ class Wire:
                 if document.get("error", {}).get("type") in _AWAY:
                     raise SiemUnavailable(f"Elasticsearch cannot fetch a document now{self._clean(_reason(document['error']))}")
             return {(document["_index"], document["_id"]): document for document in found if document.get("found")}
+
+    def field_types(self, index: str) -> Mapping[str, frozenset[str]]:
+        """Every field that the mappings of these indices have, and the types that it has there."""
+        with self._mapped():
+            fields = self._client.field_caps(index=index, fields="*", ignore_unavailable=True).body["fields"]
+            return {name: frozenset(types) for name, types in fields.items()}
+
+    def write(self, index: str, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Written]:
+        """Put documents, each under its id, in one request; what became of each. One that is there already stays as it is."""
+        with self._mapped():
+            operations = [line for id, document in documents for line in ({"create": {"_id": id}}, document)]
+            items = self._client.bulk(index=index, operations=operations).body["items"]
+            if len(items) != len(documents):
+                raise ValueError("the number of items is not that of documents")
+            return [self._written(item["create"]) for item in items]
+
+    def make_index(self, index: str, mappings: Sequence[Mapping[str, Any]]) -> None:
+        """Make an index, and a template for it, with the first of these mappings that the server can have. One that is there stays."""
+        with self._mapped():
+            if self._client.indices.exists(index=index):
+                return
+            name = f"purple-harness-{index}"
+            *better, plain = mappings
+            for mapping in better:
+                try:
+                    self._put_template(name, index, mapping)
+                    break
+                except BadRequestError:
+                    continue  # a type of field that this server does not have
+            else:
+                self._put_template(name, index, plain)
+            try:
+                self._client.indices.create(index=index)
+            except BadRequestError as error:
+                if error.error != "resource_already_exists_exception":  # another run was first
+                    raise
+
+    def _put_template(self, name: str, index: str, mapping: Mapping[str, Any]) -> None:
+        # A value that its field cannot hold (a text that is no address) is kept and not searched for: no event is refused for it.
+        template = {"mappings": mapping, "settings": {"index.number_of_replicas": 0, "index.mapping.ignore_malformed": True}}
+        self._client.indices.put_index_template(name=name, index_patterns=[index], priority=_PRIORITY, template=template)
+
+    def _written(self, item: Mapping[str, Any]) -> Written:
+        status = int(item["status"])
+        there = status < 300 or status == 409
+        return Written(there=there, later=status in _LATER, denied=status in (401, 403), why="" if there else self._refusal(status, item))
+
+    def _refusal(self, status: int, item: Mapping[str, Any]) -> str:
+        # Not the whole reason: it may repeat the document.
+        return self._clean(f"{status}, {item.get('error', {}).get('type', 'no reason given')}")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -241,7 +304,7 @@ class Wire:
             pause = _seconds(retry_after)
             text += f", to be asked again in {pause:g} s" if pause else ""
             return SiemUnavailable(f"Elasticsearch cannot answer now ({status}{text})", retry_after=pause)
-        return SiemError(f"Elasticsearch refused a search ({status}{text})")
+        return SiemError(f"Elasticsearch refused the request ({status}{text})")
 
     def _clean(self, text: str) -> str:
         for secret in self._secrets:

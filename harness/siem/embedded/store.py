@@ -328,6 +328,11 @@ class Snapshot:
         )
         return [_event(row) for row in rows]
 
+    def events_after(self, row: int, most: int) -> list[StoredEvent]:
+        """So many events that became searchable after this row, in order."""
+        rows = self._connection.execute(f"select {_EVENT_COLUMNS} from events where row > ? order by row limit ?", (row, most))  # noqa: S608
+        return [_event(found) for found in rows]
+
     def events_by_id(self, ids: Iterable[str]) -> dict[str, StoredEvent]:
         """The events of these ids."""
         rows = self._connection.execute(
