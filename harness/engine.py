@@ -23,6 +23,7 @@ from harness.core.cover import cover, exit_code
 from harness.core.judge import never_sent
 from harness.core.ledger import Ledger
 from harness.core.plan import worth_sending
+from harness.core.record import recorded
 from harness.errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -249,6 +250,7 @@ class Engine:
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
             exit_code=exit_code(self._verdicts, interrupted=interrupted),
+            rules=recorded(self._verdicts, self._rules),
         )
         return RunFinished(report=report)
 

@@ -245,11 +245,12 @@ def _sibling(path: Path) -> str:
 
 
 def _scenario(entry: _ScenarioFile, source: str) -> Scenario:
-    steps = tuple(_step(step) for step in entry.steps)
+    steps = tuple(_step(step, entry.technique) for step in entry.steps)
     return Scenario(id=entry.id, title=entry.title, source=source, steps=steps, technique=entry.technique, tags=entry.tags)
 
 
-def _step(entry: _Step) -> Step:
+def _step(entry: _Step, technique: str | None) -> Step:
+    """The step; `technique` is its scenario's, and its own where it names none."""
     expect = tuple(
         Expectation(
             rule=item.rule,
@@ -264,7 +265,7 @@ def _step(entry: _Step) -> Step:
     return Step(
         name=entry.name,
         action=entry.action(),
-        technique=entry.technique,
+        technique=entry.technique or technique,
         cleanup=None if entry.cleanup is None else entry.cleanup.action(),
         timeout=entry.timeout or timedelta(seconds=60),
         exit_codes=entry.exit_codes,

@@ -102,11 +102,12 @@ steps:
                 ),
                 Step(
                     name="called",
+                    technique="T1021.006",
                     action=InvokeCommand(script="param($A)\n$A\n", arguments={"A": [1, 2.5, True, None, {"b": "no"}]}),
                     cleanup=InvokeCommand(script="Remove-Item x"),
                     expect=(Expectation(rule=RULE, known_gap="until the sensor is there"),),
                 ),
-                Step(name="nothing", action=Connect()),
+                Step(name="nothing", technique="T1021.006", action=Connect()),
             ),
         ),
     )

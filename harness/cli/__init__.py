@@ -12,7 +12,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import doctor, hunt, lab, replay, rules, run, schema
+from harness.cli import doctor, history, hunt, lab, replay, report, rules, run, schema
 from harness.errors import HarnessError
 
 
@@ -40,7 +40,7 @@ def _main(arguments: list[str]) -> int:
 
 def _inert(text: str) -> str:
     """What an error quotes was written by others: its lines, unable to do anything to a terminal."""
-    from harness.reports.terminal import whole
+    from harness.reports.words import whole
 
     return "\n".join(map(whole, text.split("\n")))
 
@@ -55,5 +55,16 @@ def cli() -> None:
     """
 
 
-for command in (run.run, run.plan, doctor.doctor, replay.replay, hunt.hunt, rules.rules, lab.lab, schema.schema):
+for command in (
+    run.run,
+    run.plan,
+    doctor.doctor,
+    report.report,
+    history.history,
+    replay.replay,
+    hunt.hunt,
+    rules.rules,
+    lab.lab,
+    schema.schema,
+):
     cli.add_command(command)

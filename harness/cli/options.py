@@ -17,6 +17,10 @@ PATH = click.Path(path_type=Path)
 
 config_option = click.option("--config", type=PATH, metavar="FILE", help="The settings file; else HARNESS_CONFIG, else ./harness.toml.")
 
+history_option = click.option(
+    "--history", "history_path", type=PATH, envvar="HARNESS_HISTORY", metavar="FILE", help="The history's file; else the user's own."
+)
+
 
 def read_settings(config: Path | None, **flags: object) -> Settings:
     """The settings of the file, the environment and the flags given as `section.key`. Raises `UsageError`."""

@@ -52,13 +52,14 @@ def replay(
     from harness.replay import FOLDED, Broken
     from harness.replay import fold_line_ends as folded
     from harness.replay import replay as run_replay
-    from harness.reports.json import JsonFile, dump_replay
+    from harness.reports.document import DocumentFile
+    from harness.reports.json import dump_replay
     from harness.reports.replay import counting, print_replay
     from harness.reports.terminal import make_console
     from harness.rules.catalog import find
 
     to_stdout = json_path == "-"
-    file = JsonFile(None if to_stdout else Path(json_path), sys.stdout) if json_path is not None else None
+    file = DocumentFile(None if to_stdout else Path(json_path), sys.stdout) if json_path is not None else None
     catalog = replay_rules(rules)
     gc.freeze()  # the rules stay to the end: thousands of trees need not be looked through for garbage again and again
     explained = [find(catalog, name) for name in why]

@@ -86,7 +86,7 @@ def show(
     NAME is the id, the beginning of the id, or the title of either. A rule that has a strategy is shown with it.
     """
     from harness.reports.rules import print_rule, show_json
-    from harness.reports.terminal import whole
+    from harness.reports.words import whole
     from harness.rules.catalog import find
     from harness.rules.header import header
     from harness.rules.strategy import find_strategy, load_strategies
@@ -315,11 +315,16 @@ def _known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
 def _show_strategy(
     file: StrategyFile, rules: Mapping[str, Rule], scenarios: Sequence[Path], reports: Sequence[Path], json_path: str | None
 ) -> None:
-    from harness.last_run import read_report, recall
+    from harness.history import history_file, opened
+    from harness.reports.json import read_report
     from harness.reports.strategy import StrategyPage, print_strategy, strategy_json
     from harness.rules.strategy_lint import last_verdicts
 
-    read = [read_report(path) for path in reports] if reports else [report for report in (recall(),) if report is not None]
+    if reports:
+        read = [read_report(path) for path in reports]
+    else:
+        with opened(history_file()) as kept:
+            read = [report for report in (kept.last(),) if report is not None]
     steps = _known_scenarios(scenarios)
     page = StrategyPage(
         strategy=file.strategy,

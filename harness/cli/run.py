@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.cli.options import PATH, config_option, read_settings
+from harness.cli.options import PATH, config_option, history_option, read_settings
+from harness.cli.outputs import output_options, writers
 
 if TYPE_CHECKING:
     from harness.assemble import Request
@@ -56,45 +57,46 @@ def _selecting(command: F) -> F:
 
 @click.command()
 @_selecting
-@click.option("--json", "json_path", metavar="FILE", help="Write the report as JSON; - is standard output.")
-def run(json_path: str | None, **asked: Any) -> int:
+@output_options
+@history_option
+def run(history_path: Path | None, **asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
 
     SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
     """
     from harness.assemble import assembled
     from harness.model.report import RunFinished
-    from harness.reports.json import JsonReporter
     from harness.reports.terminal import TerminalReporter, make_console
 
+    files, to_stdout = writers(asked)
     request = request_of(asked)
-    to_stdout = json_path == "-"
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
-    reporters: list[Reporter] = [JsonReporter(None if to_stdout else Path(json_path), sys.stdout)] if json_path is not None else []
     code = 3
     with (
         interruptible() as cancel,
         assembled(request) as ready,
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
-        reporters.append(terminal)
+        reporters: list[Reporter] = [*files, terminal]
         for progress in ready.engine.run(cancel):
             for reporter in reporters:
                 reporter.see(progress)
             if isinstance(progress, RunFinished):
                 code = progress.report.exit_code
-                _keep(progress.report)
+                _keep(progress.report, history_path)
     return code
 
 
-def _keep(report: Report) -> None:
-    """For `harness rules show`. A home that cannot be written to is no reason for a run to fail."""
-    from harness.last_run import keep, last_run_file
+def _keep(report: Report, history_path: Path | None) -> None:
+    """In the history. A place that cannot be written to is no reason for a run to fail."""
+    from harness.errors import UsageError
+    from harness.history import history_file, opened
 
     try:
-        keep(report)
-    except OSError as error:
-        click.echo(f"harness: the report was not kept as the last one: {last_run_file()}: {error.strerror}", err=True)
+        with opened(history_path or history_file(), make=True) as kept:
+            kept.append(report)
+    except UsageError as error:
+        click.echo(f"harness: the run was not kept: {error}", err=True)
 
 
 @click.command()

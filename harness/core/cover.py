@@ -9,6 +9,9 @@ from harness.model.intent import Rule
 from harness.model.verdicts import CoverageStatus, Outcome, RuleCoverage, Verdict
 
 GAPS = frozenset({Outcome.MISSED, Outcome.BLIND, Outcome.LATE, Outcome.MISGRADED, Outcome.NOISY})
+MET = frozenset({Outcome.DETECTED, Outcome.QUIET, Outcome.GAP_CLOSED})
+UNMET = GAPS | {Outcome.KNOWN_GAP}
+"""Of an expectation. What is in neither was not judged."""
 
 
 def cover(verdicts: Sequence[Verdict], rules: Mapping[str, Rule]) -> tuple[RuleCoverage, ...]:

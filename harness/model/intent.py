@@ -53,7 +53,8 @@ class ElasticMetadata:
 class Rule:
     """A detection rule in whatever language, with its logic as one predicate tree.
 
-    `definition` is the rule's own text as it was loaded; `source` is the path it came from; `techniques` are ATT&CK ids.
+    `definition` is the rule's own text as it was loaded; `source` is the path it came from, `line` the line of it that bears its id or,
+    without one, its first; `techniques` are ATT&CK ids.
     Where a match takes several events, or results are cut by pipes, `pattern` says how, and `logic` is what any one of them satisfies.
     `not_evaluated` says why the rule is known by its metadata alone; its `logic` is then empty and matches nothing.
     `id_made`: its author gave it none, and it is made of its text.
@@ -72,6 +73,7 @@ class Rule:
     not_evaluated: str = ""
     counted_by: str = ""
     id_made: bool = False
+    line: int = 1
     elastic: ElasticMetadata | None = None
 
     @property

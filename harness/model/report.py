@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from harness.model.facts import Alert, Detonation, SiemStatus
-from harness.model.intent import PlannedStep
+from harness.model.intent import PlannedStep, Severity
 from harness.model.verdicts import RuleCoverage, Sighting, Verdict
 
 REPORT_VERSION = 1
@@ -26,9 +26,27 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRecord:
+    """A rule as it was in a run: where it stands, and its text, so that a later run can tell what of it was changed.
+
+    `source` is its path as it was asked for; `line`, from 1, is the line there that bears its id, or its first one.
+    """
+
+    id: str
+    title: str
+    source: str
+    line: int
+    language: str
+    severity: Severity
+    techniques: tuple[str, ...]
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything a run concluded. `version` is the version of this document's shape.
 
+    `rules` are those that expectations named and that were loaded: a rule that only the SIEM knows has no record.
     `unexpected` are sightings of rules that no expectation of their step named; `unattributed` are alerts of the run's hosts and
     time that belong to none of its detonations. `cleanups` are the detonations of cleanup actions.
     """
@@ -45,6 +63,20 @@ class Report:
     unattributed: tuple[Alert, ...]
     cleanups: tuple[Detonation, ...]
     exit_code: int
+    rules: tuple[RuleRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """A run as a list shows it. Times are our clock's."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    exit_code: int
+    expectations: int
+    targets: str
+    siem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

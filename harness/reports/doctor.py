@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.model.health import Finding, Health
-from harness.reports.terminal import inert
+from harness.reports.words import inert
 
 _STYLES = {Health.OK: "green", Health.WARNING: "yellow", Health.BROKEN: "bold red", Health.UNKNOWN: "yellow"}
 

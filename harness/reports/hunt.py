@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.model.hunt import Cell, Finds
 from harness.model.replay import LeftOut
-from harness.reports.terminal import inert
+from harness.reports.words import inert
 
 _WIDE = 12
 """More columns than this are no table that can be read: each row becomes a list of its fields."""

@@ -9,19 +9,23 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from harness.errors import Problem, UsageError
-from harness.files import write_whole
+from harness.files import read_bounded
 from harness.model.replay import REPLAY_VERSION, Replay
-from harness.model.report import REPORT_VERSION, Progress, Report, RunFinished
+from harness.model.report import REPORT_VERSION, Report
 
 # Text of targets comes here as it is. What would steer a terminal or turn the reading direction is escaped; half a surrogate pair is no
 # character in any encoding, and JSON readers refuse even its escape.
 _UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Of a report that is read: a hundred times what the starter scenarios leave on two hosts."""
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -40,10 +44,11 @@ def _adapter() -> TypeAdapter[tuple[Report]]:
 def dump_report(report: Report) -> str:
     """The report as one JSON object, indented, with a line end."""
     (document,) = _adapter().dump_python((report,), mode="json")
-    return _text(document)
+    return json_text(document)
 
 
-def _text(document: object) -> str:
+def json_text(document: object) -> str:
+    """Plain values as JSON, indented, with a line end, in which no text can do anything to a terminal or to a reader."""
     return _UNSAFE.sub(_escape, json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
@@ -69,6 +74,19 @@ def load_report(text: str, path: str = "") -> Report:
     return report
 
 
+def read_report(path: Path) -> Report:
+    """A report's file as `--json` wrote it. Raises `UsageError` where it cannot be read or is none."""
+    try:
+        raw = read_bounded(path, MAX_BYTES)
+        if len(raw) > MAX_BYTES:
+            raise UsageError(Problem(path=str(path), what=f"is bigger than {MAX_BYTES // 1024 // 1024} MB"))
+        return load_report(raw.decode(), str(path))
+    except OSError as error:
+        raise UsageError(Problem(path=str(path), what=f"cannot be read: {error.strerror or type(error).__name__}")) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(Problem(path=str(path), what="is not UTF-8 text")) from error
+
+
 def report_schema() -> dict[str, Any]:
     """The JSON schema of a report."""
     schema = _adapter().json_schema(mode="validation", schema_generator=_Seconds)
@@ -89,7 +107,7 @@ def _replay_adapter() -> TypeAdapter[tuple[Replay]]:
 def dump_replay(replay: Replay) -> str:
     """The replay as one JSON object, indented, with a line end."""
     (document,) = _replay_adapter().dump_python((replay,), mode="json")
-    return _text(document)
+    return json_text(document)
 
 
 def replay_schema() -> dict[str, Any]:
@@ -108,39 +126,3 @@ class _Seconds(GenerateJsonSchema):
 
     def timedelta_schema(self, schema: Any) -> dict[str, Any]:
         return {"type": "number", "description": "seconds"}
-
-
-class JsonFile:
-    """Where JSON goes when all is known. Nothing half-written is ever seen under its path."""
-
-    def __init__(self, path: Path | None, stdout: TextIO) -> None:
-        """`path` None writes to `stdout`. Raises `UsageError` now where the file could not be written at the end of a long run."""
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            what = "is a directory" if path.is_dir() else "cannot be written: its directory does not exist"
-            raise UsageError(Problem(path=str(path), what=what))
-        self._path = path
-        self._stdout = stdout
-
-    def write(self, text: str) -> None:
-        """Raises `UsageError` where the file cannot be written."""
-        if self._path is None:
-            self._stdout.write(text)
-            self._stdout.flush()
-            return
-        try:
-            write_whole(self._path, text)
-        except OSError as error:
-            raise UsageError(Problem(path=str(self._path), what=f"cannot be written: {error.strerror or type(error).__name__}")) from error
-
-
-class JsonReporter:
-    """Writes the report when the run is over."""
-
-    def __init__(self, path: Path | None, stdout: TextIO) -> None:
-        """As `JsonFile`."""
-        self._file = JsonFile(path, stdout)
-
-    def see(self, progress: Progress) -> None:
-        """Write at `RunFinished`. Raises `UsageError` where the file cannot be written."""
-        if isinstance(progress, RunFinished):
-            self._file.write(dump_report(progress.report))

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule
-from harness.reports.terminal import count_of, inert
+from harness.reports.words import count_of, inert
 
 
 def print_plan(plan: Plan, rules: Mapping[str, Rule], console: Console) -> None:

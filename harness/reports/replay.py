@@ -18,7 +18,7 @@ from rich.text import Text
 
 from harness.model.intent import Severity
 from harness.model.replay import LeftOut, Nearest, Replay, RuleHits, RuleName, Sample
-from harness.reports.terminal import inert, whole
+from harness.reports.words import inert, whole
 
 _STYLE = {Severity.CRITICAL: "bold red", Severity.HIGH: "red", Severity.MEDIUM: "yellow", Severity.LOW: "cyan"}
 T = TypeVar("T")

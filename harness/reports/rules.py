@@ -18,7 +18,7 @@ from harness.logic.explain import Explanation, Indicator, Predicate, kind_name, 
 from harness.logic.lint import Finding
 from harness.logic.requirements import Requirement
 from harness.model.intent import Rule
-from harness.reports.terminal import inert, whole
+from harness.reports.words import inert, whole
 
 _ROOM = 110
 """Columns of a terminal from which on the list is a table: an id alone takes 36."""

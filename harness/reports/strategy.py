@@ -21,7 +21,8 @@ from harness.model.intent import Priority, Rule
 from harness.model.strategy import StepName, Strategy
 from harness.model.verdicts import Sighting
 from harness.reports.rules import body, heading, pairs, rule_json
-from harness.reports.terminal import OUTCOME_STYLE, count_of, whole
+from harness.reports.terminal import OUTCOME_STYLE
+from harness.reports.words import count_of, whole
 
 _BLINDNESS: Mapping[bool | None, str] = {
     True: "still blind, as it says here",

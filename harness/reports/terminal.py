@@ -7,11 +7,10 @@ decide anything about a run, nor read a clock: all times come with the facts.
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Self, TextIO, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,18 +18,27 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.cover import GAPS
 from harness.model.facts import Alert, Detonation, Failure, SiemStatus
 from harness.model.report import Judged, Progress, Report, RunFinished, SiemChecked, SiemTrouble, StepFinished, StepStarted
 from harness.model.verdicts import CoverageStatus, Gate, GateState, Outcome, RuleCoverage, Sighting, Verdict
+from harness.reports.ladder import EVIDENCE_LINES, GATE_WORD, gate_evidence, gate_time, outcome_word
+from harness.reports.words import (
+    EXIT_MEANING,
+    STATUS_ORDER,
+    cleanup_trouble,
+    clock,
+    count_of,
+    grouped,
+    inert,
+    listed,
+    named,
+    seconds,
+    short,
+)
 
-T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
-
-GAPS = (Outcome.MISSED, Outcome.BLIND, Outcome.LATE, Outcome.MISGRADED, Outcome.NOISY)
 _NARROW = 80
 _PIPED_WIDTH = 120
-_LONGEST = 400
-_EVIDENCE_LINES = 4
 
 OUTCOME_STYLE: Mapping[Outcome, str] = {
     Outcome.DETECTED: "green",
@@ -52,28 +60,8 @@ _STATUS_STYLE: Mapping[CoverageStatus, str] = {
     CoverageStatus.INCONCLUSIVE: "bold magenta",
     CoverageStatus.UNTESTED: "bright_black",
 }
-# As the eye should meet them: what is well first, what needs work last.
-_STATUS_ORDER = (
-    CoverageStatus.VALIDATED,
-    CoverageStatus.UNTESTED,
-    CoverageStatus.INCONCLUSIVE,
-    CoverageStatus.PARTIAL,
-    CoverageStatus.FAILING,
-)
-_GATE_MARK: Mapping[GateState, tuple[str, str]] = {
-    GateState.PASSED: ("passed", "green"),
-    GateState.FAILED: ("FAILED", "bold red"),
-    GateState.UNREACHED: ("-", "bright_black"),
-}
-_EXIT_MEANING: Mapping[int, tuple[str, str]] = {
-    0: ("no gap", "bold green"),
-    1: ("a gap in detection", "bold red"),
-    2: ("an input is wrong", "bold red"),
-    3: ("inconclusive: something could not be judged", "bold magenta"),
-    4: ("refused: out of scope", "bold red"),
-    5: ("nothing to do", "bold yellow"),
-    130: ("interrupted; cleanup was run", "bold yellow"),
-}
+_GATE_STYLE: Mapping[GateState, str] = {GateState.PASSED: "green", GateState.FAILED: "bold red", GateState.UNREACHED: "bright_black"}
+_EXIT_STYLE: Mapping[int, str] = {0: "bold green", 3: "bold magenta", 5: "bold yellow", 130: "bold yellow"}
 
 
 def make_console(stream: TextIO, environ: Mapping[str, str]) -> Console:
@@ -100,27 +88,6 @@ def make_console(stream: TextIO, environ: Mapping[str, str]) -> Console:
         highlight=False,
         soft_wrap=False,
     )
-
-
-def inert(text: str) -> str:
-    """One line of text that does nothing to a terminal: control, format, direction and unassigned characters become escapes."""
-    return whole(text) if len(text) <= _LONGEST else f"{whole(text[:_LONGEST])}..."
-
-
-def whole(text: str) -> str:
-    """The same, however long it is: for what people take away from the page."""
-    return "".join(character if _harmless(character) else _escape(character) for character in text)
-
-
-def _harmless(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category[0] != "C" and category not in ("Zl", "Zp")
-
-
-def _escape(character: str) -> str:
-    if character == "\t":
-        return " "
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 class TerminalReporter:
@@ -219,12 +186,12 @@ class TerminalReporter:
 
 def _siem_line(status: SiemStatus) -> Text:
     schedule = ("rule schedule running", "") if status.schedule_running else ("rule schedule STANDS STILL", "bold magenta")
-    lag = f", ingest lag {_seconds(status.ingest_lag)}"
+    lag = f", ingest lag {seconds(status.ingest_lag)}"
     return _text((f"SIEM {status.name}: {count_of(len(status.rules), 'rule')}, ", ""), schedule, (lag, ""))
 
 
 def _step_line(detonation: Detonation) -> Text:
-    took = _seconds(detonation.finished_at - detonation.started_at)
+    took = seconds(detonation.finished_at - detonation.started_at)
     outcome = detonation.outcome
     if isinstance(outcome, Failure):
         failed = (f"failed ({outcome.kind.value}) after {took}: ", "bold magenta")
@@ -235,10 +202,10 @@ def _step_line(detonation: Detonation) -> Text:
 
 
 def _verdict_line(verdict: Verdict, still_open: int) -> Text:
-    after = f" after {_seconds(verdict.time_to_detect)}" if verdict.time_to_detect is not None else ""
+    after = f" after {seconds(verdict.time_to_detect)}" if verdict.time_to_detect is not None else ""
     return _text(
         (verdict.outcome.value, OUTCOME_STYLE[verdict.outcome]),
-        (f" {_short(verdict.expectation.rule)} {verdict.planned}{after}", ""),
+        (f" {short(verdict.expectation.rule)} {verdict.planned}{after}", ""),
         (f" ({still_open} open)", "bright_black"),
     )
 
@@ -262,7 +229,7 @@ def _report(report: Report, width: int) -> RenderableType:
 
 def _head(report: Report) -> Text:
     environment = report.environment
-    took = _seconds(report.finished_at - report.started_at)
+    took = seconds(report.finished_at - report.started_at)
     return _text(
         (f"Run {report.run_id}", "bold"),
         (f"  {', '.join(environment.targets)}  SIEM {environment.siem}  {report.started_at:%Y-%m-%d %H:%M:%S} UTC, {took}", ""),
@@ -277,8 +244,8 @@ def _coverage(coverage: Sequence[RuleCoverage], width: int) -> Table:
     if not narrow:
         table.add_column("Verdicts", overflow="fold")
         table.add_column("Time to detect", no_wrap=True, justify="right")
-    for entry in sorted(coverage, key=lambda entry: (_STATUS_ORDER.index(entry.status), entry.title.casefold())):
-        rule = _text((_short(entry.rule), "bold"), (f" {entry.title}", ""))
+    for entry in sorted(coverage, key=lambda entry: (STATUS_ORDER.index(entry.status), entry.title.casefold())):
+        rule = _text((short(entry.rule), "bold"), (f" {entry.title}", ""))
         # Where there are verdicts, these say it below, with their evidence.
         if entry.reason and not entry.outcomes:
             rule.append(f"\n{inert(entry.reason)}", style="bright_black")
@@ -299,7 +266,7 @@ def _compact(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
     lines: list[RenderableType] = []
     quiet = [verdict for verdict in report.verdicts if verdict.outcome is Outcome.QUIET]
     if quiet:
-        rules = Counter(_short(verdict.expectation.rule) for verdict in quiet)
+        rules = Counter(short(verdict.expectation.rule) for verdict in quiet)
         lines.append(_text(("Quiet as wanted: ", "green"), (", ".join(f"{rule} {count}x" for rule, count in sorted(rules.items())), "")))
     for outcome, label in (
         (Outcome.KNOWN_GAP, "Known gap"),
@@ -307,9 +274,9 @@ def _compact(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
         (Outcome.NOT_EXERCISABLE, "Not exercisable"),
     ):
         found = [verdict for verdict in report.verdicts if verdict.outcome is outcome]
-        for (rule, why), verdicts in _grouped(found, lambda verdict: (verdict.expectation.rule, _reason(verdict))):
+        for (rule, why), verdicts in grouped(found, lambda verdict: (verdict.expectation.rule, _reason(verdict))):
             head = (f"{label}: ", OUTCOME_STYLE[outcome])
-            lines.append(_text(head, (f"{_named(rule, titles)} {len(verdicts)}x: ", ""), (why, "bright_black")))
+            lines.append(_text(head, (f"{named(rule, titles)} {len(verdicts)}x: ", ""), (why, "bright_black")))
             if outcome is Outcome.KNOWN_GAP:
                 # What was found beside what its author holds: the reason may have become another one.
                 cause = verdicts[0].cause
@@ -331,17 +298,17 @@ def _alerts(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
     lines: list[RenderableType] = []
     transport = [sighting for sighting in report.unexpected if sighting.transport_caused]
     if transport:
-        rules = ", ".join(sorted({_short(sighting.alert.rule) for sighting in transport}))
+        rules = ", ".join(sorted({short(sighting.alert.rule) for sighting in transport}))
         lines.append(_text(("Raised by the transport alone: ", "bright_black"), (f"{count_of(len(transport), 'alert')} of {rules}", "")))
     commands = [sighting for sighting in report.unexpected if not sighting.transport_caused]
-    for rule, sightings in _grouped(commands, _sighted_rule):
-        where = _listed(sorted({sighting.detonation for sighting in sightings}))
-        lines.append(_text(("Unexpected: ", "yellow"), (f"{_named(rule, titles)}, {count_of(len(sightings), 'alert')}: {where}", "")))
-    for (rule, host), alerts in _grouped(report.unattributed, _rule_and_host):
-        when = f"{_clock(min(alert.raised_at for alert in alerts))} to {_clock(max(alert.raised_at for alert in alerts))}"
+    for rule, sightings in grouped(commands, _sighted_rule):
+        where = listed(sorted({sighting.detonation for sighting in sightings}))
+        lines.append(_text(("Unexpected: ", "yellow"), (f"{named(rule, titles)}, {count_of(len(sightings), 'alert')}: {where}", "")))
+    for (rule, host), alerts in grouped(report.unattributed, _rule_and_host):
+        when = f"{clock(min(alert.raised_at for alert in alerts))} to {clock(max(alert.raised_at for alert in alerts))}"
         times = when if len(alerts) > 1 else when.partition(" ")[0]
         head = ("Unattributed: ", "yellow")
-        lines.append(_text(head, (f"{_named(rule, titles)}, {count_of(len(alerts), 'alert')} on {host}, {times}", "")))
+        lines.append(_text(head, (f"{named(rule, titles)}, {count_of(len(alerts), 'alert')} on {host}, {times}", "")))
     return lines
 
 
@@ -354,16 +321,14 @@ def _rule_and_host(alert: Alert) -> tuple[str, str]:
 
 
 def _cleanups(report: Report) -> list[RenderableType]:
-    lines: list[RenderableType] = []
-    for cleanup in report.cleanups:
-        outcome = cleanup.outcome
-        why = f"{outcome.kind.value}: {outcome.message}" if isinstance(outcome, Failure) else outcome.terminated
-        if why:
-            lines.append(_text(("Cleanup failed: ", "bold yellow"), (f"{cleanup.planned.id}: {why}", "")))
-    return lines
+    return [
+        _text(("Cleanup failed: ", "bold yellow"), (f"{cleanup.planned.id}: {why}", ""))
+        for cleanup in report.cleanups
+        if (why := cleanup_trouble(cleanup))
+    ]
 
 
-def _failures(report: Report, outcomes: Sequence[Outcome], titles: Mapping[str, str]) -> Iterable[RenderableType]:
+def _failures(report: Report, outcomes: Collection[Outcome], titles: Mapping[str, str]) -> Iterable[RenderableType]:
     """One block for what failed in one way: sixty equal ladders of one dead host tell less than one."""
     found = [verdict for verdict in report.verdicts if verdict.outcome in outcomes]
 
@@ -372,16 +337,15 @@ def _failures(report: Report, outcomes: Sequence[Outcome], titles: Mapping[str, 
         rule = "" if verdict.outcome is Outcome.INCONCLUSIVE else verdict.expectation.rule
         return verdict.outcome.value, rule, verdict.cause
 
-    for _, verdicts in _grouped(found, key):
+    for _, verdicts in grouped(found, key):
         yield _failure(verdicts, titles)
 
 
 def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> RenderableType:
     first = verdicts[0]
-    kind = f" ({first.inconclusive.value.replace('_', ' ')})" if first.inconclusive is not None else ""
     rules = list(dict.fromkeys(verdict.expectation.rule for verdict in verdicts))
-    named = _named(rules[0], titles) if len(rules) == 1 else _listed([_short(rule) for rule in rules], 8)
-    head = _text((f"{first.outcome.value}{kind} ", OUTCOME_STYLE[first.outcome]), (named, "bold"))
+    of_rules = named(rules[0], titles) if len(rules) == 1 else listed([short(rule) for rule in rules], 8)
+    head = _text((f"{outcome_word(first)} ", OUTCOME_STYLE[first.outcome]), (of_rules, "bold"))
     steps = list(dict.fromkeys(verdict.planned for verdict in verdicts))
     lines: list[RenderableType] = [_text((first.cause, ""))]
     where = f"{steps[0]}  {first.detonation.planned.step.name}" if first.detonation is not None else steps[0]
@@ -391,7 +355,7 @@ def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> Renderab
     if first.proof is not None and first.proof not in first.cause:
         lines.append(_text((f"proven by rule run {first.proof}", "bright_black")))
     if len(steps) > 1:
-        lines.append(_text((f"and the same at {count_of(len(steps) - 1, 'more step')}: {_listed(steps[1:])}", "bright_black")))
+        lines.append(_text((f"and the same at {count_of(len(steps) - 1, 'more step')}: {listed(steps[1:])}", "bright_black")))
     return Group(head, Padding(Group(*lines), (0, 0, 0, 2)))
 
 
@@ -402,26 +366,26 @@ def _ladder(verdict: Verdict) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for gate in verdict.gates:
-        mark, style = _GATE_MARK[gate.state]
         dim = "bright_black" if gate.state is GateState.UNREACHED else ""
-        table.add_row(Text(gate.kind.value.upper(), style=dim), Text(mark, style=style), _gate_details(gate, started))
+        table.add_row(
+            Text(gate.kind.value.upper(), style=dim),
+            Text(GATE_WORD[gate.state], style=_GATE_STYLE[gate.state]),
+            _gate_details(gate, started),
+        )
     return table
 
 
 def _gate_details(gate: Gate, started: datetime | None) -> Text:
     details = Text()
-    if gate.at is not None:
-        offset = f" ({_seconds(gate.at - started, sign=True)})" if started is not None else ""
-        details.append(f"{_clock(gate.at)}{offset}", style="bold")
-    for number, line in enumerate(gate.evidence[:_EVIDENCE_LINES]):
-        details.append(("\n" if number else "  " if details else "") + inert(line))
-    if len(gate.evidence) > _EVIDENCE_LINES:
-        details.append(f"\nand {len(gate.evidence) - _EVIDENCE_LINES} more", style="bright_black")
+    details.append(gate_time(gate, started), style="bold")
+    for number, line in enumerate(gate_evidence(gate)):
+        style = "bright_black" if number == EVIDENCE_LINES else None
+        details.append(("\n" if number else "  " if details else "") + line, style=style)
     return details
 
 
 def _summary(report: Report) -> Text:
-    meaning, style = _EXIT_MEANING.get(report.exit_code, ("", "bold"))
+    meaning, style = EXIT_MEANING.get(report.exit_code, ""), _EXIT_STYLE.get(report.exit_code, "bold red")
     line = _text((f"{count_of(len(report.verdicts), 'expectation')}: ", ""))
     line.append_text(_counts(Counter(verdict.outcome for verdict in report.verdicts)) if report.verdicts else Text("none judged"))
     line.append(". ")
@@ -452,47 +416,5 @@ def _counts(outcomes: Mapping[Outcome, int]) -> Text:
 def _span(coverage: RuleCoverage) -> str:
     if coverage.fastest is None or coverage.slowest is None:
         return ""
-    fastest, slowest = _seconds(coverage.fastest), _seconds(coverage.slowest)
+    fastest, slowest = seconds(coverage.fastest), seconds(coverage.slowest)
     return fastest if fastest == slowest else f"{fastest} to {slowest}"
-
-
-def _named(rule: str, titles: Mapping[str, str]) -> str:
-    title = titles.get(rule, "")
-    return f"{_short(rule)} {title}" if title else _short(rule)
-
-
-def _short(rule: str) -> str:
-    """A rule's id as people say it: the first group of a UUID, else the whole."""
-    head = rule.partition("-")[0]
-    return head if len(rule) == 36 and len(head) == 8 else rule
-
-
-def _seconds(length: timedelta, *, sign: bool = False) -> str:
-    seconds = length.total_seconds()
-    plus = "+" if sign and seconds >= 0 else ""
-    if abs(seconds) < 120:
-        return f"{plus}{seconds:.2f} s"
-    minutes, rest = divmod(round(abs(seconds)), 60)
-    return f"{plus if seconds >= 0 else '-'}{minutes} min {rest} s"
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
-
-
-def count_of(number: int, noun: str) -> str:
-    """ "1 step", "2 steps"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _listed(items: Sequence[str], most: int = 3) -> str:
-    rest = len(items) - most
-    return ", ".join(items) if rest <= 0 else f"{', '.join(items[:most])} and {rest} more"
-
-
-def _grouped(items: Iterable[T], key: Callable[[T], K]) -> Iterable[tuple[K, list[T]]]:
-    """Items by key, in the order in which each key was first met."""
-    groups: dict[K, list[T]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups.items()

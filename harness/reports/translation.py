@@ -17,7 +17,7 @@ from harness.errors import Problem
 from harness.logic.explain import event_kinds
 from harness.model.intent import Rule
 from harness.model.translation import Sheet, Translation, Trap
-from harness.reports.terminal import inert
+from harness.reports.words import inert
 
 _PART = 400
 """Characters of a line that are made inert at once: `inert` cuts what is longer, and a query is shown whole."""

@@ -193,6 +193,7 @@ class _Document:
             techniques=techniques,
             logic=query.logic,
             definition=self._text,
+            line=self._place("rule_id")[0] or 1,
             pattern=query.pattern,
             not_evaluated=reason,
             elastic=ElasticMetadata(

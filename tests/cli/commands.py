@@ -43,7 +43,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def own_state(cwd: Path, env: Mapping[str, str] | None) -> dict[str, str]:
     """A state directory below the working directory: what one test's run leaves, no other test sees, nor whoever runs the tests."""
-    return {"XDG_STATE_HOME": str(cwd / ".state")} | dict(env or {})
+    return {"XDG_STATE_HOME": str(cwd / ".state"), "XDG_DATA_HOME": str(cwd / ".data")} | dict(env or {})
 
 
 def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

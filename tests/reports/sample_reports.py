@@ -38,7 +38,18 @@ from harness.model.intent import (
     Step,
     Target,
 )
-from harness.model.report import Environment, Judged, Progress, Report, RunFinished, SiemChecked, SiemTrouble, StepFinished, StepStarted
+from harness.model.report import (
+    Environment,
+    Judged,
+    Progress,
+    Report,
+    RuleRecord,
+    RunFinished,
+    SiemChecked,
+    SiemTrouble,
+    StepFinished,
+    StepStarted,
+)
 from harness.model.verdicts import (
     Basis,
     CoverageStatus,
@@ -236,6 +247,7 @@ def report(verdicts: Sequence[Verdict], coverage: tuple[RuleCoverage, ...], exit
         unattributed=(),
         cleanups=(),
         exit_code=exit_code,
+        rules=tuple(record(rule) for rule in dict.fromkeys(item.expectation.rule for item in verdicts) if rule != WINRSHOST),
     )
     return replace(base, **rest)  # type: ignore[arg-type]
 
@@ -345,6 +357,29 @@ def outage() -> Report:
     return report(verdicts, coverage, 3)
 
 
+def _hostile_detonation(of: Detonation | None, text: str) -> Detonation | None:
+    if of is None:
+        return None
+    step = replace(of.planned.step, name=text, action=InvokeCommand(script=text))
+    target = replace(of.planned.target, computer=text, user=text)
+    outcome = Execution(output=(text,), records=(StreamRecord(stream=StreamKind.ERROR, text=text),), terminated=text)
+    return replace(of, planned=replace(of.planned, step=step, target=target), outcome=outcome)
+
+
+def record(rule: str) -> RuleRecord:
+    """A rule as it was in a run."""
+    return RuleRecord(
+        id=rule,
+        title=TITLES[rule],
+        source="rules/of the lab/winrm.yml",
+        line=2,
+        language="sigma",
+        severity=Severity.HIGH,
+        techniques=("T1021.006",),
+        definition=f"title: a rule\nid: {rule}\n",
+    )
+
+
 def hostile(text: str) -> Report:
     """The report of `gap` with this text wherever a target, a rule or a SIEM may have written."""
     base = gap()
@@ -352,6 +387,7 @@ def hostile(text: str) -> Report:
         replace(
             item,
             cause=text,
+            detonation=_hostile_detonation(item.detonation, text),
             gates=tuple(replace(gate, evidence=(text,)) for gate in item.gates),
             expectation=replace(item.expectation, known_gap=text if item.outcome is Outcome.KNOWN_GAP else None),
         )
@@ -361,6 +397,7 @@ def hostile(text: str) -> Report:
         base,
         environment=replace(base.environment, siem=text, targets=(text,)),
         verdicts=verdicts,
+        rules=tuple(replace(item, title=text, source=text[:200], definition=text) for item in base.rules),
         coverage=tuple(replace(item, title=text, reason=text) for item in base.coverage),
         unattributed=tuple(replace(item, host=text) for item in base.unattributed),
         cleanups=tuple(replace(item, outcome=Failure(kind=FailureKind.PROTOCOL, message=text)) for item in base.cleanups),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +17,7 @@ from harness.errors import UsageError
 from harness.model.facts import Event, Execution, Failure, Socket
 from harness.model.intent import Connect, EnterPSSession, InvokeCommand
 from harness.model.report import Report
-from harness.reports.json import JsonReporter, dump_report, load_report, report_schema
+from harness.reports.json import dump_report, load_report, read_report, report_schema
 from tests.reports import sample_reports as sample
 
 SAMPLES = [sample.clean, sample.gap, sample.outage]
@@ -139,60 +136,34 @@ def test_a_report_with_a_wrong_part_names_it() -> None:
     assert [problem.what.split(":")[0] for problem in caught.value.problems] == ["verdicts.2.outcome", "extra"]
 
 
-def _feed(reporter: JsonReporter, report: Report) -> None:
-    for progress in sample.progress_of(report):
-        reporter.see(progress)
-
-
-def test_it_is_written_to_its_file_at_the_end_and_not_before(tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
-    reporter = JsonReporter(path, io.StringIO())
-    *meanwhile, finished = sample.progress_of(sample.gap())
-    for progress in meanwhile:
-        reporter.see(progress)
-    assert list(tmp_path.iterdir()) == []
-    reporter.see(finished)
-    assert load_report(path.read_text(encoding="utf-8")) == sample.gap()
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_report_that_fails_to_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
-    path.write_text("old")
-    reporter = JsonReporter(path, io.StringIO())
-    # Something else stands where the new text would be put together.
-    (tmp_path / f".report.json.{os.getpid()}.tmp").mkdir()
-    with pytest.raises(UsageError, match=r"report\.json: cannot be written"):
-        _feed(reporter, sample.gap())
-    assert path.read_text() == "old"
-
-
-def test_it_goes_to_stdout_where_no_path_is_given() -> None:
-    stdout = io.StringIO()
-    _feed(JsonReporter(None, stdout), sample.clean())
-    assert load_report(stdout.getvalue()) == sample.clean()
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
-def test_what_is_no_plain_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
-    # A pipe of the test's own: run by root, a fault here would replace a device of the machine.
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    received: list[str] = []
-    reader = threading.Thread(target=lambda: received.append(pipe.read_text(encoding="utf-8")), daemon=True)
-    reader.start()
-    _feed(JsonReporter(pipe, io.StringIO()), sample.clean())
-    assert pipe.is_fifo()
-    reader.join(timeout=10)
-    assert [load_report(text) for text in received] == [sample.clean()]
-
-
-def test_a_path_that_can_never_be_written_is_told_before_the_run(tmp_path: Path) -> None:
-    for path, said in ((tmp_path, "is a directory"), (tmp_path / "no" / "r.json", "its directory does not exist")):
-        with pytest.raises(UsageError, match=said):
-            JsonReporter(path, io.StringIO())
-
-
 def test_no_secret_has_a_place_in_the_shape() -> None:
     assert "password" not in json.dumps(report_schema()).lower()
     assert Socket(ip="10.0.5.99", port=51514) in sample.detonation(sample.planned("s", 1, sample.WS5, Connect()), 0).identity.sockets
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "is not JSON"),
+        (b"\xff", "is not UTF-8"),
+        (b"{}", "is not a report"),
+        (b"[" * 100_000, "is not JSON"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_report_is_told_with_its_path(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "report.json"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"report\.json.*{said}"):
+        read_report(path)
+
+
+def test_a_report_that_is_too_big_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    with path.open("wb") as stream:
+        stream.truncate(65 * 1024 * 1024)
+    with pytest.raises(UsageError, match="is bigger than 64 MB"):
+        read_report(path)

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.report import Judged, Report, RunFinished, StepFinished
-from harness.reports.terminal import TerminalReporter, inert, make_console
+from harness.reports.terminal import TerminalReporter, make_console
+from harness.reports.words import inert
 from tests.reports import sample_reports as sample
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")

@@ -305,6 +305,12 @@ class Document:
         logic = Or(items=tuple(stage.condition for stage in pattern.stages))
         return self._head(head["id"] or head["name"] or uuid5(_UNNAMED, head["title"]), head, logic, pattern, (self, *others))
 
+    @property
+    def _line(self) -> int:
+        """Where its id stands in its file, else its first value."""
+        named = pair_of(self._root, "id")
+        return mark_of(named[0] if named else self._root)[0] or 1
+
     def _head(self, rule_id: object, head: Mapping[str, Any], logic: Node, pattern: Pattern | None, documents: Sequence[Document]) -> Rule:
         level = head["level"]
         return Rule(
@@ -316,6 +322,7 @@ class Document:
             techniques=tuple(tag.name.upper() for tag in head["tags"] or () if tag.namespace == "attack" and _is_technique(tag.name)),
             logic=logic,
             definition=_joined([document._text for document in documents]),
+            line=self._line,
             pattern=pattern,
         )
 

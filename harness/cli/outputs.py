@@ -1,0 +1,102 @@
+"""The flags that say in which formats a report is written, and to where. Each format is loaded by the command that was asked for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from harness.model.report import Report
+    from harness.reports.document import DocumentReporter
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_FORMATS: Mapping[str, str] = {
+    "json": "Write the report as JSON; - is standard output, here and below.",
+    "html": "Write it as one page of HTML that needs nothing else.",
+    "junit": "Write it as JUnit XML.",
+    "markdown": "Write it as Markdown, for pull requests and job summaries.",
+    "sarif": "Write it as SARIF 2.1.0: what failed, at the rule's line.",
+    "attire": "Write what was executed as ATTiRe 1.1.",
+    "navigator": "Write a layer of the ATT&CK Navigator.",
+    "navigator-diff": "Write a layer of what changed since --baseline.",
+}
+
+
+def output_options(command: F) -> F:
+    """A flag for each format, and `--baseline`."""
+    command = click.option("--baseline", type=click.Path(path_type=Path), metavar="REPORT", help="An earlier run's JSON report.")(command)
+    for name, text in reversed(list(_FORMATS.items())):
+        command = click.option(f"--{name}", metavar="FILE", help=text)(command)
+    return command
+
+
+def writers(asked: dict[str, Any]) -> tuple[list[DocumentReporter], bool]:
+    """What writes the formats asked for, taken out of `asked`, and whether one of them takes standard output.
+
+    Raises `UsageError` where two would, where a file could never be written, or where the baseline is no report.
+    """
+    from harness.errors import Problem, UsageError
+    from harness.reports.document import DocumentFile, DocumentReporter
+
+    places = {name: asked.pop(name.replace("-", "_")) for name in _FORMATS}
+    baseline_path: Path | None = asked.pop("baseline")
+    to_stdout = [name for name, place in places.items() if place == "-"]
+    if len(to_stdout) > 1:
+        what = f"--{to_stdout[0]} and --{to_stdout[1]} both write to standard output"
+        raise UsageError(Problem(path="", what=what, fix="give one of them a file"))
+    if (places["navigator-diff"] is None) != (baseline_path is None):
+        raise UsageError(Problem(path="", what="--navigator-diff and --baseline need each other"))
+    made = _made(baseline_path)
+    return [
+        DocumentReporter(made(name), DocumentFile(None if place == "-" else Path(place), sys.stdout))
+        for name, place in places.items()
+        if place is not None
+    ], bool(to_stdout)
+
+
+def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]]:
+    """The function that makes a format's text, by its name."""
+
+    def made(name: str) -> Callable[[Report], str]:
+        match name:
+            case "json":
+                from harness.reports.json import dump_report
+
+                return dump_report
+            case "html":
+                from harness.reports.html import dump_html
+
+                return dump_html
+            case "junit":
+                from harness.reports.junit import dump_junit
+
+                return dump_junit
+            case "markdown":
+                from harness.reports.markdown import dump_markdown
+
+                return dump_markdown
+            case "sarif":
+                from harness.reports.sarif import dump_sarif
+
+                return dump_sarif
+            case "attire":
+                from harness.reports.attire import dump_attire
+
+                return dump_attire
+            case "navigator":
+                from harness.reports.navigator import dump_navigator
+
+                return dump_navigator
+        from harness.reports.json import read_report
+        from harness.reports.navigator import dump_navigator_diff
+
+        assert baseline_path is not None
+        return partial(dump_navigator_diff, baseline=read_report(baseline_path))
+
+    return made
