@@ -175,7 +175,11 @@ def test_a_siem_that_is_dead_lets_nothing_be_sent(lab: UpLab, bench: ElasticBenc
     assert lab.counted("connections") == before
 
 
-@pytest.mark.parametrize(("user", "password", "why"), [("reader", "", "403"), ("none", "", "403"), ("admin", CANARY, "401")])
+@pytest.mark.parametrize(
+    ("user", "password", "why"),
+    [("reader", "", "403"), ("none", "", "403"), ("admin", CANARY, "401")],
+    ids=["reader", "nobody", "stranger"],
+)
 def test_who_may_not_lets_nothing_be_sent(lab: UpLab, secure: Place, tmp_path: Path, user: str, password: str, why: str) -> None:
     env = {
         "HARNESS_SIEM_USER": user,

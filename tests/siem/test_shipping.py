@@ -174,6 +174,7 @@ def secure() -> Iterator[Place]:
         ("none", None, "does not allow it (403"),
         ("admin", CANARY, "does not accept the credentials (401"),
     ],
+    ids=["reader", "nobody", "stranger"],
 )
 def test_who_may_not_write_is_told_and_tries_no_more(
     secure: Place, user: str, password: str | None, why: str, caplog: pytest.LogCaptureFixture
