@@ -114,6 +114,7 @@ def test_nobody_listens() -> None:
         (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000, 3600),
         (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
     ],
+    ids=["seconds", "at once", "words", "negative", "another script's digit", "in an hour", "an hour ago"],
 )
 def test_retry_after(proxy: FaultyProxy, told: str, least: float, most: float) -> None:
     error = failed(proxy, status(429, retry_after=told.encode().decode("latin-1")))
