@@ -232,8 +232,8 @@ class Service:
         with self._lock:
             if self._shells.pop(shell.shell_id, None) is None:
                 return
+        self._tally.shell_closed()  # for clients it is gone; what runs in it may take longer to end
         shell.close()
-        self._tally.shell_closed()
 
     def reap(self) -> None:
         """Close the shells that no client has asked for anything during their idle time."""

@@ -62,6 +62,9 @@ class Running:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     bench = ElasticBench(server_url())
     filters = {rule: {"query": {"query_string": {"query": query}}} for rule, query in QUERIES.items()}
+    # Where nothing is in the range that is asked for, Elasticsearch does not read the query: a broken one would succeed.
+    foreign = process_created(9, created=datetime.now(UTC), computer="WS9.lab.example", image="other.exe")
+    bench.admin.index(index=bench.events, document=winlogbeat.render(foreign), refresh=True)
     try:
         rules = tmp_path_factory.mktemp("rules")
         write_rules(bench, rules, filters)
