@@ -25,6 +25,8 @@ VERSION = "2.19.0"
 _PACKAGES = (f"elastalert2=={VERSION}", "pytz>=2024.1")
 _READY_SECONDS = 60
 
+_INSTANCES = machine.Instances("elastalert2")
+
 
 def install() -> Path:
     """Make its environment where that was not done before; the directory of its programs. Raises ServerError."""
@@ -48,7 +50,7 @@ def installed() -> bool:
 def start(name: str, *, rules: Path, url: str, run_every: float = 60.0, buffer: float = 900.0, writeback: str = "elastalert") -> Place:
     """Start it; the one that runs already where there is one. `run_every` and `buffer` are seconds. Raises ServerError."""
     programs = install()
-    with machine.locked(f"elastalert2-{name}"):
+    with _INSTANCES.locked(name):
         if (running := find(name)) is not None:
             return running
         return _start(programs, name, rules, url, run_every, buffer, writeback)
@@ -56,31 +58,16 @@ def start(name: str, *, rules: Path, url: str, run_every: float = 60.0, buffer: 
 
 def find(name: str = "default") -> Place | None:
     """The running one of that name."""
-    return machine.read_place(_written(name))
+    return _INSTANCES.find(name)
 
 
 def stop(name: str = "default") -> bool:
     """End it; False where there was none. What it wrote to Elasticsearch stays. Raises ServerError."""
-    with machine.locked(f"elastalert2-{name}"):
-        place = find(name)
-        if place is not None:
-            machine.end(place)
-        shutil.rmtree(_instance(name), ignore_errors=True)
-        _written(name).unlink(missing_ok=True)
-        return place is not None
-
-
-def _instance(name: str) -> Path:
-    return machine.directory() / f"elastalert2-at-{name}"
-
-
-def _written(name: str) -> Path:
-    """Where the place of a server is written down: not in its own directory, which may belong to another account."""
-    return machine.directory() / f"elastalert2-at-{name}.json"
+    return _INSTANCES.stop(name)
 
 
 def _start(programs: Path, name: str, rules: Path, url: str, run_every: float, buffer: float, writeback: str) -> Place:
-    instance = _instance(name)
+    instance = _INSTANCES.directory(name)
     shutil.rmtree(instance, ignore_errors=True)
     instance.mkdir(mode=0o700)
     scheme, _, address = url.partition("://")
@@ -110,7 +97,7 @@ def _start(programs: Path, name: str, rules: Path, url: str, run_every: float, b
     if not ready or process.poll() is not None:
         machine.end(place)
         raise ServerError(f"ElastAlert2 did not start:\n{machine.tail(log)}")
-    machine.write_place(_written(name), place)
+    _INSTANCES.write(place)
     return place
 
 

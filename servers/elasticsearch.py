@@ -42,6 +42,8 @@ _ROLES = {
 USERS = {"admin": "superuser", "reader": "reader", "none": "none"}
 """Users of a server with security, and their role. Their passwords are in `Place.secrets`."""
 
+_INSTANCES = machine.Instances("elasticsearch")
+
 
 def install() -> Path:
     """Download, unpack and complete the distribution where that was not done before; its home. Raises ServerError."""
@@ -67,7 +69,7 @@ def install() -> Path:
 def start(name: str = "default", *, port: int = 0, security: bool = False) -> Place:
     """A node that answers; the one that runs already where there is one. `port` 0 takes a free one. Raises ServerError."""
     home = install()
-    with machine.locked(f"elasticsearch-{name}"):
+    with _INSTANCES.locked(name):
         if (running := find(name)) is not None:
             if running.url.startswith("https") is not security:
                 how = "without" if security else "with"
@@ -78,24 +80,18 @@ def start(name: str = "default", *, port: int = 0, security: bool = False) -> Pl
 
 def restart(place: Place) -> Place:
     """The same node with the same data at the same address, after it was ended or died. Raises ServerError."""
-    with machine.locked(f"elasticsearch-{place.name}"):
-        return _launch(install(), _instance(place.name), place)
+    with _INSTANCES.locked(place.name):
+        return _launch(install(), _INSTANCES.directory(place.name), place)
 
 
 def find(name: str = "default") -> Place | None:
     """The running server of that name."""
-    return machine.read_place(_written(name))
+    return _INSTANCES.find(name)
 
 
 def stop(name: str = "default") -> bool:
     """End a server and remove its data; False where there was none. Raises ServerError."""
-    with machine.locked(f"elasticsearch-{name}"):
-        place = find(name)
-        if place is not None:
-            machine.end(place)
-        shutil.rmtree(_instance(name), ignore_errors=True)
-        _written(name).unlink(missing_ok=True)
-        return place is not None
+    return _INSTANCES.stop(name)
 
 
 def java_home() -> Path:
@@ -108,15 +104,6 @@ def java_home() -> Path:
         found = f"Java {version}" if version else "no Java that tells its version"
         raise ServerError(f"{java} is {found}, Elasticsearch needs 17: apt-get install openjdk-17-jdk-headless")
     return java.parent.parent
-
-
-def _instance(name: str) -> Path:
-    return machine.directory() / f"elasticsearch-at-{name}"
-
-
-def _written(name: str) -> Path:
-    """Where the place of a server is written down: not in its own directory, which may belong to another account."""
-    return machine.directory() / f"elasticsearch-at-{name}.json"
 
 
 def _add_root(home: Path, javac: str) -> None:
@@ -143,7 +130,7 @@ def _add_root(home: Path, javac: str) -> None:
 
 
 def _start(home: Path, name: str, port: int, security: bool) -> Place:
-    instance = _instance(name)
+    instance = _INSTANCES.directory(name)
     shutil.rmtree(instance, ignore_errors=True)
     config = instance / "config"
     shutil.copytree(home / "config", config)
@@ -204,7 +191,7 @@ def _launch(home: Path, instance: Path, place: Place) -> Place:
         if pid and place.born:
             machine.end(place)
         raise ServerError(f"Elasticsearch did not start within {_READY_SECONDS} s:\n{machine.tail(Path(place.log))}")
-    machine.write_place(_written(place.name), place)
+    _INSTANCES.write(place)
     return place
 
 

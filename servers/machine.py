@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -226,19 +226,47 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def write_place(file: Path, place: Place) -> None:
-    """Write down where a server is, for its owner's eyes only."""
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(asdict(place)))
+class Instances:
+    """The servers of one kind, by name: where each lives, and where its place is written down."""
 
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
 
-def read_place(file: Path) -> Place | None:
-    """The server that was written down there, where it still lives."""
-    try:
-        place = Place(**json.loads(file.read_text()))
-    except (OSError, ValueError):
-        return None
-    return place if alive(place) else None
+    def locked(self, name: str) -> AbstractContextManager[None]:
+        """One process at a time starts or ends the server of this name."""
+        return locked(f"{self._kind}-{name}")
+
+    def directory(self, name: str) -> Path:
+        """The server's own."""
+        return directory() / f"{self._kind}-at-{name}"
+
+    def _written(self, name: str) -> Path:
+        # Not in the server's own directory, which may belong to another account.
+        return directory() / f"{self._kind}-at-{name}.json"
+
+    def write(self, place: Place) -> None:
+        """Write down where a server is, for its owner's eyes only."""
+        file = self._written(place.name)
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(asdict(place)))
+
+    def find(self, name: str) -> Place | None:
+        """The server of this name, where it was written down and still lives."""
+        try:
+            place = Place(**json.loads(self._written(name).read_text()))
+        except (OSError, ValueError):
+            return None
+        return place if alive(place) else None
+
+    def stop(self, name: str) -> bool:
+        """End a server and remove its directory; False where there was none. Raises ServerError."""
+        with self.locked(name):
+            place = self.find(name)
+            if place is not None:
+                end(place)
+            shutil.rmtree(self.directory(name), ignore_errors=True)
+            self._written(name).unlink(missing_ok=True)
+            return place is not None
 
 
 def tail(log: Path) -> str:

@@ -79,24 +79,32 @@ def test_missing_tools_are_named_with_their_package(tools: Path) -> None:
         elasticsearch.java_home()
 
 
-def test_a_pid_that_became_anothers_is_left_alone(tmp_path: Path) -> None:
+@pytest.fixture
+def instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> machine.Instances:
+    """Servers of a kind of this test's own."""
+    monkeypatch.setattr(machine, "directory", lambda: tmp_path)
+    return machine.Instances("kind")
+
+
+def test_a_pid_that_became_anothers_is_left_alone(instances: machine.Instances) -> None:
     ours = Place(name="x", url="http://127.0.0.1:1", pid=os.getpid(), born=machine.born(os.getpid()), log="")
     stale = Place(name="x", url="http://127.0.0.1:1", pid=os.getpid(), born=ours.born - 1, log="")
     assert machine.alive(ours)
     assert not machine.alive(stale)
     machine.end(stale)  # we are still here
     for place, found in ((ours, ours), (stale, None)):
-        machine.write_place(tmp_path / "place.json", place)
-        assert machine.read_place(tmp_path / "place.json") == found
-    assert machine.read_place(tmp_path / "nowhere.json") is None
+        instances.write(place)
+        assert instances.find("x") == found
+    assert instances.find("nobody") is None
 
 
-def test_passwords_are_for_their_owners_eyes(tmp_path: Path) -> None:
+def test_passwords_are_for_their_owners_eyes(instances: machine.Instances, tmp_path: Path) -> None:
     place = Place(name="x", url="", pid=os.getpid(), born=machine.born(os.getpid()), log="", secrets={"admin": "canary"})
     assert "canary" not in repr(place)
-    machine.write_place(tmp_path / "place.json", place)
-    assert stat.S_IMODE((tmp_path / "place.json").stat().st_mode) == 0o600
-    assert machine.read_place(tmp_path / "place.json") == place
+    instances.write(place)
+    (written,) = tmp_path.iterdir()
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    assert instances.find("x") == place
 
 
 def test_a_process_is_started_and_ended(tmp_path: Path) -> None:
