@@ -84,16 +84,15 @@ def _read(paths: Sequence[Path], sources: Sequence[RuleSource], cache: RuleCache
     """What is there, and what is wrong with paths that were named themselves, beyond what their rules say."""
     try:
         with without_collections():
-            found, unreadable = _found(paths, sources, cache, _languages(sources))
-            if any(each.refers for each in found):
+            known_by = _languages(sources)
+            found, unreadable = _found(paths, sources, cache, known_by)
+            if cache is not None and any(each.refers for each in found):
                 # What a text comes to hangs on all the others: none is known by itself.
-                together = f"{_languages(sources)} {_digest(found)}"
-                found, unreadable = _found(paths, sources, cache, together)
+                known_by += f" {_digest(found)}"
+                found, unreadable = _found(paths, sources, cache, known_by)
                 if not all(isinstance(each.result, Kept) for each in found):
                     found, unreadable = _found(paths, sources, None, "")
-                _linked(found, cache, together)
-            else:
-                _linked(found, cache, _languages(sources))
+            _linked(found, cache, known_by)
             made = [each.result.made() if isinstance(each.result, Kept) else each.result for each in found]
     except Damaged:
         return _read(paths, sources, None)
