@@ -19,11 +19,12 @@ from threading import Event, Thread
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from harness import __version__
-from harness.core.cover import cover, exit_code
+from harness.core.cover import cover
 from harness.core.judge import never_sent
 from harness.core.ledger import Ledger
 from harness.core.plan import worth_sending
-from harness.core.record import recorded
+from harness.core.record import circumstances_of, recorded, steps_of
+from harness.core.standing import exit_code
 from harness.errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -38,7 +39,18 @@ from harness.errors import (
 )
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Footprint, Identity, SiemStatus
 from harness.model.intent import Plan, PlannedStep, Rule
-from harness.model.report import Environment, Judged, Progress, Report, RunFinished, SiemChecked, SiemTrouble, StepFinished, StepStarted
+from harness.model.report import (
+    Circumstance,
+    Environment,
+    Judged,
+    Progress,
+    Report,
+    RunFinished,
+    SiemChecked,
+    SiemTrouble,
+    StepFinished,
+    StepStarted,
+)
 from harness.model.verdicts import Inconclusive, Verdict
 from harness.ports import Clock, Session, Siem, Transport
 
@@ -74,8 +86,18 @@ class Engine:
     """One run of a plan. Not to be used twice."""
 
     def __init__(
-        self, *, run_id: str, plan: Plan, rules: Mapping[str, Rule], transport: Transport, siem: Siem, clock: Clock, patience: Patience
+        self,
+        *,
+        run_id: str,
+        plan: Plan,
+        rules: Mapping[str, Rule],
+        transport: Transport,
+        siem: Siem,
+        clock: Clock,
+        patience: Patience,
+        circumstances: Sequence[Circumstance] = (),
     ) -> None:
+        """`circumstances` are those of the run that are known before it starts."""
         self._run_id = run_id
         self._plan = plan
         self._rules = rules
@@ -92,6 +114,7 @@ class Engine:
         self._cursor = ""
         self._offsets: dict[str, float] = {}
         self._siem_name = ""
+        self._circumstances = tuple(circumstances)
 
     def run(self, cancel: Event) -> Iterator[Progress]:
         """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive."""
@@ -130,6 +153,7 @@ class Engine:
                 yield SiemTrouble(message=_trouble(attempt.retry_state))
         assert status is not None
         self._siem_name = status.name
+        self._circumstances += circumstances_of(status)
         yield SiemChecked(status=status)
         return status
 
@@ -240,6 +264,7 @@ class Engine:
                 targets=tuple(targets),
                 siem=self._siem_name,
                 clock_offsets=dict(self._offsets),
+                circumstances=self._circumstances,
             ),
             started_at=started_at,
             finished_at=self._clock.now(),
@@ -249,8 +274,10 @@ class Engine:
             unexpected=tuple(ledger.unexpected()) if ledger else (),
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
-            exit_code=exit_code(self._verdicts, interrupted=interrupted),
+            exit_code=exit_code(self._verdicts, interrupted=interrupted, day=started_at.date()),
             rules=recorded(self._verdicts, self._rules),
+            steps=steps_of(self._plan.steps),
+            telemetry=ledger.telemetry() if ledger else (),
         )
         return RunFinished(report=report)
 
