@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,15 +14,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.cli.options import PATH, config_option, history_option, read_settings
+from harness.cli.options import PATH, config_option, history_option, keep, read_settings
 from harness.cli.outputs import output_options, writers
 
 if TYPE_CHECKING:
     from harness.assemble import Request
-    from harness.model.report import Report
     from harness.ports import Reporter
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+def _shard(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`I/N`, with 1 <= I <= N."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"{value!r:.40} is no part of a whole: 1/3, 2/3 and 3/3 are those of three", context, parameter)
+    return int(found[1]), int(found[2])
 
 
 def where_options(command: F) -> F:
@@ -49,6 +59,7 @@ def _selecting(command: F) -> F:
             click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Judge only this rule."),
             click.option("--technique", "techniques", multiple=True, metavar="ID", help="Only scenarios of this ATT&CK technique."),
             click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag."),
+            click.option("--shard", callback=_shard, metavar="I/N", help="Only part I of N; `harness merge` makes one report of all."),
         )
     ):
         command = option(command)
@@ -83,20 +94,8 @@ def run(history_path: Path | None, **asked: Any) -> int:
                 reporter.see(progress)
             if isinstance(progress, RunFinished):
                 code = progress.report.exit_code
-                _keep(progress.report, history_path)
+                keep(progress.report, history_path)
     return code
-
-
-def _keep(report: Report, history_path: Path | None) -> None:
-    """In the history. A place that cannot be written to is no reason for a run to fail."""
-    from harness.errors import UsageError
-    from harness.history import history_file, opened
-
-    try:
-        with opened(history_path or history_file(), make=True) as kept:
-            kept.append(report)
-    except UsageError as error:
-        click.echo(f"harness: the run was not kept: {error}", err=True)
 
 
 @click.command()
@@ -134,6 +133,7 @@ def request_of(asked: Mapping[str, Any]) -> Request:
         to_elasticsearch=elastic,
         targets=asked["targets"],
         scenarios=asked.get("scenarios", ()),
+        shard=asked.get("shard"),
         selection=Selection(**{kind: frozenset(asked.get(flag, ())) for kind, flag in _SELECTORS.items()}),
     )
 
