@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.cli.options import PATH, config_option, history_option, keep, read_settings
-from harness.cli.outputs import output_options, writers
+from harness.cli.outputs import annotating, annotations_option, output_options, writers
 
 if TYPE_CHECKING:
     from harness.assemble import Request
@@ -69,6 +69,7 @@ def _selecting(command: F) -> F:
 @click.command()
 @_selecting
 @output_options
+@annotations_option
 @history_option
 def run(history_path: Path | None, **asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
@@ -80,15 +81,15 @@ def run(history_path: Path | None, **asked: Any) -> int:
     from harness.reports.terminal import TerminalReporter, make_console
 
     files, to_stdout = writers(asked)
-    request = request_of(asked)
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
     code = 3
     with (
+        annotating(asked, sys.stderr if to_stdout else sys.stdout) as annotations,
         interruptible() as cancel,
-        assembled(request) as ready,
+        assembled(request_of(asked)) as ready,
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
-        reporters: list[Reporter] = [*files, terminal]
+        reporters: list[Reporter] = [*files, terminal, *annotations]
         for progress in ready.engine.run(cancel):
             for reporter in reporters:
                 reporter.see(progress)
