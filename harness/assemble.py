@@ -21,12 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
+from harness.circumstances import of_lab, of_settings, of_targets
 from harness.clock import SystemClock
-from harness.core.plan import Selection, plan
+from harness.core.plan import Selection, plan, with_terms
+from harness.core.shard import shard_of
 from harness.engine import Engine, Patience
 from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
 from harness.model.intent import Auth, Plan, Priority, Rule, Scenario, Target
+from harness.model.report import Circumstance
 from harness.ports import Siem
 from harness.rules.cache import user_cache
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
@@ -51,7 +54,7 @@ class Request:
     """What was asked for on the command line, beside the settings.
 
     `lab`: detonate on the embedded lab; then `targets` choose among its hosts. Its SIEM is its own, else the Elasticsearch of the settings,
-    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios.
+    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios. `shard`: which part of the plan, from 1, of how many.
     """
 
     settings: Settings
@@ -60,6 +63,7 @@ class Request:
     targets: tuple[str, ...] = ()
     scenarios: tuple[Path, ...] = ()
     selection: Selection = field(default_factory=Selection)
+    shard: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +181,8 @@ def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
         rule_interval=lab.rule_interval.total_seconds(),
         look_back=lab.look_back.total_seconds(),
         schedule_running=lab.schedule_running,
+        disabled=lab.disabled,
+        exceptions=tuple((each.rule, each.name, dict(each.when)) for each in lab.exceptions),
         keep=keep,
     )
 
@@ -224,7 +230,9 @@ def _on_lab(request: Request) -> Iterator[Run]:
             _let_ship(place, settings)
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
+        addresses = {target.name: target.host for target in targets}
+        held = tuple(of_lab(settings.lab)) if starting is not None else ()
+        yield _run(request, made, rules, siem, _lab_credentials(place), addresses, held)
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -249,7 +257,8 @@ def _on_targets(request: Request) -> Iterator[Run]:
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         targets = _real_targets(request)
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets))
+        held = tuple(of_targets(targets))
+        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets), held)
 
 
 @contextmanager
@@ -323,7 +332,9 @@ def _run(
     siem: Siem,
     credentials: Mapping[str, Credential],
     addresses: Mapping[str, str],
+    held: Sequence[Circumstance],
 ) -> Run:
+    """`held`: what holds of where it is run."""
     from harness.transports.psrp import PsrpTransport  # WinRM's libraries take longer to import than all of this: not for a replay
 
     pace, clock = request.settings.run, SystemClock()
@@ -340,6 +351,7 @@ def _run(
             connect=pace.connect_timeout.total_seconds(),
             grace=pace.grace,
         ),
+        circumstances=(*of_settings(request.settings, asks_siem=not request.lab or request.to_elasticsearch), *held),
     )
     return Run(plan=made, rules=rules, engine=engine)
 
@@ -410,7 +422,9 @@ def _plan(
     rules: Mapping[str, Rule],
     priorities: Mapping[str, Priority],
 ) -> Plan:
-    return plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    selected = plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    whole = with_terms(selected, request.settings.terms)
+    return whole if request.shard is None else shard_of(whole, *request.shard)
 
 
 def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:

@@ -270,14 +270,15 @@ class Engine:
             finished_at=self._clock.now(),
             interrupted=interrupted,
             verdicts=tuple(self._verdicts),
-            coverage=cover(self._verdicts, {name: rule for name, rule in self._rules.items() if self._plan.about(name)}),
+            coverage=cover(self._verdicts, {name: rule.title for name, rule in self._rules.items() if self._plan.about(name)}),
             unexpected=tuple(ledger.unexpected()) if ledger else (),
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
-            exit_code=exit_code(self._verdicts, interrupted=interrupted, day=started_at.date()),
+            exit_code=exit_code(self._verdicts, interrupted=interrupted, day=started_at.date(), whole=self._plan.shard is None),
             rules=recorded(self._verdicts, self._rules),
             steps=steps_of(self._plan.steps),
             telemetry=ledger.telemetry() if ledger else (),
+            shard=self._plan.shard,
         )
         return RunFinished(report=report)
 

@@ -11,11 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, WithJsonSchema, field_validator
 
 from harness.documents import Document, Loc, Place, parse_yaml, read_text
 from harness.errors import Problem, UsageError
 from harness.fields import (
+    Day,
     Entry,
     HyphenId,
     Omittable,
@@ -31,12 +32,24 @@ from harness.fields import (
     schema_of,
     wrong,
 )
-from harness.model.intent import Action, Argument, Connect, EnterPSSession, Expectation, InvokeCommand, Scenario, Severity, Step
+from harness.model.intent import (
+    Action,
+    Argument,
+    Connect,
+    EnterPSSession,
+    Expectation,
+    InvokeCommand,
+    Objective,
+    Quarantine,
+    Scenario,
+    Severity,
+    Step,
+)
 
 SUFFIX = ".scenario.yml"
 
 _ACTIONS = ("enter_pssession", "invoke_command", "connect")
-_TERMS = ("within", "severity", "priority", "known_gap")
+_TERMS = ("within", "severity", "priority", "known_gap", "objective")
 
 Tag = Annotated[str, Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="a lower-case word")]
 Line = Annotated[str, Shape(expression=r"[^\r\n]*\S[^\r\n]*", wanted="one line that is not empty", fix="one list entry for each line")]
@@ -72,6 +85,34 @@ class _ActionEntry(Entry):
         return Connect()
 
 
+class _Quarantine(Entry):
+    """A gap that does not fail a run, until a day."""
+
+    until: Day
+    reason: Text
+
+
+class _Percentile(Entry):
+    """How soon a rule should detect, at the 95th percentile over the last runs."""
+
+    p95: PositiveDuration
+
+
+_LENGTH = TypeAdapter(PositiveDuration)
+_OBJECTIVE_SCHEMA: dict[str, Any] = {
+    "oneOf": [
+        _LENGTH.json_schema(),
+        {"type": "object", "properties": {"p95": _LENGTH.json_schema()}, "required": ["p95"], "additionalProperties": False},
+    ]
+}
+
+
+def _objective(value: object) -> Objective:
+    if isinstance(value, Mapping):
+        return Objective(within=_Percentile.model_validate(value).p95, p95=True)
+    return Objective(within=_LENGTH.validate_python(value))
+
+
 class _Expectation(Entry):
     """What a rule should do about the step."""
 
@@ -83,6 +124,12 @@ class _Expectation(Entry):
     ] = None
     fires: Annotated[bool, Field(strict=True, description="false: the rule must stay quiet.")] = True
     known_gap: Annotated[Text | None, Omittable(), Field(description="Why the rule is expected to miss, for now.")] = None
+    quarantine: Annotated[_Quarantine | None, Omittable(), Field(description="A gap here does not fail a run, until a day.")] = None
+    objective: Annotated[
+        Annotated[Objective, BeforeValidator(_objective), WithJsonSchema(_OBJECTIVE_SCHEMA)] | None,
+        Omittable(),
+        Field(description="How soon the rule should detect, each time or, as p95, 95 % of the time over the last runs."),
+    ] = None
 
     @field_validator("rule")
     @classmethod
@@ -259,6 +306,8 @@ def _step(entry: _Step, technique: str | None) -> Step:
             priority=item.priority,
             fires=item.fires,
             known_gap=item.known_gap,
+            quarantine=None if item.quarantine is None else Quarantine(until=item.quarantine.until, reason=item.quarantine.reason),
+            objective=item.objective,
         )
         for item in entry.expect
     )

@@ -37,7 +37,11 @@ _ANSWER_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabConfig:
-    """What a lab is started with; spans in seconds. `schemes`: basic, negotiate, credssp. `keep`: it outlives who started it."""
+    """What a lab is started with; spans in seconds. `schemes`: basic, negotiate, credssp. `keep`: it outlives who started it.
+
+    `disabled`: ids of rules that its engine does not run; `exceptions`: a rule's id, a name, and what an event's fields must be like for no
+    alert to be raised on it.
+    """
 
     user: str = "purple"
     schemes: tuple[str, ...] = ("negotiate",)
@@ -46,6 +50,8 @@ class LabConfig:
     rule_interval: float = 1.0
     look_back: float = 300.0
     schedule_running: bool = True
+    disabled: tuple[str, ...] = ()
+    exceptions: tuple[tuple[str, str, dict[str, str]], ...] = ()
     keep: bool = False
 
 

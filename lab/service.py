@@ -32,7 +32,7 @@ from harness.rules.languages import parse_rules, rule_sources
 from harness.siem.elastic.shipping import Logged, Shipper
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import EmbeddedSiem
-from harness.siem.embedded.store import snapshot
+from harness.siem.embedded.store import RuleException, snapshot
 from lab.host.machine import emulated_host
 from lab.machine import Account
 from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
@@ -76,7 +76,9 @@ class Lab:
         )
         siem.start()
         self._stack.callback(siem.stop)
-        EmbeddedClient(store).deploy(load_rules([RULE_PACK], rule_sources()))
+        client = EmbeddedClient(store)
+        client.hold_back(config.disabled, [RuleException(rule=rule, name=name, when=when) for rule, name, when in config.exceptions])
+        client.deploy(load_rules([RULE_PACK], rule_sources()))
 
         schemes = frozenset(scheme for scheme in Scheme if scheme.lower() in config.schemes)
         access = Access(schemes=schemes, allow_unencrypted=config.allow_unencrypted)

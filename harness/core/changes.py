@@ -206,7 +206,8 @@ class _Between:
         self._after = after
         self._old, self._new = _by_place(before.environment.circumstances), _by_place(after.environment.circumstances)
         self._hosts = _hosts_of(before) | _hosts_of(after)
-        self._everywhere = (*self._of_siem(), *self._of_settings(), *self._of_driver())
+        self._settings = tuple(self._of_settings())
+        self._everywhere = (*self._of_siem(), *self._of_driver())
 
     def causes(self, old: PastVerdict, new: PastVerdict, mode: _Mode) -> Iterator[Cause]:
         """Every fact in which they differ and on which this expectation hangs."""
@@ -215,6 +216,7 @@ class _Between:
         yield from self._of_rule(old, new, mode)
         yield from self._of_step(old, new)
         yield from self._of_host(new, mode)
+        yield from (cause for about, cause in self._settings if about in ("", new.target))
         yield from self._everywhere
 
     # --- what became of the step
@@ -376,11 +378,12 @@ class _Between:
                     kind=_K.MAPPING, what=f"the mapping of {place[1]} changed", evidence=(f"{self._old[place]}, {self._new[place]}",)
                 )
 
-    def _of_settings(self) -> Iterator[Cause]:
-        for place in sorted(self._old.keys() | self._new.keys()):
-            if place[0] is Aspect.SETTING and self._old.get(place) != self._new.get(place):
-                was, is_now = (states.get(place, "not set") for states in (self._old, self._new))
-                yield Cause(kind=_K.SETTING, what=f"the setting {place[2]} was {was}, now it is {is_now}")
+    def _of_settings(self) -> Iterator[tuple[str, Cause]]:
+        """Each with whose setting it is. What only one of the runs tells is not known of the other."""
+        for place in sorted(self._old.keys() & self._new.keys()):
+            was, is_now = self._old[place], self._new[place]
+            if place[0] is Aspect.SETTING and was != is_now:
+                yield place[1], Cause(kind=_K.SETTING, what=f"the setting {place[2]} was {was}, now it is {is_now}")
 
     def _of_driver(self) -> Iterator[Cause]:
         old, new = self._before.environment, self._after.environment

@@ -65,18 +65,21 @@ def exit_code(
     *,
     interrupted: bool,
     day: date,
+    whole: bool = True,
     fail_on: Collection[str] = (GAP,),
     comparison: Comparison | None = None,
     breaches: Collection[Breach] = (),
 ) -> int:
     """130 interrupted, 5 nothing exercisable, 1 what the run fails on, 3 inconclusive, else 0: the first that applies.
 
+    Of a part of a plan, not `whole`, nothing need be exercisable.
+
     2 and 4 are refusals and never come from a run that was made.
     """
     found = list(verdicts)
     if interrupted:
         return 130
-    if found and all(verdict.outcome is Outcome.NOT_EXERCISABLE for verdict in found):
+    if whole and found and all(verdict.outcome is Outcome.NOT_EXERCISABLE for verdict in found):
         return 5
     if any(fails(verdict, fail_on, day, comparison) for verdict in found) or (OBJECTIVE in fail_on and breaches):
         return 1

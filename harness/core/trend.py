@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from harness.core.cover import MET, UNMET
-from harness.model.changes import Line, Trend, Trends
+from harness.model.changes import Flaky, Line, Trend, Trends
 from harness.model.verdicts import Outcome
 
 Seen = tuple[int, Outcome, timedelta | None]
@@ -19,14 +19,6 @@ Seen = tuple[int, Outcome, timedelta | None]
 
 Explained = Callable[[int, int, Line], bool]
 """Whether a cause is known of what an expectation became from one run's place to another's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flaky:
-    """How often an expectation may turn, with no known cause, within how many of the last runs: from `turns` on it is flaky."""
-
-    turns: int = 2
-    runs: int = 10
 
 
 def trends(
@@ -80,3 +72,38 @@ def _turns(outcomes: Sequence[Outcome | None], since: int) -> Iterator[tuple[int
     """The places between which it went from met to unmet or back, both from `since` on."""
     judged = [(place, known) for place, outcome in enumerate(outcomes) if place >= since and (known := side(outcome)) is not None]
     return ((one, other) for (one, was), (other, is_now) in pairwise(judged) if was is not is_now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleTrend:
+    """A rule over runs: how many of its expectations were met and judged in each, its times, and which share of them is flaky."""
+
+    rule: str
+    expectations: int
+    met: tuple[int, ...]
+    judged: tuple[int, ...]
+    p50: timedelta | None
+    p95: timedelta | None
+    flaky_rate: float
+
+
+def by_rule(found: Trends) -> tuple[RuleTrend, ...]:
+    """What trends come to by rule, in their order."""
+    rules: dict[str, list[Trend]] = {}
+    for trend in found.lines:
+        rules.setdefault(trend.rule, []).append(trend)
+    return tuple(_rule_trend(rule, lines, len(found.runs)) for rule, lines in rules.items())
+
+
+def _rule_trend(rule: str, lines: Sequence[Trend], count: int) -> RuleTrend:
+    sides = [[side(line.outcomes[place]) for line in lines] for place in range(count)]
+    times = [time for line in lines if line.fires for time in line.took if time is not None]
+    return RuleTrend(
+        rule=rule,
+        expectations=len(lines),
+        met=tuple(sum(known is True for known in each) for each in sides),
+        judged=tuple(sum(known is not None for known in each) for each in sides),
+        p50=percentile(times, 0.5),
+        p95=percentile(times, 0.95),
+        flaky_rate=round(sum(line.flaky for line in lines) / len(lines), 4),
+    )

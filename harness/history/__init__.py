@@ -18,12 +18,12 @@ from pathlib import Path
 import platformdirs
 
 from harness.core.changes import Times, explained
-from harness.core.trend import Flaky, Seen, trends
+from harness.core.trend import Seen, trends
 from harness.errors import Problem, UsageError
 from harness.history import rows
 from harness.history.rows import said
 from harness.history.schema import NewerHistory, make_file, migrate, writing
-from harness.model.changes import Line, Trends
+from harness.model.changes import Flaky, Line, Trends
 from harness.model.report import PastRun, Report, RunRecord
 from harness.model.verdicts import Outcome
 
@@ -34,6 +34,9 @@ LAST = ("last", "latest")
 LAST_GREEN = "last-green"
 NEAREST = 10
 """Runs on either side of a difference whose times to detect are compared, and over which a percentile is an objective's."""
+
+NIGHTS = 30
+"""Runs of a trend, where nobody says otherwise."""
 
 _GREENS = 50
 _ALIKE = 0.9
@@ -91,7 +94,8 @@ class History:
     def runs(self, most: int) -> tuple[PastRun, ...]:
         """The last runs, the newest first."""
         found = self._connection.execute(
-            f"SELECT run_id, started_at, finished_at, exit_code, expectations, targets, siem, green FROM run ORDER BY {_NEWEST} LIMIT ?",
+            "SELECT run_id, started_at, finished_at, exit_code, expectations, targets, siem, green FROM run"
+            " ORDER BY finished_at DESC, number DESC LIMIT ?",
             (most,),
         )
         return tuple(
@@ -169,10 +173,7 @@ class History:
     def prune(self, *, keep: int | None = None, before: datetime | None = None) -> int:
         """Forget all runs but the newest `keep`, or those that ended before a time; how many. The file becomes smaller."""
         with writing(self._connection):
-            if before is not None:
-                gone = self._forget("finished_at < ?", said(before))
-            else:
-                gone = self._forget(_BUT_NEWEST, keep or 0)
+            gone = self._forget("finished_at < ?", said(before)) if before is not None else self._forget(_BUT_NEWEST, keep or 0)
         self._connection.execute("VACUUM")
         return gone
 

@@ -48,7 +48,8 @@ def _verdicts(connection: sqlite3.Connection) -> None:
         "CREATE TABLE line (id INTEGER PRIMARY KEY, planned TEXT NOT NULL, rule TEXT NOT NULL, fires INTEGER NOT NULL,"
         " target TEXT NOT NULL, scenario TEXT NOT NULL, UNIQUE (planned, rule, fires)) STRICT",
         "CREATE TABLE verdict (run INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE, line INTEGER NOT NULL,"
-        " place INTEGER NOT NULL, outcome TEXT NOT NULL, took INTEGER, rest INTEGER NOT NULL, PRIMARY KEY (run, line)) STRICT, WITHOUT ROWID",
+        " place INTEGER NOT NULL, outcome TEXT NOT NULL, took INTEGER, rest INTEGER NOT NULL,"
+        " PRIMARY KEY (run, line)) STRICT, WITHOUT ROWID",
         "CREATE TABLE run_part (run INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE, place INTEGER NOT NULL,"
         " name TEXT NOT NULL, part INTEGER NOT NULL, PRIMARY KEY (run, place)) STRICT, WITHOUT ROWID",
         "ALTER TABLE run ADD COLUMN green INTEGER NOT NULL DEFAULT 0",

@@ -143,6 +143,14 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flaky:
+    """How often an expectation may turn, with no known cause, within how many of the last runs: from `turns` on it is flaky."""
+
+    turns: int = 2
+    runs: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
     """An expectation over runs, the oldest first; None where a run did not have it.
 

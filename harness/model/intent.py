@@ -160,6 +160,23 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Which expectations are meant: those with all that is told. None tells nothing."""
+
+    rule: str | None = None
+    scenario: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is said of expectations outside of their scenarios. What a scenario says itself of one goes before it."""
+
+    quarantines: tuple[tuple[About, Quarantine], ...] = ()
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One action on a target and what is expected of it.
 
@@ -255,17 +272,28 @@ class Unexercisable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Which part of a plan is run: `number`, from 1, of `count`. `plan` is the same for all parts of one plan, and for no other's."""
+
+    number: int
+    count: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What would run where, and what cannot be exercised: made before anything is sent.
 
     `steps` in the order of each target's run. `unexercisable` by (planned step id, rule id). `rules`: the rules that the run is about;
-    None where it is about all. `priorities` by rule id, of the rules that have a detection strategy.
+    None where it is about all. `priorities` by rule id, of the rules that have a detection strategy. `shard`: the part of a plan that this
+    is; None where it is whole.
     """
 
     steps: tuple[PlannedStep, ...]
     unexercisable: Mapping[tuple[str, str], Unexercisable]
     rules: frozenset[str] | None = None
     priorities: Mapping[str, Priority] = field(default_factory=dict)
+    shard: Shard | None = None
 
     def about(self, rule: str) -> bool:
         """Whether the run is about this rule."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.model.changes import Breach, Comparison, PastVerdict, Trends
 from harness.model.facts import Alert, Detonation, SiemStatus
-from harness.model.intent import PlannedStep, Severity
+from harness.model.intent import PlannedStep, Severity, Shard
 from harness.model.verdicts import RuleCoverage, Sighting, Verdict
 
 REPORT_VERSION = 1
@@ -112,8 +112,9 @@ class Report:
 
     `rules` are those that expectations named and that were loaded: a rule that only the SIEM knows has no record.
     `unexpected` are sightings of rules that no expectation of their step named; `unattributed` are alerts of the run's hosts and
-    time that belong to none of its detonations. `cleanups` are the detonations of cleanup actions. `fail_on` says what the run fails on;
-    `comparison`, `trends` and `breaches` come from the runs before it, where these were asked.
+    time that belong to none of its detonations. `cleanups` are the detonations of cleanup actions. `shard`: the part of a plan that was
+    run; None where it was all of it. `fail_on` says what the run fails on; `comparison`, `trends` and `breaches` come from the runs before
+    it, where these were asked.
     """
 
     version: Literal[1] = 1
@@ -135,6 +136,7 @@ class Report:
     comparison: Comparison | None = None
     trends: Trends | None = None
     breaches: tuple[Breach, ...] = ()
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
