@@ -53,6 +53,7 @@ class Request:
 
     `lab`: detonate on the embedded lab; then `targets` choose among its hosts. Its SIEM is its own, else the Elasticsearch of the settings,
     `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios. `shard`: which part of the plan, from 1, of how many.
+    `hold`: a target waits for its verdicts before it is used again.
     """
 
     settings: Settings
@@ -62,6 +63,7 @@ class Request:
     scenarios: tuple[Path, ...] = ()
     selection: Selection = field(default_factory=Selection)
     shard: tuple[int, int] | None = None
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,6 +344,7 @@ def _run(
             connect=pace.connect_timeout.total_seconds(),
             grace=pace.grace,
         ),
+        hold=request.hold,
     )
     return Run(plan=made, rules=rules, engine=engine)
 

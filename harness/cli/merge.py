@@ -28,8 +28,9 @@ def merge(reports: tuple[Path, ...], history_path: Path | None, **asked: Any) ->
     """
     from harness.core.merge import merge as merged
     from harness.model.report import RunFinished
+    from harness.reports.console import make_console
     from harness.reports.json import read_report
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.terminal import TerminalReporter
 
     files, to_stdout = writers(asked)
     report = merged({str(path): read_report(path) for path in reports})

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,15 +71,19 @@ def _selecting(command: F) -> F:
 @_selecting
 @output_options
 @annotations_option
+@click.option("--pause-on-failure", "pausing", is_flag=True, help="Stop at every gap, say where to look, and wait for Enter.")
 @history_option
-def run(history_path: Path | None, **asked: Any) -> int:
+def run(history_path: Path | None, pausing: bool, **asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
 
     SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
     """
     from harness.assemble import assembled
+    from harness.cli.pausing import PauseOnFailure
+    from harness.clock import SystemClock
     from harness.model.report import RunFinished
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.console import make_console
+    from harness.reports.terminal import TerminalReporter
 
     files, to_stdout = writers(asked)
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
@@ -86,10 +91,12 @@ def run(history_path: Path | None, **asked: Any) -> int:
     with (
         annotating(asked, sys.stderr if to_stdout else sys.stdout) as annotations,
         interruptible() as cancel,
-        assembled(request_of(asked)) as ready,
+        assembled(replace(request_of(asked), hold=pausing)) as ready,
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
         reporters: list[Reporter] = [*files, terminal, *annotations]
+        if pausing:
+            reporters.append(PauseOnFailure(err, ready.rules, terminal.close, cancel, SystemClock()))
         for progress in ready.engine.run(cancel):
             for reporter in reporters:
                 reporter.see(progress)
@@ -104,8 +111,8 @@ def run(history_path: Path | None, **asked: Any) -> int:
 def plan(**asked: Any) -> int:
     """Show what would run where, what cannot be exercised, and why. Nothing is sent and nothing is started."""
     from harness.assemble import planned
+    from harness.reports.console import make_console
     from harness.reports.plan import print_plan
-    from harness.reports.terminal import make_console
 
     if not asked["targets"]:
         asked["lab"] = True

@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.model.facts import Alert, Detonation, SiemStatus
 from harness.model.intent import PlannedStep, Severity, Shard
-from harness.model.verdicts import RuleCoverage, Sighting, Verdict
+from harness.model.verdicts import RuleCoverage, Sighting, Standing, Verdict
 
 REPORT_VERSION = 1
 
@@ -111,6 +111,14 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The SIEM was asked, and this is what is waited for still. `now` is our clock's."""
+
+    now: datetime
+    open: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiemTrouble:
     """A read of the SIEM failed and will be tried again."""
 
@@ -124,4 +132,4 @@ class RunFinished:
     report: Report
 
 
-Progress = SiemChecked | StepStarted | StepFinished | Judged | SiemTrouble | RunFinished
+Progress = SiemChecked | StepStarted | StepFinished | Judged | Waiting | SiemTrouble | RunFinished
