@@ -55,6 +55,7 @@ class Request:
 
     `lab`: detonate on the embedded lab; then `targets` choose among its hosts. Its SIEM is its own, else the Elasticsearch of the settings,
     `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios. `shard`: which part of the plan, from 1, of how many.
+    `hold`: a target waits for its verdicts before it is used again.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class Request:
     scenarios: tuple[Path, ...] = ()
     selection: Selection = field(default_factory=Selection)
     shard: tuple[int, int] | None = None
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,6 +354,7 @@ def _run(
             grace=pace.grace,
         ),
         circumstances=(*of_settings(request.settings, asks_siem=not request.lab or request.to_elasticsearch), *held),
+        hold=request.hold,
     )
     return Run(plan=made, rules=rules, engine=engine)
 

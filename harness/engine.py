@@ -50,6 +50,7 @@ from harness.model.report import (
     SiemTrouble,
     StepFinished,
     StepStarted,
+    Waiting,
 )
 from harness.model.verdicts import Inconclusive, Verdict
 from harness.ports import Clock, Session, Siem, Transport
@@ -66,6 +67,8 @@ _FAILURES: Mapping[type[TransportError], FailureKind] = {
 _TARGET_DOWN = frozenset({FailureKind.CONNECT, FailureKind.AUTHENTICATION})
 # After these nothing of the step reached the target, so there is nothing to clean up.
 _NOTHING_SENT = _TARGET_DOWN | {FailureKind.NOT_SENT}
+_BEAT = 1.0
+"""Seconds after which those who look on are told again what is waited for, however seldom the SIEM is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,11 @@ class Patience:
 
 
 class Engine:
-    """One run of a plan. Not to be used twice."""
+    """One run of a plan. Not to be used twice.
+
+    `hold`: a target goes on, be it to its scenario's cleanup, only when every expectation of its last step is judged and whoever takes the
+    progress has taken that: he may look around on the target and in the SIEM meanwhile, as long as he likes.
+    """
 
     def __init__(
         self,
@@ -96,6 +103,7 @@ class Engine:
         clock: Clock,
         patience: Patience,
         circumstances: Sequence[Circumstance] = (),
+        hold: bool = False,
     ) -> None:
         """`circumstances` are those of the run that are known before it starts."""
         self._run_id = run_id
@@ -111,6 +119,7 @@ class Engine:
         self._verdicts: list[Verdict] = []
         self._cleanups: list[Detonation] = []
         self._under_way: dict[str, PlannedStep] = {}
+        self._held = {planned.id: Event() for planned in plan.steps} if hold else {}
         self._cursor = ""
         self._offsets: dict[str, float] = {}
         self._siem_name = ""
@@ -162,22 +171,36 @@ class Engine:
 
         What the threads did is told at once; the SIEM is asked once a poll interval, however much they do.
         """
-        due = self._clock.monotonic()
+        due = told = self._clock.monotonic()
+        lately = True
         while True:
             alive = any(worker.is_alive() for worker in workers)
             yield from self._take(ledger)
-            if self._clock.monotonic() >= due or not alive:
+            if self._clock.monotonic() >= due or alive is not lately:
+                lately = alive
                 if ledger.open or alive:
                     yield from self._sweep(ledger, cancel)
                 yield from self._judged(ledger, ledger.settle())
                 due = self._clock.monotonic() + self._patience.poll
+                told -= _BEAT
+                self._let_go(ledger)
+            if ledger.open and self._clock.monotonic() >= told + _BEAT:
+                told = self._clock.monotonic()
+                yield Waiting(now=self._clock.now(), open=ledger.standing)
             if not alive and self._inbox.empty():
                 if cancel.is_set():
                     yield from self._judged(ledger, ledger.settle(interrupted=True))
                 if not ledger.open:
                     return
             self._wake.clear()
-            self._clock.wait(max(0.0, due - self._clock.monotonic()), self._wake if alive else cancel)
+            until = min(due, told + _BEAT) if ledger.open else due
+            self._clock.wait(max(0.0, until - self._clock.monotonic()), self._wake if alive else cancel)
+
+    def _let_go(self, ledger: Ledger) -> None:
+        """Those targets that wait for verdicts which were taken by now."""
+        for planned, taken in self._held.items():
+            if not taken.is_set() and ledger.decided(planned):
+                taken.set()
 
     def _take(self, ledger: Ledger) -> Iterator[Progress]:
         while True:
@@ -316,12 +339,18 @@ class Engine:
             failure = self._send(planned, cancel)
             if planned.step.cleanup is not None and (failure is None or failure.kind not in _NOTHING_SENT):
                 to_clean.append(replace(planned, id=f"{planned.id}/cleanup", cleanup=True))
+            self._hold(planned, cancel)
             if failure is not None:
                 lost = f"an earlier step failed ({failure.kind.value}): {failure.message}"
                 down = lost if failure.kind in _TARGET_DOWN else down
         for planned in reversed(to_clean):
             self._send(planned, Event())
         return down
+
+    def _hold(self, planned: PlannedStep, cancel: Event) -> None:
+        if (taken := self._held.get(planned.id)) is not None:
+            while not (taken.is_set() or cancel.is_set() or self._halt.is_set()):
+                self._clock.wait(_BEAT, taken)
 
     def _send(self, planned: PlannedStep, cancel: Event) -> Failure | None:
         self._report(StepStarted(planned=planned))

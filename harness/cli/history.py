@@ -28,8 +28,8 @@ def history() -> None:
 def list_(limit: int, json_path: str | None, history_path: Path | None, config: Path | None) -> int:
     """The runs that were made, the newest first."""
     from harness.history import opened
+    from harness.reports.console import make_console
     from harness.reports.history import print_runs
-    from harness.reports.terminal import make_console
 
     with opened(history_place(history_path, config)) as kept:
         runs = kept.runs(limit)
@@ -55,7 +55,8 @@ def show(run: str, json_path: str | None, history_path: Path | None, config: Pat
     """
     from harness.history import opened
     from harness.model.report import RunFinished
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.console import make_console
+    from harness.reports.terminal import TerminalReporter
 
     with opened(history_place(history_path, config)) as kept:
         report = kept.report(run)
@@ -86,8 +87,8 @@ def diff(before: str, after: str, json_path: str | None, history_path: Path | No
     from harness.errors import Problem, UsageError
     from harness.history import LAST_GREEN, opened
     from harness.model.changes import ChangeKind
+    from harness.reports.console import make_console
     from harness.reports.history import changes_document, print_changes
-    from harness.reports.terminal import make_console
 
     place = history_place(history_path, config)
     with opened(place) as kept:
@@ -119,8 +120,8 @@ def trend(
     from dataclasses import replace
 
     from harness.history import opened
+    from harness.reports.console import make_console
     from harness.reports.history import print_trends, trends_document
-    from harness.reports.terminal import make_console
 
     with opened(history_place(history_path, config)) as kept:
         found = kept.trends(last, history_settings(config).flaky)

@@ -30,8 +30,9 @@ def merge(reports: tuple[Path, ...], **asked: Any) -> int:
     """
     from harness.core.merge import merge as merged
     from harness.model.report import RunFinished
+    from harness.reports.console import make_console
     from harness.reports.json import read_report
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.terminal import TerminalReporter
 
     ending = Ending.of(asked)
     files, to_stdout = writers(asked, ending.baseline_of())

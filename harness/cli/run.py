@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,15 +71,19 @@ def _selecting(command: F) -> F:
 @_selecting
 @output_options
 @annotations_option
+@click.option("--pause-on-failure", "pausing", is_flag=True, help="Stop at every gap, say where to look, and wait for Enter.")
 @ending_options
-def run(**asked: Any) -> int:
+def run(pausing: bool, **asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
 
     SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
     """
     from harness.assemble import assembled
+    from harness.cli.pausing import PauseOnFailure
+    from harness.clock import SystemClock
     from harness.model.report import RunFinished
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.console import make_console
+    from harness.reports.terminal import TerminalReporter
 
     ending = Ending.of(asked)
     files, to_stdout = writers(asked, ending.baseline_of())
@@ -87,10 +92,12 @@ def run(**asked: Any) -> int:
     with (
         annotating(asked, sys.stderr if to_stdout else sys.stdout) as annotations,
         interruptible() as cancel,
-        assembled(request_of(asked)) as ready,
+        assembled(replace(request_of(asked), hold=pausing)) as ready,
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
         reporters: list[Reporter] = [*files, terminal, *annotations]
+        if pausing:
+            reporters.append(PauseOnFailure(err, ready.rules, terminal.close, cancel, SystemClock()))
         for made in ready.engine.run(cancel):
             progress = RunFinished(report=ending.appraised(made.report)) if isinstance(made, RunFinished) else made
             for reporter in reporters:
@@ -106,8 +113,8 @@ def run(**asked: Any) -> int:
 def plan(**asked: Any) -> int:
     """Show what would run where, what cannot be exercised, and why. Nothing is sent and nothing is started."""
     from harness.assemble import planned
+    from harness.reports.console import make_console
     from harness.reports.plan import print_plan
-    from harness.reports.terminal import make_console
 
     if not asked["targets"]:
         asked["lab"] = True

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from datetime import date
 
 from harness.core.cover import GAPS
-from harness.model.changes import Breach, Comparison, Line, Standing
+from harness.model.changes import Breach, Comparison, GapStanding, Line
 from harness.model.report import Report
 from harness.model.verdicts import Outcome, Verdict
 
@@ -26,19 +26,19 @@ def line_of(verdict: Verdict) -> Line:
     return verdict.planned, verdict.expectation.rule, verdict.expectation.fires
 
 
-def standing(verdict: Verdict, day: date, comparison: Comparison | None) -> Standing | None:
+def standing(verdict: Verdict, day: date, comparison: Comparison | None) -> GapStanding | None:
     """How a gap stands on that day; None for what is no gap, and where nothing is known of it beside the verdict."""
     if verdict.outcome not in GAPS:
         return None
     quarantine = verdict.expectation.quarantine
     if quarantine is not None:
-        return Standing.QUARANTINED if day <= quarantine.until else Standing.EXPIRED
+        return GapStanding.QUARANTINED if day <= quarantine.until else GapStanding.EXPIRED
     if comparison is None or not comparison.baseline:
         return None
-    return Standing.KNOWN if line_of(verdict) in comparison.known else Standing.NEW
+    return GapStanding.KNOWN if line_of(verdict) in comparison.known else GapStanding.NEW
 
 
-def standing_in(report: Report, verdict: Verdict) -> Standing | None:
+def standing_in(report: Report, verdict: Verdict) -> GapStanding | None:
     """The same of a verdict of this report, on the day (UTC) that the run began."""
     return standing(verdict, report.started_at.date(), report.comparison)
 
@@ -50,9 +50,9 @@ def fails(verdict: Verdict, fail_on: Collection[str], day: date, comparison: Com
     if verdict.outcome not in GAPS:
         return False
     stands = standing(verdict, day, comparison)
-    if stands is Standing.QUARANTINED:
+    if stands is GapStanding.QUARANTINED:
         return False
-    return GAP in fail_on or verdict.outcome.value.lower() in fail_on or (NEW in fail_on and stands is not Standing.KNOWN)
+    return GAP in fail_on or verdict.outcome.value.lower() in fail_on or (NEW in fail_on and stands is not GapStanding.KNOWN)
 
 
 def fails_in(report: Report, verdict: Verdict) -> bool:

@@ -119,7 +119,7 @@ class Change:
         return known.line
 
 
-class Standing(StrEnum):
+class GapStanding(StrEnum):
     """How an unmet expectation stands to the runs before it, and to what people said of it."""
 
     NEW = "new"  # the baseline did not have this gap

@@ -11,7 +11,7 @@ from typing import Literal
 from harness.model.changes import Breach, Comparison, PastVerdict, Trends
 from harness.model.facts import Alert, Detonation, SiemStatus
 from harness.model.intent import PlannedStep, Severity, Shard
-from harness.model.verdicts import RuleCoverage, Sighting, Verdict
+from harness.model.verdicts import RuleCoverage, Sighting, Standing, Verdict
 
 REPORT_VERSION = 1
 
@@ -203,6 +203,14 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The SIEM was asked, and this is what is waited for still. `now` is our clock's."""
+
+    now: datetime
+    open: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiemTrouble:
     """A read of the SIEM failed and will be tried again."""
 
@@ -216,4 +224,4 @@ class RunFinished:
     report: Report
 
 
-Progress = SiemChecked | StepStarted | StepFinished | Judged | SiemTrouble | RunFinished
+Progress = SiemChecked | StepStarted | StepFinished | Judged | Waiting | SiemTrouble | RunFinished

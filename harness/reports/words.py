@@ -89,6 +89,12 @@ def seconds(length: timedelta, *, sign: bool = False) -> str:
     return f"{plus if total >= 0 else '-'}{minutes} min {rest} s"
 
 
+def span(length: timedelta) -> str:
+    """A length of time as it is waited for: whole seconds, from two minutes on with minutes."""
+    total = round(length.total_seconds())
+    return f"{total} s" if total < 120 else f"{total // 60} min {total % 60} s"
+
+
 def clock(moment: datetime) -> str:
     """The time of day, to the millisecond."""
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
