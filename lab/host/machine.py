@@ -58,7 +58,7 @@ class EmulatedMachine:
     From its making on it is the host's witness.
     """
 
-    def __init__(self, host: Host, sink: Sink) -> None:
+    def __init__(self, host: Host, sink: Sink, off: frozenset[str]) -> None:
         self._host = host
         origin = Origin(
             computer=host.fqdn,
@@ -71,7 +71,7 @@ class EmulatedMachine:
             machine_id=host.machine_guid.time_low,
             filter_id=host.random.randrange(65_000, 90_000),
         )
-        self._telemetry = Telemetry(origin, sink, host.now, host.random)
+        self._telemetry = Telemetry(origin, sink, host.now, host.random, off=off)
         host.witness = self._telemetry
 
     @property
@@ -272,16 +272,17 @@ def emulated_host(
     sink: Sink,
     now: Callable[[], datetime],
     seed: int,
+    off: frozenset[str] = frozenset(),
 ) -> EmulatedMachine:
-    """A Windows host, booted and provisioned with Sysmon and PowerShell logging. The same seed gives the same host.
+    """A Windows host, booted and provisioned with Sysmon, an audit policy and PowerShell logging. The same seed gives the same host.
 
     `name` is the computer name, `domain` the DNS domain, `ip` and `seen_from` the host's and the driver's lab addresses; `accounts` are
-    its administrators. `now` gives aware times in UTC.
+    its administrators. `now` gives aware times in UTC. `off` names the settings of `harness.events.audit.SETTINGS` that it lacks.
     """
     # Reproducible chance is the point; nothing secret comes of it.
     random = Random(seed)  # noqa: S311
     host = Host(name=name, domain=domain, ip=ip, seen_from=seen_from, accounts=accounts, now=now, random=random)
-    return EmulatedMachine(host, sink)
+    return EmulatedMachine(host, sink, off)
 
 
 def _install_sysmon(host: Host) -> Process:

@@ -6,12 +6,14 @@ It keeps what the logs themselves must remember (record numbers, an engine's seq
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from threading import Lock
 from uuid import UUID
 
+from harness.events.audit import COMMAND_LINES, SCRIPT_BLOCK_LOGGING, settings_behind
+from harness.events.windows import Level
 from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, LogonSession, Process, RemoteShell
 from lab.host.telemetry import powershell, security, sysmon, winrm
 from lab.host.telemetry.journal import Entry, Journal, Sink
@@ -36,11 +38,15 @@ class Telemetry:
     """A `lab.host.happenings.Witness` that writes Windows events to a sink.
 
     The sink is called under a lock, from the thread to which it happened, in the order of the record ids; it must not block for long
-    and not come back here. `now` is the host's clock (aware, UTC).
+    and not come back here. `now` is the host's clock (aware, UTC). `off` are the names of `harness.events.audit.SETTINGS` that are
+    not made on this host: what depends on them is not logged.
     """
 
-    def __init__(self, origin: Origin, sink: Sink, now: Callable[[], datetime], random: Random) -> None:
+    def __init__(
+        self, origin: Origin, sink: Sink, now: Callable[[], datetime], random: Random, *, off: frozenset[str] = frozenset()
+    ) -> None:
         self._origin = origin
+        self._off = off
         self._now = now
         self._random = random
         self._journal = Journal(origin.computer, sink, now, random)
@@ -123,7 +129,19 @@ class Telemetry:
 
     def _write(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self._journal.write(entry)
+            if self._is_logged(entry):
+                self._journal.write(self._as_told(entry))
+
+    def _is_logged(self, entry: Entry) -> bool:
+        behind = {setting.name for setting in settings_behind(entry.provider.channel, entry.event_id)}
+        if entry.event_id == 4104 and entry.level is Level.WARNING:
+            behind.discard(SCRIPT_BLOCK_LOGGING.name)  # PowerShell logs a suspicious script without being told to
+        return not behind & self._off
+
+    def _as_told(self, entry: Entry) -> Entry:
+        if entry.event_id == 4688 and COMMAND_LINES.name in self._off:
+            return replace(entry, data={**entry.data, "CommandLine": ""})
+        return entry
 
     def _new_id(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)

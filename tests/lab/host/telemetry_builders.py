@@ -114,7 +114,7 @@ def connection(
     )
 
 
-def telemetry(seed: int = 1) -> tuple[Telemetry, list[WindowsEvent]]:
+def telemetry(seed: int = 1, *, off: frozenset[str] = frozenset()) -> tuple[Telemetry, list[WindowsEvent]]:
     """A telemetry whose clock stands still, and the list that its records go to."""
     records: list[WindowsEvent] = []
-    return Telemetry(ORIGIN, records.append, lambda: NOW, Random(seed)), records
+    return Telemetry(ORIGIN, records.append, lambda: NOW, Random(seed), off=off), records
