@@ -173,9 +173,9 @@ def _lab_place(settings: Settings) -> Iterator[LabPlace]:
 
 
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
-    """What the settings say of the lab."""
+    """What the settings say of the lab. Raises `UsageError` where they name a host that it has not."""
     lab = settings.lab
-    return LabConfig(
+    config = LabConfig(
         user=lab.user,
         schemes=lab.schemes,
         allow_unencrypted=lab.allow_unencrypted,
@@ -185,8 +185,14 @@ def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
         schedule_running=lab.schedule_running,
         disabled=lab.disabled,
         exceptions=tuple((each.rule, each.name, dict(each.when)) for each in lab.exceptions),
+        off=lab.off,
         keep=keep,
     )
+    hosts = [target.name for target in targets_of(config)]
+    for host in {one.rpartition("/")[0] for one in lab.off} - {"", *hosts}:
+        what = f"lab.off names {host!r}, which is no host of the lab"
+        raise UsageError(Problem(path=str(settings.file or "harness.toml"), what=what, fix=f"one of {', '.join(hosts)}"))
+    return config
 
 
 def scenario_paths(asked: Sequence[Path]) -> Sequence[Path]:
@@ -233,7 +239,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules, priorities)
         addresses = {target.name: target.host for target in targets}
-        held = tuple(of_lab(settings.lab)) if starting is not None else ()
+        held = tuple(of_lab(settings, lab_config(settings))) if starting is not None else ()
         yield _run(request, made, rules, siem, _lab_credentials(place), addresses, held)
 
 

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from enum import Enum
 
+from harness.events.audit import SETTINGS, Editor
 from harness.model.intent import Target
 from harness.model.report import Aspect, Circumstance
-from harness.settings import LabSettings, Settings
+from harness.settings import Settings
+from lab.process import AGENT, LabConfig, off_at, targets_of
 
 _RUN = ("poll_interval", "grace", "siem_timeout", "connect_timeout")
 _SIEM = ("urls", "cloud_id", "events", "alerts", "writeback", "space", "ingest_lag", "rule_interval")
@@ -32,9 +34,20 @@ def of_targets(targets: Iterable[Target]) -> Iterator[Circumstance]:
         yield from _said(f"target {target.name}", target, _TARGET, about=target.name)
 
 
-def of_lab(lab: LabSettings) -> Iterator[Circumstance]:
+def of_lab(settings: Settings, place: LabConfig) -> Iterator[Circumstance]:
     """Of a lab that the run itself starts. One that was up before may have been started with other settings."""
-    yield from _said("lab", lab, _LAB)
+    yield from _said("lab", settings.lab, _LAB)
+    for target in targets_of(place):
+        off = off_at(place, target.name)
+        yield _switch(Aspect.SENSOR, target.name, AGENT, off)
+        for setting in SETTINGS.values():
+            yield _switch(
+                Aspect.SENSOR if setting.editor in (Editor.SENSOR, Editor.SYSMON) else Aspect.AUDIT, target.name, setting.name, off
+            )
+
+
+def _switch(aspect: Aspect, target: str, name: str, off: frozenset[str]) -> Circumstance:
+    return Circumstance(aspect=aspect, about=target, name=name, value="off" if name in off else "on")
 
 
 def _said(section: str, values: object, names: Iterable[str], about: str = "") -> Iterator[Circumstance]:

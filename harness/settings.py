@@ -5,8 +5,8 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
-    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, disabled (commas), exceptions,
-              index, state_file
+    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, off (commas),
+              disabled (commas), exceptions, index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [history] path, keep, flaky
@@ -35,6 +35,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 
 from harness.documents import Document, Loc, Place, parse_toml, read_text
 from harness.errors import Problem, UsageError
+from harness.events.audit import SETTINGS
 from harness.fields import (
     Day,
     Duration,
@@ -145,8 +146,9 @@ class LabSettings:
 
     `schemes` (basic, negotiate, credssp) and `allow_unencrypted` are the switches of Windows' WinRM service on every host of the lab.
     `schedule_running` False leaves the rule engine standing still; it does not run the rules `disabled`, and raises no alert that one of
-    the `exceptions` holds back. `index` is where its events go in an Elasticsearch. `state_file` tells
-    other processes of a kept lab; None leaves its place to the lab.
+    the `exceptions` holds back. `off` are settings of logging that its hosts lack: names of
+    `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone. `index` is where its
+    events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
@@ -158,6 +160,7 @@ class LabSettings:
     schedule_running: bool = True
     disabled: tuple[str, ...] = ()
     exceptions: tuple[LabException, ...] = ()
+    off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
     state_file: Path | None = None
 
@@ -357,6 +360,14 @@ class _Siem(Entry):
         return self
 
 
+def _logging_setting(value: str) -> str:
+    name = value.rpartition("/")[2]
+    known = (*SETTINGS, "agent")
+    if name not in known:
+        raise wrong("logging", f"{name!r} is no setting of a host's logging", nearest(name, known) or f"one of {', '.join(known)}")
+    return value
+
+
 class _Exception(Entry):
     """What keeps an alert of the lab's rule engine back."""
 
@@ -377,6 +388,7 @@ class _Lab(Entry):
     schedule: Literal["running", "stopped"] = "running"
     disabled: Annotated[tuple[RuleId, ...] | None, Omittable()] = None
     exceptions: tuple[_Exception, ...] = ()
+    off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
     state_file: Annotated[PathText | None, Omittable()] = None
 
@@ -464,6 +476,7 @@ _LISTS: Mapping[Loc, str] = {
     ("siem", "alerts"): ",",
     ("lab", "schemes"): ",",
     ("lab", "disabled"): ",",
+    ("lab", "off"): ",",
     ("rules", "paths"): os.pathsep,
 }
 _SIEM_SECRETS = ("password", "api_key", "bearer")

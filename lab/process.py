@@ -41,6 +41,7 @@ class LabConfig:
 
     `disabled`: ids of rules that its engine does not run; `exceptions`: a rule's id, a name, and what an event's fields must be like for no
     alert to be raised on it.
+    `off`: what the hosts' logging lacks, as `off_at` reads it.
     """
 
     user: str = "purple"
@@ -52,6 +53,7 @@ class LabConfig:
     schedule_running: bool = True
     disabled: tuple[str, ...] = ()
     exceptions: tuple[tuple[str, str, dict[str, str]], ...] = ()
+    off: tuple[str, ...] = ()
     keep: bool = False
 
 
@@ -108,6 +110,18 @@ def targets_of(config: LabConfig, *, ports: Mapping[str, int] | None = None) -> 
         )
         for name, address in zip(HOSTS, HOST_ADDRESSES, strict=True)
     )
+
+
+AGENT = "agent"
+"""Stands in `LabConfig.off` for the program that ships a host's events to the SIEM."""
+
+
+def off_at(config: LabConfig, target: str) -> frozenset[str]:
+    """What the logging of one host lacks: names of `harness.events.audit.SETTINGS`, or `AGENT`. `target` is the host's name as a target.
+
+    An entry is such a name, which holds for every host, or a target's name, a slash and such a name.
+    """
+    return frozenset(name for host, _, name in (one.rpartition("/") for one in config.off) if host in ("", target))
 
 
 class StartingLab:

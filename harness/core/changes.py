@@ -15,7 +15,7 @@ from enum import Enum, auto
 from harness.core.cover import MET
 from harness.core.record import ANY_ID
 from harness.core.slower import slower
-from harness.events.audit import setting_behind
+from harness.events.audit import setting_behind, settings_behind
 from harness.model.changes import Cause, CauseKind, Change, ChangeKind, Line, PastVerdict
 from harness.model.facts import FailureKind
 from harness.model.report import Aspect, Circumstance, Clause, HostTelemetry, RuleRecord, RunRecord
@@ -23,6 +23,9 @@ from harness.model.verdicts import Inconclusive, Outcome
 
 Times = Mapping[Line, tuple[Sequence[timedelta], Sequence[timedelta]]]
 """Of an expectation its times to detect: in the runs up to the earlier one, and in those after it up to the later one; oldest first."""
+
+_AGENT = "agent"
+"""Among the settings of a host's logging: the program that ships its events, without which none arrives."""
 
 _MOST_LINES = 6
 _MOST_NAMED = 4
@@ -307,20 +310,19 @@ class _Between:
         yield from self._of_lag(new, was, is_now)
 
     def _of_switches(self, target: str, host: str, kinds: Sequence[str], mode: _Mode) -> Iterator[Cause]:
-        settings = {setting_behind(channel, int(number)) for channel, number in map(_parted, kinds) if number.isdecimal()} - {""}
+        needed = {name: kind for kind in kinds for name in _settings_behind(kind)}
         for aspect, kind in ((Aspect.AUDIT, _K.AUDIT), (Aspect.SENSOR, _K.SENSOR)):
             for place in sorted(self._old.keys() | self._new.keys()):
                 of, about, name = place
                 was, is_now = self._old.get(place, "not known"), self._new.get(place, "not known")
                 if of is not aspect or about not in ("", target, host) or was == is_now:
                     continue
-                touches = [text for text in (*settings, *kinds) if _names(name, text)]
                 on = f" on {about}" if about else ""
                 yield Cause(
                     kind=kind,
                     what=f"the {aspect.value} setting {name}{on} was {was}, now it is {is_now}",
-                    evidence=tuple(f"the rule needs {text}" for text in touches[:1]),
-                    direct=bool(touches) and mode is _Mode.NO_TELEMETRY,
+                    evidence=(f"the rule reads {needed[name]}, which is not logged without it",) if name in needed else (),
+                    direct=mode is _Mode.NO_TELEMETRY and (name in needed or name == _AGENT),
                 )
 
     def _of_kinds(
@@ -448,16 +450,16 @@ def _parted(kind: str) -> tuple[str, str]:
     return channel, number
 
 
+def _settings_behind(kind: str) -> Iterator[str]:
+    channel, number = _parted(kind)
+    if number.isdecimal():
+        yield from (setting.name for setting in settings_behind(channel, int(number)))
+
+
 def _read(wanted: Sequence[str], kind: str) -> bool:
     """Whether a kind of event that arrived is one of those that a rule reads."""
     channel, number = _parted(kind.lower())
     return any(name.lower() == channel and id in (number, ANY_ID) for name, id in map(_parted, wanted))
-
-
-def _names(setting: str, text: str) -> bool:
-    """Whether a setting's name and what a rule needs speak of one thing: either has the other's words."""
-    one, other = setting.lower(), text.lower()
-    return one in other or other in one
 
 
 def _span(length: timedelta) -> str:
