@@ -312,9 +312,9 @@ class _Between:
     def _of_switches(self, target: str, host: str, kinds: Sequence[str], mode: _Mode) -> Iterator[Cause]:
         needed = {name: kind for kind in kinds for name in _settings_behind(kind)}
         for aspect, kind in ((Aspect.AUDIT, _K.AUDIT), (Aspect.SENSOR, _K.SENSOR)):
-            for place in sorted(self._old.keys() | self._new.keys()):
+            for place in sorted(self._old.keys() & self._new.keys()):
                 of, about, name = place
-                was, is_now = self._old.get(place, "not known"), self._new.get(place, "not known")
+                was, is_now = self._old[place], self._new[place]
                 if of is not aspect or about not in ("", target, host) or was == is_now:
                     continue
                 on = f" on {about}" if about else ""
