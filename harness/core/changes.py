@@ -24,6 +24,9 @@ from harness.model.verdicts import Inconclusive, Outcome
 Times = Mapping[Line, tuple[Sequence[timedelta], Sequence[timedelta]]]
 """Of an expectation its times to detect: in the runs up to the earlier one, and in those after it up to the later one; oldest first."""
 
+_NO_EXCUSE = (CauseKind.UNKNOWN, CauseKind.STEP_FAILED, CauseKind.MAPPING)
+"""What does not explain a turn: a dynamic mapping grows by itself."""
+
 _AGENT = "agent"
 """Among the settings of a host's logging: the program that ships its events, without which none arrives."""
 
@@ -54,7 +57,7 @@ def explained(before: RunRecord, after: RunRecord, line: Line) -> bool:
     if old is None or new is None:
         return False
     causes = _ranked(old, new, _Between(before, after), "")
-    return any(cause.kind not in (CauseKind.UNKNOWN, CauseKind.STEP_FAILED) for cause in causes)
+    return any(cause.kind not in _NO_EXCUSE for cause in causes)
 
 
 def _change(old: PastVerdict | None, new: PastVerdict | None, known: _Between, times: Times | None) -> Change | None:

@@ -17,7 +17,7 @@ from harness.model.verdicts import CoverageStatus, Outcome, RuleCoverage, Verdic
 from harness.reports import standing
 from harness.reports.history import change_lines
 from harness.reports.ladder import ladder, outcome_word
-from harness.reports.words import EXIT_MEANING, STATUS_ORDER, cleanup_trouble, count_of, grouped, inert, listed, named, seconds, short
+from harness.reports.words import STATUS_ORDER, cleanup_trouble, count_of, grouped, inert, listed, named, seconds, short
 
 _MOST = 60_000
 """Characters of the page: a comment of GitHub's may have 65,536."""
@@ -37,7 +37,7 @@ def dump_markdown(report: Report) -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    meaning = EXIT_MEANING.get(report.exit_code, "")
+    meaning = standing.meaning(report)
     yield f"## Detections: {meaning or f'exit {report.exit_code}'}\n"
     outcomes = Counter(verdict.outcome for verdict in report.verdicts)
     counts = ", ".join(f"{outcomes[outcome]} {outcome.value}" for outcome in Outcome if outcomes[outcome]) or "none judged"

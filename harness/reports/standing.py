@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness.core.cover import GAPS
 from harness.core.standing import standing_in
 from harness.model.changes import Breach, Change, ChangeKind, GapStanding, Trend
 from harness.model.report import Report
 from harness.model.verdicts import Verdict
-from harness.reports.words import count_of, grouped, listed, named, seconds
+from harness.reports.words import EXIT_MEANING, count_of, grouped, listed, named, seconds
 
 
 def note(report: Report, verdict: Verdict) -> str:
@@ -25,6 +26,13 @@ def note(report: Report, verdict: Verdict) -> str:
         return ""
     baseline = report.comparison.baseline
     return f"new since {baseline}" if stands is GapStanding.NEW else f"known: {baseline} had it"
+
+
+def meaning(report: Report) -> str:
+    """What the run's exit code says of it."""
+    if report.exit_code == 0 and any(verdict.outcome in GAPS for verdict in report.verdicts):
+        return "no gap that counts"
+    return EXIT_MEANING.get(report.exit_code, "")
 
 
 def against(report: Report) -> str:

@@ -26,7 +26,6 @@ from harness.reports.history import change_lines
 from harness.reports.ladder import EVIDENCE_LINES, GATE_WORD, gate_evidence, gate_time, outcome_word
 from harness.reports.waiting import ProgressView
 from harness.reports.words import (
-    EXIT_MEANING,
     STATUS_ORDER,
     cleanup_trouble,
     clock,
@@ -290,7 +289,7 @@ def _gate_details(gate: Gate, started: datetime | None) -> Text:
 
 
 def _summary(report: Report) -> Text:
-    meaning, style = EXIT_MEANING.get(report.exit_code, ""), _EXIT_STYLE.get(report.exit_code, "bold red")
+    meaning, style = standing.meaning(report), _EXIT_STYLE.get(report.exit_code, "bold red")
     line = styled((f"{count_of(len(report.verdicts), 'expectation')}: ", ""))
     line.append_text(tally(Counter(verdict.outcome for verdict in report.verdicts)) if report.verdicts else Text("none judged"))
     line.append(". ")

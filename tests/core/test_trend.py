@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.trend import by_rule, percentile, trends
+from harness.core.trend import Seen, by_rule, percentile, trends
 from harness.model.changes import Flaky, Line
 from harness.model.verdicts import Outcome
 from tests.reports import sample_reports as sample
@@ -66,7 +66,7 @@ def test_a_percentile_is_one_of_the_times_and_enough_are_no_larger(seconds: list
 
 def test_rules_are_counted_over_their_expectations() -> None:
     other: Line = ("s/2@ws1", "rule", True)
-    seen = {
+    seen: dict[Line, list[Seen]] = {
         LINE: [(0, Outcome.DETECTED, timedelta(seconds=1)), (1, Outcome.MISSED, None)],
         other: [(1, Outcome.DETECTED, timedelta(seconds=3))],
     }

@@ -19,7 +19,7 @@ from harness.model.verdicts import Basis, GateKind, GateState, Outcome, RuleCove
 from harness.reports import standing
 from harness.reports.history import change_lines
 from harness.reports.ladder import GATE_WORD, gate_evidence, gate_time, outcome_word
-from harness.reports.words import EXIT_MEANING, STATUS_ORDER, cleanup_trouble, clock, count_of, grouped, listed, named, seconds, short
+from harness.reports.words import STATUS_ORDER, cleanup_trouble, clock, count_of, grouped, listed, named, seconds, short
 
 _TONE: Mapping[Outcome, str] = {
     Outcome.DETECTED: "good",
@@ -181,7 +181,7 @@ def page_of(report: Report) -> Page:
     environment = report.environment
     scenarios = tuple(dict.fromkeys(verdict.scenario for verdict in report.verdicts))
     outcomes = Counter(verdict.outcome for verdict in report.verdicts)
-    meaning = EXIT_MEANING.get(report.exit_code, f"exit {report.exit_code}")
+    meaning = standing.meaning(report) or f"exit {report.exit_code}"
     chart, time_rows = _times(report.verdicts, titles)
     ordered = sorted(report.coverage, key=lambda entry: (-STATUS_ORDER.index(entry.status), entry.title.casefold()))
     return Page(
