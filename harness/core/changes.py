@@ -7,7 +7,7 @@ in which order they are likely; that order is `_LIKELY`. Where no such fact is k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from difflib import unified_diff
 from enum import Enum, auto
@@ -51,13 +51,17 @@ def changes(before: RunRecord, after: RunRecord, times: Times | None = None) -> 
     return tuple(sorted(found, key=lambda change: order.index(change.kind)))
 
 
-def explained(before: RunRecord, after: RunRecord, line: Line) -> bool:
-    """Whether a cause is known of what became of one expectation between two runs that both judged it."""
-    old, new = (next((verdict for verdict in run.verdicts if verdict.line == line), None) for run in (before, after))
-    if old is None or new is None:
-        return False
-    causes = _ranked(old, new, _Between(before, after), "")
-    return any(cause.kind not in _NO_EXCUSE for cause in causes)
+def explaining(before: RunRecord, after: RunRecord) -> Callable[[Line], bool]:
+    """What says whether a cause is known of what became of an expectation between two runs; false of one that either did not have."""
+    old, new = ({verdict.line: verdict for verdict in run.verdicts} for run in (before, after))
+    known = _Between(before, after)
+
+    def explained(line: Line) -> bool:
+        if line not in old or line not in new:
+            return False
+        return any(cause.kind not in _NO_EXCUSE for cause in _ranked(old[line], new[line], known, ""))
+
+    return explained
 
 
 def _change(old: PastVerdict | None, new: PastVerdict | None, known: _Between, times: Times | None) -> Change | None:

@@ -229,9 +229,9 @@ def test_slower_is_told_over_several_runs_with_its_cause() -> None:
 
 
 def test_whether_a_turn_has_a_cause() -> None:
-    assert not differences.explained(OLD, now(MISSED), FIRST.line)
-    assert differences.explained(OLD, with_rule(now(MISSED), **WRONG_PORT), FIRST.line)
-    assert not differences.explained(OLD, now(MISSED), ("elsewhere", "rule", True))
+    assert not differences.explaining(OLD, now(MISSED))(FIRST.line)
+    assert differences.explaining(OLD, with_rule(now(MISSED), **WRONG_PORT))(FIRST.line)
+    assert not differences.explaining(OLD, now(MISSED))(("elsewhere", "rule", True))
 
 
 def test_a_mended_gap_names_what_became_of_its_rule() -> None:
