@@ -41,9 +41,8 @@ def of_lab(settings: Settings, place: LabConfig) -> Iterator[Circumstance]:
         off = off_at(place, target.name)
         yield _switch(Aspect.SENSOR, target.name, AGENT, off)
         for setting in SETTINGS.values():
-            yield _switch(
-                Aspect.SENSOR if setting.editor in (Editor.SENSOR, Editor.SYSMON) else Aspect.AUDIT, target.name, setting.name, off
-            )
+            aspect = Aspect.SENSOR if setting.editor in (Editor.SENSOR, Editor.SYSMON) else Aspect.AUDIT
+            yield _switch(aspect, target.name, setting.name, off)
 
 
 def _switch(aspect: Aspect, target: str, name: str, off: frozenset[str]) -> Circumstance:

@@ -7,7 +7,7 @@ in which order they are likely; that order is `_LIKELY`. Where no such fact is k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from difflib import unified_diff
 from enum import Enum, auto
@@ -23,6 +23,9 @@ from harness.model.verdicts import Inconclusive, Outcome
 
 Times = Mapping[Line, tuple[Sequence[timedelta], Sequence[timedelta]]]
 """Of an expectation its times to detect: in the runs up to the earlier one, and in those after it up to the later one; oldest first."""
+
+_NO_EXCUSE = (CauseKind.UNKNOWN, CauseKind.STEP_FAILED, CauseKind.MAPPING)
+"""What does not explain a turn: a dynamic mapping grows by itself."""
 
 _AGENT = "agent"
 """Among the settings of a host's logging: the program that ships its events, without which none arrives."""
@@ -48,13 +51,17 @@ def changes(before: RunRecord, after: RunRecord, times: Times | None = None) -> 
     return tuple(sorted(found, key=lambda change: order.index(change.kind)))
 
 
-def explained(before: RunRecord, after: RunRecord, line: Line) -> bool:
-    """Whether a cause is known of what became of one expectation between two runs that both judged it."""
-    old, new = (next((verdict for verdict in run.verdicts if verdict.line == line), None) for run in (before, after))
-    if old is None or new is None:
-        return False
-    causes = _ranked(old, new, _Between(before, after), "")
-    return any(cause.kind not in (CauseKind.UNKNOWN, CauseKind.STEP_FAILED) for cause in causes)
+def explaining(before: RunRecord, after: RunRecord) -> Callable[[Line], bool]:
+    """What says whether a cause is known of what became of an expectation between two runs; false of one that either did not have."""
+    old, new = ({verdict.line: verdict for verdict in run.verdicts} for run in (before, after))
+    known = _Between(before, after)
+
+    def explained(line: Line) -> bool:
+        if line not in old or line not in new:
+            return False
+        return any(cause.kind not in _NO_EXCUSE for cause in _ranked(old[line], new[line], known, ""))
+
+    return explained
 
 
 def _change(old: PastVerdict | None, new: PastVerdict | None, known: _Between, times: Times | None) -> Change | None:
@@ -312,9 +319,9 @@ class _Between:
     def _of_switches(self, target: str, host: str, kinds: Sequence[str], mode: _Mode) -> Iterator[Cause]:
         needed = {name: kind for kind in kinds for name in _settings_behind(kind)}
         for aspect, kind in ((Aspect.AUDIT, _K.AUDIT), (Aspect.SENSOR, _K.SENSOR)):
-            for place in sorted(self._old.keys() | self._new.keys()):
+            for place in sorted(self._old.keys() & self._new.keys()):
                 of, about, name = place
-                was, is_now = self._old.get(place, "not known"), self._new.get(place, "not known")
+                was, is_now = self._old[place], self._new[place]
                 if of is not aspect or about not in ("", target, host) or was == is_now:
                     continue
                 on = f" on {about}" if about else ""

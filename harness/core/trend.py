@@ -70,7 +70,8 @@ def _trend(line: Line, seen: Sequence[Seen], count: int, flaky: Flaky, explained
 
 def _turns(outcomes: Sequence[Outcome | None], since: int) -> Iterator[tuple[int, int]]:
     """The places between which it went from met to unmet or back, both from `since` on."""
-    judged = [(place, known) for place, outcome in enumerate(outcomes) if place >= since and (known := side(outcome)) is not None]
+    places = range(max(0, since), len(outcomes))
+    judged = [(place, known) for place in places if (known := side(outcomes[place])) is not None]
     return ((one, other) for (one, was), (other, is_now) in pairwise(judged) if was is not is_now)
 
 

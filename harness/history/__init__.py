@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
-from harness.core.changes import Times, explained
+from harness.core.changes import Times, explaining
 from harness.core.trend import Seen, trends
 from harness.errors import Problem, UsageError
 from harness.history import rows
@@ -134,7 +134,11 @@ class History:
             "SELECT number FROM run WHERE green AND run_id <> ? AND finished_at < ? ORDER BY finished_at DESC, number DESC LIMIT ?",
             (run.run_id, said(run.finished_at), _GREENS),
         ).fetchall()
-        shared = {number: self._shared(number, own) for (number,) in greens}
+        shared: dict[int, int] = {}
+        for (number,) in greens:
+            shared[number] = self._shared(number, own)
+            if shared[number] == len(own):  # none can have more
+                break
         most = max(shared.values(), default=0)
         chosen = next((number for number, count in shared.items() if count and count >= _ALIKE * most), None)
         return rows.record(self._connection, chosen, self._path) if chosen is not None else None
@@ -168,7 +172,11 @@ class History:
         def record(place: int) -> RunRecord:
             return also if also is not None and place == len(numbers) else rows.record(self._connection, numbers[place], self._path)
 
-        return trends(ids, ended, seen, flaky, lambda one, other, line: explained(record(one), record(other), line))
+        @cache
+        def between(one: int, other: int) -> Callable[[Line], bool]:
+            return explaining(record(one), record(other))
+
+        return trends(ids, ended, seen, flaky, lambda one, other, line: between(one, other)(line))
 
     def prune(self, *, keep: int | None = None, before: datetime | None = None) -> int:
         """Forget all runs but the newest `keep`, or those that ended before a time; how many. The file becomes smaller."""

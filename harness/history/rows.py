@@ -125,9 +125,10 @@ def report(connection: sqlite3.Connection, number: int, path: Path) -> Report:
     run_id, packed = connection.execute("SELECT run_id, report FROM run WHERE number = ?", (number,)).fetchone()
     unpacking = lzma.LZMADecompressor(memlimit=2 * MOST_BYTES)
     try:
-        document = json.loads(unpacking.decompress(packed, MOST_BYTES))
+        raw = unpacking.decompress(packed, MOST_BYTES)
         if not unpacking.eof:
-            raise _damaged(path, f"its report is bigger than {MOST_BYTES // 1024 // 1024} MB, or cut off")
+            raise _damaged(path, f"a report that is cut off, or bigger than {MOST_BYTES // 1024 // 1024} MB")
+        document = json.loads(raw)
         parts = _parts(connection, number, path)
         document |= {"rules": parts.get(_RULE, []), "steps": [step for steps in parts.get(_STEPS, []) for step in steps]}
     except (lzma.LZMAError, EOFError, ValueError, TypeError, RecursionError) as error:

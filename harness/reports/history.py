@@ -178,11 +178,7 @@ def print_trends(found: Trends, console: Console) -> None:
     console.print(table)
     flaky = sum(trend.flaky for trend in found.lines)
     said = f"{found.ended[0]:%Y-%m-%d %H:%M} to {found.ended[-1]:%Y-%m-%d %H:%M} UTC"
-    share = (
-        f"{flaky} of {count_of(len(found.lines), 'expectation')} flaky"
-        if flaky
-        else f"{count_of(len(found.lines), 'expectation')}, none flaky"
-    )
+    share = f"{count_of(len(found.lines), 'expectation')}, {flaky or 'none'} flaky"
     console.print(Text(f"{LEGEND}\n{count_of(len(found.runs), 'run')}, {said}: {share}."), soft_wrap=True)
 
 

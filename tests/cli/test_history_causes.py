@@ -72,7 +72,8 @@ class Place:
         """Run, and what the run ended with."""
         own = {"HARNESS_HISTORY": str(self.directory / "h.sqlite"), "HARNESS_LAB_STATE_FILE": str(self.directory / "none.json")}
         ended = harness("run", "one.scenario.yml", "--rules", "rules", *(where or TARGET), cwd=self.directory, env=own | (env or {}))
-        return f"{ended.code} {', '.join(verdict.outcome for verdict in ended.full.verdicts)}"
+        outcomes = [verdict.outcome for verdict in sorted(ended.full.verdicts, key=lambda verdict: verdict.expectation.rule)]
+        return f"{ended.code} {', '.join(outcomes)}"
 
 
 @pytest.fixture(scope="module")
