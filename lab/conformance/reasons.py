@@ -35,7 +35,8 @@ class Found:
 class Rule:
     """A fact and when it is the reason. What is empty is not looked at; `fields` are regular expressions of whole names.
 
-    `recorded` is what was seen of the recording, to the letter. `versions`: "known" where every recorded version is one that the table knows of, "newer" where one of them is newer than that.
+    `recorded` is what was seen of the recording, to the letter. `versions`: "known" where every recorded version is one that the table
+    knows of, "newer" where one of them is newer than that.
     """
 
     reason: Name
