@@ -80,12 +80,16 @@ class EmulatedMachine:
         return self._host
 
     def connected(self, peer: Peer) -> None:
-        """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`."""
+        """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`.
+
+        Where that is loopback too the driver stands on this host, and both ends are.
+        """
+        source = self._shown(peer)
         self._telemetry.connected(
             Connection(
-                source_ip=self._shown(peer),
+                source_ip=source,
                 source_port=peer.port,
-                destination_ip=self._host.ip,
+                destination_ip=source if ip_address(source).is_loopback else self._host.ip,
                 destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
                 initiated=False,
                 owner=self._host.system,
