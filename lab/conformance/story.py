@@ -48,6 +48,7 @@ _SCRIPTS = (
     "whoami.exe",
     "powershell.exe -NoProfile -Command Get-Date",
     "hostname.exe; 'bypass'",
+    "Set-Content -Path C:\\Windows\\Temp\\lab.txt -Value lab; Remove-Item C:\\Windows\\Temp\\lab.txt",
     "# " + "a long script " * 2_000 + "\r\n'done'",
 )
 

@@ -163,7 +163,8 @@ class _EmulatedRunspace:
         with self._lock:
             if self._closed:
                 raise PipelineStopped
-            return self._interpreter.run(request, io)
+            with self._host.acting(self._engine.process):
+                return self._interpreter.run(request, io)
 
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         """Discover commands. Windows does so with two pipelines of its own, which module logging shows like anybody's."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from lab.host.happenings import Binding, CommandRun, Engine, Image, LogonSession, Process
+from lab.host.happenings import Binding, CommandRun, Engine, FileCreation, Image, LogonSession, Process
 from lab.host.telemetry import powershell, security, sysmon
 from lab.host.telemetry.journal import Entry
 from lab.machine import Account, Package
@@ -319,3 +319,19 @@ def test_the_recorded_script_was_a_warning_and_is_one() -> None:
     engine = recorded_engine(find(EMP, 400, "ServerRemoteHost"), EMP)
     (entry,) = powershell.script_block(engine, text(event, "ScriptBlockText"), UUID(text(event, "ScriptBlockId")), 10_000, "{}")
     assert (event["EventType"], entry.level.name) == ("WARNING", "WARNING")
+
+
+def test_a_file_that_came_about_is_traced_as_recorded() -> None:
+    process, _ = happened()
+    event = find(CMD, 11)
+    creation = FileCreation(
+        process=dataclasses.replace(
+            process, guid=braced(event["ProcessGuid"]), pid=int(text(event, "ProcessId")), path=text(event, "Image")
+        ),
+        path=text(event, "TargetFilename"),
+        created=datetime.fromisoformat(text(event, "CreationUtcTime")).replace(tzinfo=UTC),
+    )
+    entry = sysmon.file_created(ORIGINAL, creation, utc(event))
+    same_system(entry, event)
+    assert dict(entry.data) == event_data(event)
+    assert entry.message == event["Message"]
