@@ -6,7 +6,7 @@ It keeps what the logs themselves must remember (record numbers, an engine's seq
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from threading import Lock
@@ -145,7 +145,7 @@ class Telemetry:
 
     def _as_told(self, entry: Entry) -> Entry:
         if entry.event_id == 4688 and COMMAND_LINES.name in self._off:
-            return replace(entry, data={**entry.data, "CommandLine": ""})
+            return security.without_command_line(entry)
         return entry
 
     def _new_id(self) -> UUID:
