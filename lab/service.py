@@ -34,7 +34,8 @@ from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import EmbeddedSiem
 from harness.siem.embedded.store import snapshot
 from lab.host.machine import emulated_host
-from lab.machine import Account
+from lab.machine import Account, Neighbour
+from lab.network import Door, LabNetwork
 from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
 from lab.winrm.auth import Access, EndpointAccount, Scheme
 from lab.winrm.endpoint import Endpoint
@@ -81,6 +82,7 @@ class Lab:
         schemes = frozenset(scheme for scheme in Scheme if scheme.lower() in config.schemes)
         access = Access(schemes=schemes, allow_unencrypted=config.allow_unencrypted)
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
+        network = LabNetwork()
         for name, target in zip(HOSTS, targets_of(config), strict=True):
             machine = emulated_host(
                 name=name.upper(),
@@ -91,9 +93,12 @@ class Lab:
                 sink=siem.ingest,
                 now=clock.now,
                 seed=secrets.randbits(64),
+                network=network,
             )
             endpoint = Endpoint(machine=machine, accounts=[EndpointAccount(account=account, password=self._password)], access=access)
             endpoint.start()
+            here = Neighbour(name=name.upper(), fqdn=machine.host.fqdn, ip=target.address)
+            network.join(here, Door(address=target.host, port=endpoint.port, secure_port=endpoint.secure_port))
             self._stack.callback(endpoint.stop)
             self._endpoints[target.name] = endpoint
         return LabPlace(

@@ -16,7 +16,7 @@ from random import Random
 from threading import Lock
 
 from lab.host.files import FileFault, PathNotFound, absolute
-from lab.host.happenings import Binding, CommandRun, Engine, Image, LogonSession, Process, Witness
+from lab.host.happenings import Binding, CommandRun, Connection, Engine, Image, LogonSession, Process, Witness
 from lab.host.model import Host, NotExecutable, ProcessLimit
 from lab.host.powershell.interpreter import VERSION, ConsolePowerShell, Interpreter
 from lab.host.programs.base import Input, Unmodelled, World, find_program, launch
@@ -24,12 +24,15 @@ from lab.host.programs.cmd_line import LineFault, expanded
 from lab.host.telemetry import Origin, Sink, Telemetry
 from lab.machine import (
     Account,
+    Caller,
     CommandIO,
     CommandLine,
     CommandMetadata,
     CommandShell,
+    Credential,
     ErrorRecord,
     Logon,
+    Network,
     Package,
     Peer,
     PipelineIO,
@@ -78,17 +81,31 @@ class EmulatedMachine:
         return self._host
 
     def connected(self, peer: Peer) -> None:
-        """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`."""
-        self._telemetry.connection_accepted(
-            source_ip=self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip,
-            source_port=peer.port,
-            destination_ip=self._host.ip,
-            destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
+        """The kernel accepted a TCP connection.
+
+        Loopback stands for the lab's network: such a peer is shown as the host that it is, else as the driver (`Host.seen_from`).
+        """
+        caller = self._caller(peer)
+        source = caller.ip if caller is not None else self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip
+        self._telemetry.connected(
+            Connection(
+                source_ip=source,
+                source_port=peer.port,
+                destination_ip=source if ip_address(source).is_loopback else self._host.ip,
+                destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
+                initiated=False,
+                owner=self._host.system,
+            )
         )
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         """A network logon with a LUID of its own. The peer leaves no trace in it: http.sys does not tell LSA who called."""
-        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package))
+        caller = self._caller(peer)
+        depth = caller.depth if caller is not None else 0
+        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package, delegated=delegated, depth=depth))
+
+    def _caller(self, peer: Peer) -> Caller | None:
+        return self._host.network.caller(peer) if self._host.network is not None else None
 
 
 class _EmulatedLogon:
@@ -164,6 +181,7 @@ class _EmulatedRunspace:
             if self._closed:
                 return
             self._closed = True
+            self._interpreter.close()
             self._witness.engine_stopped(self._engine)
             _end_with_all(self._host, self._engine.process)
 
@@ -266,15 +284,17 @@ def emulated_host(
     sink: Sink,
     now: Callable[[], datetime],
     seed: int,
+    network: Network | None = None,
 ) -> EmulatedMachine:
     """A Windows host, booted and provisioned with Sysmon and PowerShell logging. The same seed gives the same host.
 
     `name` is the computer name, `domain` the DNS domain, `ip` and `seen_from` the host's and the driver's lab addresses; `accounts` are
-    its administrators. `now` gives aware times in UTC.
+    its administrators. `now` gives aware times in UTC. `network` is where it finds other hosts; without one it is alone.
     """
     # Reproducible chance is the point; nothing secret comes of it.
     random = Random(seed)  # noqa: S311
     host = Host(name=name, domain=domain, ip=ip, seen_from=seen_from, accounts=accounts, now=now, random=random)
+    host.network = network
     return EmulatedMachine(host, sink)
 
 

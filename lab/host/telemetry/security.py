@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from harness.events.windows import Level
-from lab.host.happenings import LogonSession, Process
+from lab.host.happenings import Connection, CredentialUse, LogonSession, Process
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
 from lab.machine import Account, Package
@@ -171,8 +171,46 @@ def process_started(origin: Origin, process: Process) -> Entry:
     )
 
 
-def connection_accepted(origin: Origin, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int) -> Entry:
-    """5156, inbound at layer ALE_AUTH_RECV_ACCEPT (44, or 46 for IPv6), credited to the kernel as http.sys listens there."""
+def credentials_used(origin: Origin, use: CredentialUse, activity_id: str) -> Entry:
+    """4648, on the host that reaches for another. What comes of it there is the other's to log."""
+    subject = use.process.logon
+    audited = _as_audited(origin, subject.account)
+    return Entry(
+        provider=AUDITING,
+        event_id=4648,
+        version=0,
+        level=Level.LOG_ALWAYS,
+        task=12544,
+        opcode=0,
+        keywords=_AUDIT_SUCCESS,
+        process_id=origin.lsass_pid,
+        activity_id=activity_id,
+        data={
+            "SubjectUserSid": subject.account.sid,
+            "SubjectUserName": audited.name,
+            "SubjectDomainName": audited.domain,
+            "SubjectLogonId": hex(subject.logon_id),
+            "LogonGuid": "{00000000-0000-0000-0000-000000000000}",
+            "TargetUserName": use.target.name,
+            "TargetDomainName": use.target.domain,
+            "TargetLogonGuid": "{00000000-0000-0000-0000-000000000000}",
+            "TargetServerName": use.server,
+            "TargetInfo": f"HTTP/{use.server}",
+            "ProcessId": hex(use.process.pid),
+            "ProcessName": use.process.path,
+            "IpAddress": "-",
+            "IpPort": "-",
+        },
+    )
+
+
+def connected(origin: Origin, connection: Connection) -> Entry:
+    """5156 at layer ALE_AUTH_RECV_ACCEPT (44; 46 for IPv6) for what is let in, at ALE_AUTH_CONNECT (48; 50) for what is let out.
+
+    Credited to the kernel where http.sys listens, else to the program by its volume's device path.
+    """
+    owner = connection.owner
+    layers = ("50", "48") if connection.initiated else ("46", "44")
     return Entry(
         provider=AUDITING,
         event_id=5156,
@@ -183,17 +221,17 @@ def connection_accepted(origin: Origin, *, source_ip: str, source_port: int, des
         keywords=_AUDIT_SUCCESS,
         process_id=origin.system.pid,
         data={
-            "ProcessID": str(origin.system.pid),
-            "Application": "System",
-            "Direction": "%%14592",
-            "SourceAddress": source_ip,
-            "SourcePort": str(source_port),
-            "DestAddress": destination_ip,
-            "DestPort": str(destination_port),
+            "ProcessID": str(owner.pid),
+            "Application": "System" if owner.pid == origin.system.pid else "\\device\\harddiskvolume2" + owner.path[2:].lower(),
+            "Direction": "%%14593" if connection.initiated else "%%14592",
+            "SourceAddress": connection.source_ip,
+            "SourcePort": str(connection.source_port),
+            "DestAddress": connection.destination_ip,
+            "DestPort": str(connection.destination_port),
             "Protocol": "6",
             "FilterRTID": str(origin.filter_id),
-            "LayerName": "%%14610",
-            "LayerRTID": "46" if ip_address(source_ip).version == 6 else "44",
+            "LayerName": "%%14611" if connection.initiated else "%%14610",
+            "LayerRTID": layers[0] if ip_address(connection.source_ip).version == 6 else layers[1],
             "RemoteUserID": _NOBODY,
             "RemoteMachineID": _NOBODY,
         },

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from uuid import UUID
 
 from harness.events.windows import Level
-from lab.host.happenings import LogonSession, Process
+from lab.host.happenings import Connection, LogonSession, Process
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
 from lab.host.telemetry.security import integrity_sid
@@ -80,12 +80,11 @@ def process_started(origin: Origin, process: Process) -> Entry:
     )
 
 
-def connection_accepted(
-    origin: Origin, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int, at: datetime, lag: timedelta
-) -> Entry:
-    """3, an inbound connection to the kernel's listener. Sysmon reports connections in batches: `lag` after `at`."""
-    account = origin.system.logon.account
-    is_ipv6 = str(ip_address(source_ip).version == 6).lower()
+def connected(origin: Origin, connection: Connection, *, at: datetime, lag: timedelta) -> Entry:
+    """3, a connection that a process accepted or opened. Sysmon reports connections in batches: `lag` after `at`."""
+    owner = connection.owner
+    account = owner.logon.account
+    is_ipv6 = str(ip_address(connection.source_ip).version == 6).lower()
     return Entry(
         provider=SYSMON,
         event_id=3,
@@ -100,21 +99,21 @@ def connection_accepted(
         data={
             "RuleName": "-",
             "UtcTime": _utc(at),
-            "ProcessGuid": f"{{{origin.system.guid}}}",
-            "ProcessId": str(origin.system.pid),
-            "Image": "System",
+            "ProcessGuid": f"{{{owner.guid}}}",
+            "ProcessId": str(owner.pid),
+            "Image": owner.path,
             "User": f"{account.domain}\\{account.name}",
             "Protocol": "tcp",
-            "Initiated": "false",
+            "Initiated": str(connection.initiated).lower(),
             "SourceIsIpv6": is_ipv6,
-            "SourceIp": source_ip,
+            "SourceIp": connection.source_ip,
             "SourceHostname": "-",
-            "SourcePort": str(source_port),
+            "SourcePort": str(connection.source_port),
             "SourcePortName": "-",
             "DestinationIsIpv6": is_ipv6,
-            "DestinationIp": destination_ip,
+            "DestinationIp": connection.destination_ip,
             "DestinationHostname": "-",
-            "DestinationPort": str(destination_port),
+            "DestinationPort": str(connection.destination_port),
             "DestinationPortName": "-",
         },
     )

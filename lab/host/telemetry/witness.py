@@ -12,7 +12,7 @@ from random import Random
 from threading import Lock
 from uuid import UUID
 
-from lab.host.happenings import CommandRun, Engine, LogonSession, Process
+from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, LogonSession, Process
 from lab.host.telemetry import powershell, security, sysmon
 from lab.host.telemetry.journal import Entry, Journal, Sink
 from lab.host.telemetry.origin import Origin
@@ -48,26 +48,17 @@ class Telemetry:
         self._engines: dict[UUID, _EngineLog] = {}
         self._lock = Lock()
 
-    def connection_accepted(self, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int) -> None:
+    def connected(self, connection: Connection) -> None:
         """Security 5156 and Sysmon 3."""
         with self._lock:
-            audited = security.connection_accepted(
-                self._origin,
-                source_ip=source_ip,
-                source_port=source_port,
-                destination_ip=destination_ip,
-                destination_port=destination_port,
-            )
-            traced = sysmon.connection_accepted(
-                self._origin,
-                source_ip=source_ip,
-                source_port=source_port,
-                destination_ip=destination_ip,
-                destination_port=destination_port,
-                at=self._now(),
-                lag=timedelta(milliseconds=self._random.randrange(200, 1_600)),  # as recorded, from a quarter second to two
-            )
-            self._write((audited, traced))
+            lag = timedelta(milliseconds=self._random.randrange(200, 1_600))  # as recorded, from a quarter second to two
+            audited = security.connected(self._origin, connection)
+            self._write((audited, sysmon.connected(self._origin, connection, at=self._now(), lag=lag)))
+
+    def credentials_used(self, use: CredentialUse) -> None:
+        """Security 4648."""
+        with self._lock:
+            self._write((security.credentials_used(self._origin, use, self._lsass_activity),))
 
     def logged_on(self, session: LogonSession) -> None:
         """Security 4672 and 4624."""

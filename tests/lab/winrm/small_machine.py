@@ -11,6 +11,7 @@ from pypsrp.wsman import WSMan
 
 from lab.machine import (
     Account,
+    Credential,
     CommandIO,
     CommandLine,
     CommandMetadata,
@@ -59,7 +60,7 @@ class SmallMachine:
     def connected(self, peer: Peer) -> None:
         self.note(f"connected {peer.ip}")
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         self.note(f"log_on {account.domain}\\{account.name} {package}")
         return SmallLogon(self)
 

@@ -89,7 +89,7 @@ class ScriptedMachine:
     def connected(self, peer: Peer) -> None:
         self.peers.append(peer)
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> ScriptedMachine:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> ScriptedMachine:
         self.logons.append(package)
         return self
 
