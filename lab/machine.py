@@ -102,7 +102,9 @@ class ErrorRecord:
     runspace: UUID | None = None
 
 
-PSValue = None | bool | int | float | str | Decimal | datetime | UUID | bytes | SecureString | list["PSValue"] | dict[str, "PSValue"] | PSObject
+PSValue = (
+    None | bool | int | float | str | Decimal | datetime | UUID | bytes | SecureString | list["PSValue"] | dict[str, "PSValue"] | PSObject
+)
 
 
 class StreamName(StrEnum):

@@ -446,7 +446,7 @@ def identify(network: LabNetwork, passage: Passage) -> str:
                 data=_IDENTIFY,
                 headers={"Content-Type": "application/soap+xml;charset=UTF-8", "WSMANIDENTIFY": "unauthenticated"},
                 timeout=_ANSWER_WITHIN,
-                verify=False,  # noqa: S501 - as above
+                verify=False,
             )
         route.close()
         if answer.status_code not in (200, _UNAUTHORIZED):

@@ -1,7 +1,6 @@
-"""A runspace's own sessions on other hosts: how they are asked for, what their failures are called, and what comes back from them.
+"""A runspace's own sessions on other hosts: opened, held, closed; what is sent there and what comes back.
 
-The names and texts of errors are those of WSMan's client in Windows PowerShell 5.1. Where a host is and how a session with it is opened is
-the network's affair; a session without credentials that may travel on is nobody's there (the second hop).
+Where a host is and how a session with it is opened is the network's affair. Knows no cmdlet.
 """
 
 from __future__ import annotations
@@ -9,93 +8,58 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from uuid import UUID
 
-from lab.host.happenings import Connection, CredentialUse, Engine
+from lab.host.happenings import Engine
 from lab.host.model import Host
 from lab.host.powershell.errors import refuse, shown
+from lab.host.remote_client import ChainTooLong, NotThere, Way, failed, passage
 from lab.machine import (
     CREDENTIAL_TYPE,
-    Account,
     Command,
     Credential,
     ErrorRecord,
-    Neighbour,
     Parameter,
-    Passage,
     PipelineIO,
     PipelineRequest,
     PSObject,
     PSValue,
     RemoteFault,
     RemoteRunspace,
-    RemoteScheme,
     SecureString,
     StreamName,
-    Trouble,
 )
 
-MAX_DEPTH = 5
-"""Sessions that may stand on each other: a loop of hosts that call each other ends here."""
 _SESSION = "System.Management.Automation.Runspaces.PSSession"
 _TRANSPORT = "System.Management.Automation.Remoting.PSRemotingTransportException"
 _HELP = "For more information, see the about_Remote_Troubleshooting Help topic."
-_HERE = ("localhost", ".", "127.0.0.1", "::1")
 _USING = re.compile(r"\$(?:using:(\w+)|\{using:([^}]+)\})", re.IGNORECASE)
 _PARAM = re.compile(r"\s*param\s*\(", re.IGNORECASE)
 
-_TROUBLES = {
-    Trouble.UNREACHABLE: (
-        "CannotConnect",
-        "The client cannot connect to the destination specified in the request. Verify that the service on the destination is running and is "
-        "accepting requests. Consult the logs and documentation for the WS-Management service running on the destination, most commonly IIS "
-        "or WinRM. If the destination is the WinRM service, run the following command on the destination to analyze and configure the WinRM "
-        'service: "winrm quickconfig".',
-    ),
-    Trouble.ACCESS_DENIED: ("AccessDenied", "Access is denied."),
-    Trouble.BAD_CREDENTIALS: ("LogonFailure", "The user name or password is incorrect."),
-    Trouble.QUOTA: (
-        "QuotaLimit",
-        "The WS-Management service cannot process the request. This user is allowed a maximum number of concurrent shells, which has been "
-        "exceeded. Close existing shells or raise the quota for this user.",
-    ),
-    Trouble.BROKEN: (
-        "WinRMOperationAborted",
-        "The I/O operation has been aborted because of either a thread exit or an application request.",
-    ),
-}
+
+def not_there(fault: NotThere, state: str) -> ErrorRecord:
+    """The record of a session that did not come about; `state` is PSSessionStateBroken or PSSessionOpenFailed."""
+    computer = shown(fault.computer)
+    return ErrorRecord(
+        message=f"[{computer}] Connecting to remote server {computer} failed with the following error message : {fault.text} {_HELP}",
+        exception_type=_TRANSPORT,
+        error_id=f"{fault.name},{state}",
+        category="OpenError",
+        target=computer,
+    )
 
 
-class NotThere(Exception):
-    """There is no way to that computer: WSMan's client says so with this id and this text."""
-
-    def __init__(self, computer: str, name: str, text: str) -> None:
-        super().__init__(text)
-        self.computer = computer
-        self.name = name
-        self.text = text
-
-    def record(self, state: str) -> ErrorRecord:
-        """As PowerShell tells it; `state` is PSSessionStateBroken or PSSessionOpenFailed."""
-        computer = shown(self.computer)
-        return ErrorRecord(
-            message=f"[{computer}] Connecting to remote server {computer} failed with the following error message : {self.text} {_HELP}",
-            exception_type=_TRANSPORT,
-            error_id=f"{self.name},{state}",
-            category="OpenError",
-            target=computer,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How a remote computer is asked for: by the parameters that the remoting cmdlets share. `port` 0 is WinRM's own."""
-
-    credential: Credential | None = None
-    scheme: RemoteScheme = RemoteScheme.NEGOTIATE
-    secure: bool = False
-    port: int = 0
+def broken(remote: Remote) -> ErrorRecord:
+    """The record of a session that broke while something ran in it."""
+    name = shown(remote.name)
+    return ErrorRecord(
+        message=f"[{name}] Processing data from remote server {name} failed with the following error message: The I/O operation has been "
+        f"aborted because of either a thread exit or an application request. {_HELP}",
+        exception_type=_TRANSPORT,
+        error_id="WinRMOperationAborted,PSSessionStateBroken",
+        category="OpenError",
+        target=name,
+    )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -105,111 +69,6 @@ class Remote:
     name: str
     runspace: RemoteRunspace
     shown: PSObject
-
-    @property
-    def open(self) -> bool:
-        """Whether anything can still be run in it."""
-        return self.shown.properties["State"] == "Opened"
-
-
-def passage(host: Host, engine: Engine, computer: str, way: Way) -> Passage:
-    """The way to a computer for a client in this engine's process. Raises `NotThere`, and `Terminating` for a chain without end.
-
-    A logon that another machine has of somebody proves nothing to a third: without credentials, given or delegated, it is nobody's.
-    """
-    process = engine.process
-    if process.logon.depth >= MAX_DEPTH:
-        raise refuse(f"a chain of more than {MAX_DEPTH} remote sessions")
-    to, local = _find(host, computer, way)
-    source = "::1" if local else host.ip
-    destination = "::1" if local else to.ip
-    default = 5986 if way.secure else 5985
-
-    def connected(port: int) -> None:
-        if host.witness is not None:
-            host.witness.connected(
-                Connection(
-                    source_ip=source,
-                    source_port=port,
-                    destination_ip=destination,
-                    destination_port=way.port or default,
-                    initiated=True,
-                    owner=process,
-                )
-            )
-
-    if way.credential is not None and host.witness is not None:
-        use = CredentialUse(process=process, target=_account(way.credential.user), server=computer, guid=None)
-        host.witness.credentials_used(use)
-    return Passage(
-        to=to,
-        source_ip=source,
-        depth=process.logon.depth + 1,
-        connected=connected,
-        secure=way.secure,
-        port=way.port,
-        scheme=way.scheme,
-        credential=way.credential if way.credential is not None else process.logon.delegated,
-    )
-
-
-def _find(host: Host, computer: str, way: Way) -> tuple[Neighbour, bool]:
-    if computer.lower() in _HERE:
-        found = host.network.find(host.fqdn) if host.network is not None else None
-        if found is None:
-            raise _unreachable(computer)
-        return found, True
-    if _is_address(computer) and not way.secure:
-        raise NotThere(
-            computer,
-            "CannotUseIPAddress",
-            "The WinRM client cannot process the request. Default authentication may be used with an IP address under the following "
-            "conditions: the transport is HTTPS or the destination is in the TrustedHosts list, and explicit credentials are provided. Use "
-            "winrm.cmd to configure TrustedHosts. Note that computers in the TrustedHosts list might not be authenticated. For more "
-            "information on how to set TrustedHosts run the following command: winrm help config.",
-        )
-    if way.scheme is RemoteScheme.BASIC and not way.secure:
-        raise NotThere(
-            computer,
-            "UnencryptedTrafficDisabled",
-            "The WinRM client cannot process the request. Unencrypted traffic is currently disabled in the client configuration. Change the "
-            "client configuration and try the request again.",
-        )
-    found = host.network.find(computer) if host.network is not None else None
-    if found is None:
-        raise NotThere(
-            computer, "ComputerNotFound", "The WinRM client cannot process the request because the server name cannot be resolved."
-        )
-    return found, False
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _unreachable(computer: str) -> NotThere:
-    name, text = _TROUBLES[Trouble.UNREACHABLE]
-    return NotThere(computer, name, text)
-
-
-def failed(computer: str, fault: RemoteFault, asked: Passage) -> NotThere:
-    """What a client says where the network had no session for it. Nobody's wrong password is no password: access is denied."""
-    trouble = fault.trouble
-    if trouble is Trouble.BAD_CREDENTIALS and asked.credential is None:
-        trouble = Trouble.ACCESS_DENIED
-    name, text = _TROUBLES[trouble]
-    return NotThere(computer, name, text)
-
-
-def _account(user: str) -> Account:
-    domain, _, name = user.rpartition("\\")
-    if not domain:
-        name, _, domain = user.partition("@")
-    return Account(domain=domain, name=name, sid="S-1-0-0")
 
 
 class Remotes:
@@ -229,7 +88,10 @@ class Remotes:
     def open(self, computer: str, way: Way, io: PipelineIO, name: str = "") -> Remote:
         """A new session. Raises `NotThere`; `Terminating` for a chain without end; `PipelineStopped`."""
         network = self._host.network
-        asked = passage(self._host, self._engine, computer, way)
+        try:
+            asked = passage(self._host, self._engine.process, computer, way)
+        except ChainTooLong as error:
+            raise refuse(str(error)) from None
         assert network is not None
         try:
             runspace = network.open_runspace(asked, io)
@@ -382,4 +244,6 @@ def credential_of(value: object) -> Credential | None:
 
 def new_credential(user: str, password: SecureString) -> PSObject:
     """A PSCredential."""
-    return PSObject(type_names=(CREDENTIAL_TYPE, "System.Object"), properties={"UserName": user, "Password": password}, text=CREDENTIAL_TYPE)
+    return PSObject(
+        type_names=(CREDENTIAL_TYPE, "System.Object"), properties={"UserName": user, "Password": password}, text=CREDENTIAL_TYPE
+    )

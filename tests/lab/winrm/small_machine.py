@@ -11,11 +11,11 @@ from pypsrp.wsman import WSMan
 
 from lab.machine import (
     Account,
-    Credential,
     CommandIO,
     CommandLine,
     CommandMetadata,
     CommandShell,
+    Credential,
     ErrorRecord,
     Logon,
     Package,

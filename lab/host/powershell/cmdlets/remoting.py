@@ -9,19 +9,9 @@ from collections.abc import Iterator
 
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
 from lab.host.powershell.errors import Terminating, binding_error, not_emulated, refuse, shown
-from lab.host.powershell.remotes import (
-    NotThere,
-    Remote,
-    RemoteIO,
-    Way,
-    credential_of,
-    failed,
-    new_credential,
-    passage,
-    remote_request,
-    remote_script,
-)
+from lab.host.powershell.remotes import Remote, RemoteIO, broken, credential_of, new_credential, not_there, remote_request, remote_script
 from lab.host.powershell.values import as_list, like, stored, to_text, to_wire
+from lab.host.remote_client import ChainTooLong, NotThere, Way, failed, passage
 from lab.machine import CREDENTIAL_TYPE, ErrorRecord, PipelineRequest, PSObject, RemoteFault, RemoteScheme, SecureString
 
 _CORE = "Microsoft.PowerShell.Core"
@@ -118,7 +108,7 @@ def invoke_command(call: Call) -> Iterator[object]:
         try:
             remote = remotes.open(computer, way, call.session.io)
         except NotThere as fault:
-            call.session.write_error(fault.record("PSSessionStateBroken"), call.action)
+            call.session.write_error(not_there(fault, "PSSessionStateBroken"), call.action)
             continue
         try:
             yield from _run(call, remote, request)
@@ -138,23 +128,10 @@ def _run(call: Call, remote: Remote, request: PipelineRequest) -> Iterator[objec
     except RemoteFault:
         remote.shown.properties |= {"State": "Broken", "Availability": "None"}
         yield from io.take()
-        raise Terminating(_broken(remote)) from None
+        raise Terminating(broken(remote)) from None
     yield from io.take()
     if ending is not None:
         io.error(ending)
-
-
-def _broken(remote: Remote) -> ErrorRecord:
-    """The session broke while something ran in it."""
-    return ErrorRecord(
-        message=f"[{remote.name}] Processing data from remote server {remote.name} failed with the following error message: The I/O operation "
-        "has been aborted because of either a thread exit or an application request. For more information, see the "
-        "about_Remote_Troubleshooting Help topic.",
-        exception_type="System.Management.Automation.Remoting.PSRemotingTransportException",
-        error_id="JobFailure",
-        category="OpenError",
-        target=remote.name,
-    )
 
 
 def _closed(call: Call, given: object) -> ErrorRecord:
@@ -181,8 +158,7 @@ def new_ps_session(call: Call) -> Iterator[object]:
         try:
             remote = call.session.remotes.open(computer, way, call.session.io, names[place] if place < len(names) else "")
         except NotThere as fault:
-            record = fault.record("PSSessionOpenFailed")
-            call.error(record)
+            call.error(not_there(fault, "PSSessionOpenFailed"))
             continue
         yield remote.shown
 
@@ -242,7 +218,9 @@ def _selected(call: Call) -> list[Remote]:
     return found
 
 
-@cmdlet("Enter-PSSession", at(0, "ComputerName", Kind.VALUE, "Cn"), named("Session", Kind.VALUE), *_CONNECTING, *_NOT_CONNECTING, module=_CORE)
+@cmdlet(
+    "Enter-PSSession", at(0, "ComputerName", Kind.VALUE, "Cn"), named("Session", Kind.VALUE), *_CONNECTING, *_NOT_CONNECTING, module=_CORE
+)
 def enter_ps_session(call: Call) -> Iterator[object]:
     """Within a remote session there is none to be entered: its host cannot hand over the keyboard."""
     if call.session.engine.host_name != "ServerRemoteHost":
@@ -258,17 +236,23 @@ def enter_ps_session(call: Call) -> Iterator[object]:
     yield from ()
 
 
-@cmdlet("Test-WSMan", at(0, "ComputerName", Kind.TEXT, "Cn"), *_CONNECTING, *absent("ApplicationName", "CertificateThumbprint"), module=_WSMAN)
+@cmdlet(
+    "Test-WSMan", at(0, "ComputerName", Kind.TEXT, "Cn"), *_CONNECTING, *absent("ApplicationName", "CertificateThumbprint"), module=_WSMAN
+)
 def test_wsman(call: Call) -> Iterator[object]:
     """Ask who answers; nobody logs on."""
     computer = call.text("ComputerName", "localhost")
     try:
-        asked = passage(call.session.host, call.session.engine, computer, Way(secure=call.switch("UseSSL"), port=call.number("Port")))
+        asked = passage(
+            call.session.host, call.session.engine.process, computer, Way(secure=call.switch("UseSSL"), port=call.number("Port"))
+        )
         assert call.session.host.network is not None
         try:
             version = call.session.host.network.identify(asked)
         except RemoteFault as fault:
             raise failed(computer, fault, asked) from None
+    except ChainTooLong as error:
+        raise refuse(str(error), activity=call.spec.name) from None
     except NotThere as fault:
         call.error(
             ErrorRecord(
