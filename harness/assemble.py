@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from harness.doctor import Doctor
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.wire import Connection
-    from harness.transports.psrp import Credential
+    from harness.transports.credential import Credential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def examined(request: Request) -> Iterator[Doctor]:
     from harness.doctor import Doctor
     from harness.translate.es_filter import over_ecs
     from harness.translate.refusal import NotExpressible
-    from harness.transports.psrp import PsrpTransport
+    from harness.transports.winrm import WinrmTransport
 
     settings, clock = request.settings, SystemClock()
     rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
@@ -145,7 +145,7 @@ def examined(request: Request) -> Iterator[Doctor]:
         yield Doctor(
             siem=siem,
             examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
-            transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
+            transport=WinrmTransport(credentials=credentials, addresses=addresses, clock=clock),
             targets=targets,
             rules=rules,
             clock=clock,
@@ -324,14 +324,14 @@ def _run(
     credentials: Mapping[str, Credential],
     addresses: Mapping[str, str],
 ) -> Run:
-    from harness.transports.psrp import PsrpTransport  # WinRM's libraries take longer to import than all of this: not for a replay
+    from harness.transports.winrm import WinrmTransport  # WinRM's libraries take longer to import than all of this: not for a replay
 
     pace, clock = request.settings.run, SystemClock()
     engine = Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
         rules=rules,
-        transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
+        transport=WinrmTransport(credentials=credentials, addresses=addresses, clock=clock),
         siem=siem,
         clock=clock,
         patience=Patience(
@@ -450,7 +450,7 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
 
 
 def _lab_credentials(place: LabPlace) -> Mapping[str, Credential]:
-    from harness.transports.psrp import Credential
+    from harness.transports.credential import Credential
 
     return {host.name: Credential(user=host.user, password=place.password) for host in place.targets}
 
@@ -462,7 +462,7 @@ def _addresses(settings: Settings, targets: Sequence[Target]) -> Mapping[str, st
 
 
 def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, Credential]:
-    from harness.transports.psrp import Credential
+    from harness.transports.credential import Credential
 
     wanted = {target.name for target in targets}
     found = {}

@@ -6,12 +6,14 @@ the ids that are known), targets, or how an action is sent.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from subprocess import list2cmdline
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from harness.documents import Document, Loc, Place, parse_yaml, read_text
 from harness.errors import Problem, UsageError
@@ -31,11 +33,23 @@ from harness.fields import (
     schema_of,
     wrong,
 )
-from harness.model.intent import Action, Argument, Connect, EnterPSSession, Expectation, InvokeCommand, Scenario, Severity, Step
+from harness.model.intent import (
+    Action,
+    Argument,
+    Connect,
+    EnterPSSession,
+    Expectation,
+    InvokeCommand,
+    Remoting,
+    Scenario,
+    Severity,
+    Step,
+    WinRS,
+)
 
 SUFFIX = ".scenario.yml"
 
-_ACTIONS = ("enter_pssession", "invoke_command", "connect")
+_ACTIONS = ("enter_pssession", "invoke_command", "winrs", "connect")
 _TERMS = ("within", "severity", "priority", "known_gap")
 
 Tag = Annotated[str, Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="a lower-case word")]
@@ -43,8 +57,50 @@ Line = Annotated[str, Shape(expression=r"[^\r\n]*\S[^\r\n]*", wanted="one line t
 ExitCode = Annotated[int, Field(strict=True, ge=-(2**31), le=2**32 - 1)]
 
 
-class _Nothing(Entry):
-    """Takes no keys."""
+class _Connect(Entry):
+    """The null action: a session is opened, nothing is done in it."""
+
+    transport: Annotated[Remoting, Field(description="Which kind of session.")] = Remoting.PSRP
+
+
+class _WinRS(Entry):
+    """One command line in a Windows Remote Shell: `cmd.exe /c` reads it. Arguments are quoted where they need it, and follow it."""
+
+    command: Line
+    arguments: tuple[str, ...] = ()
+    environment: dict[Annotated[str, Shape(expression=r"[^=\s]+", wanted="the name of a variable")], str] = Field(default_factory=dict)
+    directory: Annotated[Text | None, Omittable(), Field(description="Where the command runs; else in the user's profile.")] = None
+    stdin: Annotated[str, Field(strict=True, description="All of the command's input.")] = ""
+    code_page: Annotated[int, Field(strict=True, description="Of its streams; 65001 is UTF-8.")] = 65001
+
+    @field_validator("code_page")
+    @classmethod
+    def _known(cls, value: int) -> int:
+        if value != 65001 and not _has_code_page(value):
+            raise wrong("code page", "is no code page that can be read here", "65001 is UTF-8, 437 and 850 are those of consoles")
+        return value
+
+    def action(self) -> WinRS:
+        """The action as the model has it."""
+        return WinRS(
+            command=" ".join([self.command, list2cmdline(self.arguments)]).strip(),
+            environment=self.environment,
+            directory=self.directory or "",
+            stdin=self.stdin,
+            code_page=self.code_page,
+        )
+
+
+def _has_code_page(number: int) -> bool:
+    try:
+        codecs.lookup(f"cp{number}")
+    except LookupError:
+        return False
+    return True
+
+
+def _line_alone(value: object) -> object:
+    return {"command": value} if isinstance(value, str) else value
 
 
 class _InvokeCommand(Entry):
@@ -61,7 +117,13 @@ class _ActionEntry(Entry):
         Annotated[tuple[Line, ...], Field(min_length=1)] | None, Omittable(), Field(description="Lines typed into an interactive session.")
     ] = None
     invoke_command: Annotated[_InvokeCommand | None, Omittable()] = None
-    connect: Annotated[_Nothing | None, Omittable(), Field(description="The null action: open a session, do nothing: {}")] = None
+    winrs: Annotated[
+        _WinRS | None,
+        Omittable(),
+        BeforeValidator(_line_alone, json_schema_input_type=Line | _WinRS),
+        Field(description="A command line of a Windows Remote Shell, alone or with what belongs to it."),
+    ] = None
+    connect: Annotated[_Connect | None, Omittable(), Field(description="The null action: open a session, do nothing: {}")] = None
 
     def action(self) -> Action:
         """The action as the model has it."""
@@ -69,7 +131,9 @@ class _ActionEntry(Entry):
             return EnterPSSession(lines=self.enter_pssession)
         if self.invoke_command is not None:
             return InvokeCommand(script=self.invoke_command.script, arguments=self.invoke_command.arguments)
-        return Connect()
+        if self.winrs is not None:
+            return self.winrs.action()
+        return Connect(transport=self.connect.transport if self.connect is not None else Remoting.PSRP)
 
 
 class _Expectation(Entry):

@@ -227,6 +227,10 @@ class CommandIO(Protocol):
 class Runspace(Protocol):
     """One PSRP runspace (pool) in its own wsmprovhost.exe. Pipelines of one runspace come one after the other."""
 
+    @property
+    def process_id(self) -> int:
+        """The host process's pid, as the WinRM service tells it of a new shell."""
+
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         """Run a pipeline to its end; the record that ended it early, or None. Raises `PipelineStopped`, nothing else."""
 
@@ -239,6 +243,10 @@ class Runspace(Protocol):
 
 class CommandShell(Protocol):
     """One WinRS shell in its own winrshost.exe. Command lines of one shell may run side by side."""
+
+    @property
+    def process_id(self) -> int:
+        """The host process's pid, as the WinRM service tells it of a new shell."""
 
     def run(self, line: CommandLine, io: CommandIO) -> int:
         """Run a command line to its end; its exit code, from -2**31 on. Raises `PipelineStopped`, nothing else."""

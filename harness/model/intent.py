@@ -116,11 +116,46 @@ class InvokeCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WinRS:
+    """One command line in a Windows Remote Shell: winrshost.exe has cmd.exe read it.
+
+    `environment` and `directory` are the shell's, "" the user's own; `stdin` is all of the command's input. `code_page` is that of the
+    shell's streams, 65001 being UTF-8.
+    """
+
+    command: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: str = ""
+    stdin: str = ""
+    code_page: int = 65001
+
+
+class Remoting(StrEnum):
+    """The two kinds of remote shell that WinRM has: PowerShell's, and the one of command lines."""
+
+    PSRP = "psrp"
+    WINRS = "winrs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connect:
     """The null action: a session is opened and closed, nothing is run in it."""
 
+    transport: Remoting = Remoting.PSRP
 
-Action = EnterPSSession | InvokeCommand | Connect
+
+Action = EnterPSSession | InvokeCommand | WinRS | Connect
+
+
+def remoting(action: Action) -> Remoting:
+    """The kind of remote shell that the action is run in."""
+    match action:
+        case WinRS():
+            return Remoting.WINRS
+        case Connect(transport=transport):
+            return transport
+        case EnterPSSession() | InvokeCommand():
+            return Remoting.PSRP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +214,38 @@ class Auth(StrEnum):
     KERBEROS = "kerberos"
     CREDSSP = "credssp"
     CERTIFICATE = "certificate"
+
+
+class Encryption(StrEnum):
+    """Whether messages are encrypted besides what TLS does [MS-WSMV 2.2.9.1]: `AUTO` where there is no TLS."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """How a target is spoken to besides where it is and as whom: what is trusted, what is encrypted, what Kerberos calls it.
+
+    `ca_file` (PEM) is trusted in place of the system's authorities; `verify` False trusts whoever answers. `certificate` and
+    `certificate_key` (PEM files) prove who the client is. `spn` (SERVICE/HOST) is asked for in place of the one made of the host's name;
+    `delegate` hands a forwardable ticket to the target. `proxy` is an HTTP proxy's URL. `connect_timeout` bounds one TCP connection and
+    its TLS, `operation_timeout` is what the target may take to answer one request; None leaves both to the transport. `locale` is the
+    language of messages [RFC 5646].
+    """
+
+    ca_file: str = ""
+    verify: bool = True
+    certificate: str = ""
+    certificate_key: str = ""
+    encryption: Encryption = Encryption.AUTO
+    spn: str = ""
+    delegate: bool = False
+    proxy: str = ""
+    connect_timeout: timedelta | None = None
+    operation_timeout: timedelta | None = None
+    locale: str = "en-US"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

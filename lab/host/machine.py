@@ -158,6 +158,11 @@ class _EmulatedRunspace:
         self._closed = False
         witness.engine_started(engine)
 
+    @property
+    def process_id(self) -> int:
+        """The pid of wsmprovhost.exe."""
+        return self._engine.process.pid
+
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         """Run a pipeline to its end. Raises `PipelineStopped`, also where the runspace is closed."""
         with self._lock:
@@ -202,6 +207,11 @@ class _EmulatedCommandShell:
             with suppress(LineFault):  # a value beyond what cmd.exe takes stays as it was sent
                 self._environment[known] = expanded(value, lambda asked: _value(users, asked))
         self._directory = directory or host.home(account)
+
+    @property
+    def process_id(self) -> int:
+        """The pid of winrshost.exe."""
+        return self._process.pid
 
     def run(self, line: CommandLine, io: CommandIO) -> int:
         """Run a line to its end. Raises `PipelineStopped`.

@@ -10,9 +10,10 @@ from threading import Event
 from typing import Any
 
 from harness.errors import ProtocolFailure, Refused, StepTimeout
-from harness.model.facts import Execution, Footprint, Identity, Socket, StreamKind, StreamRecord
-from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand
+from harness.model.facts import Execution, Footprint, Identity, StreamKind, StreamRecord
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, WinRS
 from harness.ports import Clock
+from harness.transports.line import seen_sockets
 from harness.transports.psrp import values
 from harness.transports.psrp.client import Client, Command, Finished
 from harness.transports.psrp.identity import EXPRESSION, Answer, read_answer
@@ -29,20 +30,17 @@ _EXIT = "Exit-PSSession"
 class PsrpSession:
     """`harness.ports.Session` over a client that is open."""
 
-    def __init__(
-        self, *, client: Client, action: Action, seen_from: str | None, scrub: Callable[[str], str], identify_within: float, clock: Clock
-    ) -> None:
+    def __init__(self, *, client: Client, action: Action, seen_from: str | None, clock: Clock) -> None:
         self._client = client
         self._action = action
         self._seen_from = seen_from
-        self._scrub = scrub
-        self._identify_within = identify_within
+        self._scrub = client.line.scrub
         self._clock = clock
         self._answer: Answer | None = None
 
     def run(self, timeout: float, cancel: Event) -> Execution:
         """See `harness.ports.Session.run`."""
-        self._client.arm(timeout, cancel)
+        self._client.line.arm(timeout, cancel)
         try:
             match self._action:
                 case EnterPSSession():
@@ -51,13 +49,15 @@ class PsrpSession:
                     return self._call(self._action)
                 case Connect():
                     return Execution()
+                case WinRS():
+                    raise Refused("a command line of a remote shell is nothing for PowerShell Remoting")
         except StepTimeout:
             self._client.stop()
             raise
 
     def identify(self) -> Footprint:
         """See `harness.ports.Session.identify`."""
-        self._client.arm(self._identify_within)
+        self._client.line.arm(self._client.line.timeouts.identify)
         started_at = self._clock.now()
         finished = self._client.invoke([Command(text=EXPRESSION, is_script=True)])
         finished_at = self._clock.now()
@@ -78,7 +78,7 @@ class PsrpSession:
     @property
     def identity(self) -> Identity:
         """See `harness.ports.Session.identity`."""
-        sockets = seen_sockets(self._client.sockets, self._seen_from)
+        sockets = seen_sockets(self._client.line.sockets, self._seen_from)
         if self._answer is None:
             return Identity(sockets=sockets)
         return Identity(
@@ -124,11 +124,6 @@ class PsrpSession:
         gathered = _Gathered(self._scrub)
         gathered.add(finished, *self._client.console.take())
         return gathered.execution(["script"])
-
-
-def seen_sockets(sockets: Sequence[Socket], seen_from: str | None) -> tuple[Socket, ...]:
-    """The sockets as the target logs them: it sees another address than we have where something translates between."""
-    return tuple(Socket(ip=seen_from or socket.ip, port=socket.port) for socket in sockets)
 
 
 def _typed(line: str) -> Command:

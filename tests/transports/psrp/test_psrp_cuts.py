@@ -10,7 +10,8 @@ import pytest
 from harness.errors import ConnectFailed, ConnectionLost, StepTimeout, TransportError
 from harness.model.facts import Execution
 from harness.model.intent import Action, EnterPSSession, InvokeCommand
-from harness.transports.psrp import PsrpSession, Timeouts
+from harness.transports.credential import Timeouts
+from harness.transports.psrp.session import PsrpSession
 from lab.machine import ErrorRecord, PipelineIO, PipelineRequest
 from tests.transports.psrp.cutting_proxy import Cut, cutting
 from tests.transports.psrp.scripted_machine import Hang, LeapingClock, ScriptedMachine, says, served, target, transport

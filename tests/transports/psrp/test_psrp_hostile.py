@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, ProtocolFailure, Refused, StepTimeout, TransportError
-from harness.model.intent import Connect
-from harness.transports.psrp import Timeouts
+from harness.model.intent import Channel, Connect
+from harness.transports.credential import Timeouts
 from tests.transports.psrp.scripted_machine import PASSWORD, target, transport
 
 Serve = Callable[[socket.socket], None]
@@ -174,19 +174,19 @@ def over_tls(path: Path, serve: Serve) -> Serve:
     return wrapped
 
 
-def test_over_tls_the_same_answers_are_told_and_the_socket_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls_the_same_answers_are_told_and_the_socket_is_known(tmp_path: Path) -> None:
     path = certificate(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    own = transport(channel=Channel(ca_file=str(path)))
     with listening(over_tls(path, answers(http("404 Not Found", b"nothing")))) as port, pytest.raises(Refused, match="HTTP 404") as caught:
-        transport().open(target(port, host="localhost", tls=True), Connect())
+        own.open(target(port, host="localhost", tls=True), Connect())
     assert len(caught.value.identity.sockets) == 1  # type: ignore[attr-defined]
 
 
-def test_over_tls_silence_ends_in_time_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls_silence_ends_in_time_too(tmp_path: Path) -> None:
     path = certificate(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    own = transport(timeouts=HASTY, channel=Channel(ca_file=str(path)))
     with listening(over_tls(path, silence)) as port, pytest.raises(StepTimeout):
-        transport(timeouts=HASTY).open(target(port, host="localhost", tls=True), Connect())
+        own.open(target(port, host="localhost", tls=True), Connect())
 
 
 def test_a_certificate_that_nobody_vouches_for_is_no_connection(tmp_path: Path) -> None:
