@@ -78,8 +78,9 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     """
     rules = _rules(request)
     settings = request.settings
+    place = find(state_file(settings.lab.state_file)) if request.lab else None
     if request.lab and not request.to_elasticsearch:
-        known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
+        known = _known_on_lab(rules, place)
     else:
         known = None
         if settings.siem is not None:
@@ -87,8 +88,9 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
                 known = _known(rules, siem)
     priorities = _priorities(request)
     scenarios = _scenarios(request, known, rules, priorities)
-    targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
-    return _plan(request, scenarios, targets, rules, priorities), rules
+    hosts = place.targets if place is not None else targets_of(lab_config(settings))
+    everyone = _lab_targets(hosts) if request.lab else [entry.target for entry in settings.targets]
+    return _plan(request, scenarios, everyone, rules, priorities), rules
 
 
 _HERE = Path("scenarios")
@@ -213,18 +215,17 @@ def _on_lab(request: Request) -> Iterator[Run]:
         known = _known(rules, elastic) if elastic is not None else _known_on_lab(rules, place)
         scenarios = _scenarios(request, known, rules, priorities)
         offline = targets_of(lab_config(settings)) if place is None else place.targets
-        _plan(
-            request, scenarios, _chosen(request, _lab_targets(offline)), rules, priorities
-        )  # what is wrong is said before waiting for the lab
+        everyone = _lab_targets(offline)
+        _plan(request, scenarios, everyone, rules, priorities)  # what is wrong is said before waiting for the lab
         if starting is not None:
             place = starting.ready()
         assert place is not None
         siem = elastic or _own_siem(place, rules)
         if elastic is not None:
             _let_ship(place, settings)
-        targets = _chosen(request, _lab_targets(place.targets))
-        made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
+        everyone = _lab_targets(place.targets)
+        made = _plan(request, scenarios, everyone, rules, priorities)
+        yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in everyone})
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -247,9 +248,9 @@ def _on_targets(request: Request) -> Iterator[Run]:
     with _opened(settings.siem, rules) as siem:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
-        targets = _real_targets(request)
-        made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets))
+        made = _plan(request, scenarios, [entry.target for entry in settings.targets], rules, priorities)
+        touched = _touched(made)
+        yield _run(request, made, rules, siem, _credentials(settings, touched), _addresses(settings, touched))
 
 
 @contextmanager
@@ -406,11 +407,22 @@ def _known_on_lab(rules: Mapping[str, Rule], place: LabPlace | None) -> frozense
 def _plan(
     request: Request,
     scenarios: Sequence[Scenario],
-    targets: Sequence[Target],
+    everyone: Sequence[Target],
     rules: Mapping[str, Rule],
     priorities: Mapping[str, Priority],
 ) -> Plan:
-    return plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    """The plan on the targets that were asked for; jump hosts may be any that there are. Raises `UsageError`, `NothingToDo`."""
+    targets = _chosen(request, everyone) if request.lab else _real_targets(request)
+    return plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities, known=everyone)
+
+
+def _touched(made: Plan) -> list[Target]:
+    """Every target that the plan connects to or has connected to: jump hosts too."""
+    found: dict[str, Target] = {}
+    for planned in made.steps:
+        for target in filter(None, (planned.target.via, planned.target)):
+            found.setdefault(target.name, target)
+    return list(found.values())
 
 
 def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:
