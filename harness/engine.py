@@ -230,7 +230,7 @@ class Engine:
                 yield Judged(verdict=verdict, open=0)
 
     def _finish(self, started_at: datetime, ledger: Ledger | None, *, interrupted: bool) -> RunFinished:
-        targets = dict.fromkeys(planned.target.name for planned in self._plan.steps)
+        targets = dict.fromkeys(planned.target.shown for planned in self._plan.steps)
         report = Report(
             run_id=self._run_id,
             environment=Environment(

@@ -258,12 +258,15 @@ class Ledger:
             detonation = self._sides[attribution.detonation, alert.host]
             if alert.events and all(host.is_footprint(attribution.detonation, event) for event in alert.events):
                 continue
+            by_transport = bool(alert.events) and all(transport_caused(e, detonation.identity) for e in alert.events)
+            if by_transport and detonation is not self._detonations[attribution.detonation]:
+                continue  # the driver's own session on the jump host is the way to the step, and nothing of it
             found[attribution.detonation].append(
                 Sighting(
                     detonation=attribution.detonation,
                     alert=alert,
                     basis=attribution.basis,
-                    transport_caused=bool(alert.events) and all(transport_caused(e, detonation.identity) for e in alert.events),
+                    transport_caused=by_transport,
                     time_to_detect=alert.raised_at - self._offset - detonation.started_at,
                     keys=attribution.keys,
                     priority=self._priority_of(alert),

@@ -270,6 +270,11 @@ class Target:
     seen_from: str | None = None
     via: Target | None = None
 
+    @property
+    def shown(self) -> str:
+        """Its name and the way there, for people."""
+        return self.name if self.via is None else f"{self.name} by way of {self.via.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
