@@ -36,7 +36,7 @@ from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
 from harness.settings import ElasticsearchSettings, Settings, SiemSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
-from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
+from lab.process import LOOPBACK, RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
 
 DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
@@ -168,8 +168,11 @@ def _lab_place(settings: Settings) -> Iterator[LabPlace]:
         starting.stop()
 
 
-def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
-    """What the settings say of the lab. Raises `UsageError` where they name a host that it has not."""
+def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LOOPBACK) -> LabConfig:
+    """What the settings say of the lab. One with a `note` stays up, and is written down there.
+
+    Raises `UsageError` where they name a host that it has not.
+    """
     lab = settings.lab
     config = LabConfig(
         user=lab.user,
@@ -180,7 +183,10 @@ def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
         look_back=lab.look_back.total_seconds(),
         schedule_running=lab.schedule_running,
         off=lab.off,
-        keep=keep,
+        hosts=lab.hosts,
+        listen=listen,
+        keep=note is not None,
+        note=str(note.absolute()) if note is not None else "",
     )
     hosts = [target.name for target in targets_of(config)]
     for host in {one.rpartition("/")[0] for one in lab.off} - {"", *hosts}:

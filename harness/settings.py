@@ -6,7 +6,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
     [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, off (commas),
-              index, state_file
+              hosts (a number, or names with commas), index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from: in the file alone, since they have no one name
@@ -119,9 +119,9 @@ class LabSettings:
     """How the embedded lab is set up: its account and how that may log on, how late events become searchable, and its rule schedule.
 
     `schemes` (basic, negotiate, credssp) and `allow_unencrypted` are the switches of Windows' WinRM service on every host of the lab.
-    `schedule_running` False leaves the rule engine standing still. `off` are settings of logging that its hosts lack: names of
-    `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone. `index` is where its
-    events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
+    `hosts` are their computers' names. `schedule_running` False leaves the rule engine standing still. `off` are settings of logging that
+    they lack: names of `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone.
+    `index` is where its events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
@@ -131,6 +131,7 @@ class LabSettings:
     rule_interval: timedelta = timedelta(seconds=1)
     look_back: timedelta = timedelta(minutes=5)
     schedule_running: bool = True
+    hosts: tuple[str, ...] = ("ws1", "ws2")
     off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
     state_file: Path | None = None
@@ -327,6 +328,27 @@ class _Siem(Entry):
         return self
 
 
+MAX_HOSTS = 200
+HostName = Annotated[
+    str, Shape(expression=r"[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?", wanted="a computer's name in lower case, of 15 characters at the most")
+]
+
+
+def _counted_hosts(value: object) -> object:
+    """So many hosts, or their names; a number may stand where names do, as it does in a variable of the environment."""
+    if isinstance(value, list | tuple) and len(value) == 1 and str(value[0]).isdecimal():
+        value = int(value[0])
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return tuple(f"ws{one}" for one in range(1, min(value, MAX_HOSTS + 1) + 1))
+
+
+def _each_once(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if value is not None and len(set(value)) < len(value):
+        raise wrong("hosts", "names a host twice", "give each computer its own name")
+    return value
+
+
 def _logging_setting(value: str) -> str:
     name = value.rpartition("/")[2]
     known = (*SETTINGS, "agent")
@@ -345,6 +367,13 @@ class _Lab(Entry):
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
     look_back: Annotated[PositiveDuration | None, Omittable()] = None
     schedule: Literal["running", "stopped"] = "running"
+    hosts: Annotated[
+        tuple[HostName, ...] | None,
+        Omittable(),
+        BeforeValidator(_counted_hosts, json_schema_input_type=int | tuple[HostName, ...]),
+        Field(min_length=1, max_length=MAX_HOSTS),
+        AfterValidator(_each_once),
+    ] = None
     off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
     state_file: Annotated[PathText | None, Omittable()] = None
@@ -384,6 +413,7 @@ _LISTS: Mapping[Loc, str] = {
     ("siem", "alerts"): ",",
     ("lab", "schemes"): ",",
     ("lab", "off"): ",",
+    ("lab", "hosts"): ",",
     ("rules", "paths"): os.pathsep,
 }
 _SIEM_SECRETS = ("password", "api_key", "bearer")

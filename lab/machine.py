@@ -286,7 +286,7 @@ class Machine(Protocol):
         """The kernel accepted a TCP connection to the listener."""
 
     def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
-        """An authenticated connection: a network logon begins. `delegated` is what the client gave it to be somebody elsewhere (CredSSP)."""
+        """An authenticated connection: a network logon begins. `delegated` is what the client gave to be somebody elsewhere with (CredSSP)."""
 
 
 # --- the network as the machine sees it -----------------------------------------------------------------------------------

@@ -20,10 +20,10 @@ _HERE = ("localhost", ".", "127.0.0.1", "::1")
 _TROUBLES = {
     Trouble.UNREACHABLE: (
         "CannotConnect",
-        "The client cannot connect to the destination specified in the request. Verify that the service on the destination is running and is "
-        "accepting requests. Consult the logs and documentation for the WS-Management service running on the destination, most commonly IIS "
-        "or WinRM. If the destination is the WinRM service, run the following command on the destination to analyze and configure the WinRM "
-        'service: "winrm quickconfig".',
+        "The client cannot connect to the destination specified in the request. Verify that the service on the destination is running "
+        "and is accepting requests. Consult the logs and documentation for the WS-Management service running on the destination, most "
+        "commonly IIS or WinRM. If the destination is the WinRM service, run the following command on the destination to analyze and "
+        'configure the WinRM service: "winrm quickconfig".',
     ),
     Trouble.ACCESS_DENIED: ("AccessDenied", "Access is denied."),
     Trouble.BAD_CREDENTIALS: ("LogonFailure", "The user name or password is incorrect."),
@@ -125,8 +125,8 @@ def _find(host: Host, computer: str, way: Way) -> tuple[Neighbour, bool]:
         raise NotThere(
             computer,
             "UnencryptedTrafficDisabled",
-            "The WinRM client cannot process the request. Unencrypted traffic is currently disabled in the client configuration. Change the "
-            "client configuration and try the request again.",
+            "The WinRM client cannot process the request. Unencrypted traffic is currently disabled in the client configuration. "
+            "Change the client configuration and try the request again.",
         )
     found = host.network.find(computer) if host.network is not None else None
     if found is None:

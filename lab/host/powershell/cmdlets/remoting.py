@@ -227,7 +227,8 @@ def enter_ps_session(call: Call) -> Iterator[object]:
         raise Terminating(not_emulated("an interactive session", activity=call.spec.name))
     call.error(
         ErrorRecord(
-            message="You are currently in a Windows PowerShell PSSession and cannot use the Enter-PSSession cmdlet to enter another PSSession.",
+            message="You are currently in a Windows PowerShell PSSession and cannot use the Enter-PSSession cmdlet to enter another "
+            "PSSession.",
             exception_type="System.ArgumentException",
             error_id="RemoteHostDoesNotSupportPushRunspace",
             category="InvalidArgument",
