@@ -1,16 +1,17 @@
 """The lab's own network: which hosts there are, who opened which connection, and the way from one to another through real endpoints.
 
-Names stand for the lab's hosts alone: what is not in the table cannot be connected to, whoever asks. The client behind it is loaded with
-the first remote session, because its libraries take as long to load as the rest of the lab.
+Names stand for the lab's hosts alone: what is not in the table cannot be connected to, whoever asks. The client that goes the way is
+asked for with the first remote session: its libraries take as long to load as the rest of the lab.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Protocol
 
 from lab.machine import (
     Caller,
@@ -34,10 +35,24 @@ class Door:
     secure_port: int = 0
 
 
-class LabNetwork:
-    """A `lab.machine.Network` over the hosts that `join`. Safe to use from several threads."""
+class Client(Protocol):
+    """What speaks WinRM from one host to another."""
 
-    def __init__(self) -> None:
+    def open_runspace(self, network: LabNetwork, passage: Passage, io: PipelineIO) -> RemoteRunspace:
+        """See `lab.machine.Network`."""
+
+    def run_line(self, network: LabNetwork, passage: Passage, line: str, io: CommandIO) -> int:
+        """See `lab.machine.Network`."""
+
+    def identify(self, network: LabNetwork, passage: Passage) -> str:
+        """See `lab.machine.Network`."""
+
+
+class LabNetwork:
+    """A `lab.machine.Network` over the hosts that `join`. Safe to use from several threads. `load` gives the client that goes the way."""
+
+    def __init__(self, load: Callable[[], Client]) -> None:
+        self._load = load
         self._hosts: dict[str, Neighbour] = {}
         self._doors: dict[Neighbour, Door] = {}
         self._callers: dict[tuple[str, int], Caller] = {}
@@ -85,18 +100,12 @@ class LabNetwork:
 
     def open_runspace(self, passage: Passage, io: PipelineIO) -> RemoteRunspace:
         """See `lab.machine.Network`."""
-        from lab.remote import Runspace
-
-        return Runspace(self, passage, io)
+        return self._load().open_runspace(self, passage, io)
 
     def run_line(self, passage: Passage, line: str, io: CommandIO) -> int:
         """See `lab.machine.Network`."""
-        from lab.remote import run_line
-
-        return run_line(self, passage, line, io)
+        return self._load().run_line(self, passage, line, io)
 
     def identify(self, passage: Passage) -> str:
         """See `lab.machine.Network`."""
-        from lab.remote import identify
-
-        return identify(self, passage)
+        return self._load().identify(self, passage)

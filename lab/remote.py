@@ -402,6 +402,22 @@ def _has_secret(held: Sequence[PSValue]) -> bool:
     return False
 
 
+class PypsrpClient:
+    """A `lab.network.Client`."""
+
+    def open_runspace(self, network: LabNetwork, passage: Passage, io: PipelineIO) -> Runspace:
+        """See `lab.machine.Network`."""
+        return Runspace(network, passage, io)
+
+    def run_line(self, network: LabNetwork, passage: Passage, line: str, io: CommandIO) -> int:
+        """See `lab.machine.Network`."""
+        return run_line(network, passage, line, io)
+
+    def identify(self, network: LabNetwork, passage: Passage) -> str:
+        """See `lab.machine.Network`."""
+        return identify(network, passage)
+
+
 def run_line(network: LabNetwork, passage: Passage, line: str, io: CommandIO) -> int:
     """Run a line in a remote command shell, as winrs.exe does. Raises `RemoteFault`, and `PipelineStopped` as `io` does."""
     with _faults(open_yet=False):

@@ -38,7 +38,7 @@ from harness.siem.embedded.store import snapshot
 from lab.host.machine import emulated_host
 from lab.host.telemetry import Sink
 from lab.machine import Account, Neighbour
-from lab.network import Door, LabNetwork
+from lab.network import Client, Door, LabNetwork
 from lab.process import AGENT, DNS_DOMAIN, DOMAIN, RULE_PACK, LabConfig, LabPlace, forget, make_directory, off_at, targets_of
 from lab.tap import Tap
 from lab.winrm.auth import Access, EndpointAccount, Scheme
@@ -89,7 +89,7 @@ class Lab:
         schemes = frozenset(scheme for scheme in Scheme if scheme.lower() in config.schemes)
         access = Access(schemes=schemes, allow_unencrypted=config.allow_unencrypted)
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
-        network = LabNetwork()
+        network = LabNetwork(_client)
         for name, target in zip(config.hosts, targets_of(config), strict=True):
             off = off_at(config, target.name)
             machine = emulated_host(
@@ -205,6 +205,13 @@ class Lab:
     def _ask_to_stop(self) -> dict[str, object]:
         self.stopped.set()
         return {"stopping": True}
+
+
+def _client() -> Client:
+    """What speaks WinRM between hosts. Loaded when it is first needed: most labs never do."""
+    from lab.remote import PypsrpClient
+
+    return PypsrpClient()
 
 
 def _both(one: Sink, other: Sink, event: WindowsEvent) -> None:

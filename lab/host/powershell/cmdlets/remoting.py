@@ -86,7 +86,8 @@ def _no_session(call: Call, given: object) -> ErrorRecord:
 def invoke_command(call: Call) -> Iterator[object]:
     """Run a script block here, or on other computers: in sessions of its own, or in open ones, one after the other."""
     block = call.block("ScriptBlock")
-    assert block is not None
+    if block is None:
+        raise call.missing("ScriptBlock")
     if not call.given("ComputerName") and not call.given("Session"):
         yield from call.session.invoke(block, as_list(call.value("ArgumentList")))
         return
