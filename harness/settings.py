@@ -343,7 +343,9 @@ def _counted_hosts(value: object) -> object:
     return tuple(f"ws{one}" for one in range(1, min(value, MAX_HOSTS + 1) + 1))
 
 
-def _each_once(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def _possible_hosts(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if value is not None and not 1 <= len(value) <= MAX_HOSTS:
+        raise wrong("hosts", f"are {len(value)}", f"a lab has 1 to {MAX_HOSTS}")
     if value is not None and len(set(value)) < len(value):
         raise wrong("hosts", "names a host twice", "give each computer its own name")
     return value
@@ -371,8 +373,7 @@ class _Lab(Entry):
         tuple[HostName, ...] | None,
         Omittable(),
         BeforeValidator(_counted_hosts, json_schema_input_type=int | tuple[HostName, ...]),
-        Field(min_length=1, max_length=MAX_HOSTS),
-        AfterValidator(_each_once),
+        AfterValidator(_possible_hosts),
     ] = None
     off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None

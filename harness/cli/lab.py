@@ -185,7 +185,7 @@ def logs(config: Path | None, follow: bool) -> int:
         while True:
             for line in log:
                 click.echo(line, nl=False)
-            if not follow or look(state) is None:
+            if not follow or _reader_is_gone() or look(state) is None:
                 return 0
             sleep(_LOOK_EVERY)
     return 0
@@ -264,10 +264,21 @@ def events(
             if not caught_up:
                 _tell(held)
                 caught_up = True
-            if not follow:
+            if not follow or _reader_is_gone():
                 return 0
             sleep(_LOOK_EVERY)
     return 0
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads our output any more: while nothing happens, no write would tell."""
+    import select
+
+    if not hasattr(select, "poll"):
+        return False  # Windows: the next write tells
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
+    return bool(reader.poll(0))
 
 
 def _tell(lines: list[str]) -> None:
