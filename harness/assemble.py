@@ -8,6 +8,7 @@ The embedded lab is handed over as addresses, credentials and the SIEM's place; 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import sys
@@ -26,24 +27,25 @@ from harness.core.plan import Selection, plan
 from harness.engine import Engine, Patience
 from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
-from harness.model.intent import Auth, Plan, Priority, Rule, Scenario, Target
-from harness.ports import Siem
+from harness.model.intent import Auth, Channel, Encryption, Plan, Priority, Rule, Scenario, Target
+from harness.ports import Siem, Transport
 from harness.rules.cache import user_cache
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
 from harness.rules.languages import rule_sources
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
 from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
-from harness.settings import ElasticsearchSettings, Settings, SiemSettings, resolve
+from harness.settings import ElasticsearchSettings, LabAccess, Settings, SiemSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
-from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
+from lab.process import HOSTS, RULE_PACK, HostAccess, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
+
+_log = logging.getLogger("harness.assemble")
 
 DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
     from harness.doctor import Doctor
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.wire import Connection
-    from harness.transports.credential import Credential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,6 @@ def examined(request: Request) -> Iterator[Doctor]:
     from harness.doctor import Doctor
     from harness.translate.es_filter import over_ecs
     from harness.translate.refusal import NotExpressible
-    from harness.transports.winrm import WinrmTransport
 
     settings, clock = request.settings, SystemClock()
     rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
@@ -129,13 +130,11 @@ def examined(request: Request) -> Iterator[Doctor]:
             if elastic is not None:
                 _let_ship(place, settings)
             targets = _chosen(request, _lab_targets(place.targets))
-            credentials = _lab_credentials(place)
-            addresses: Mapping[str, str] = {target.name: target.host for target in targets}
+            transport = _lab_transport(place)
         else:
             siem = stack.enter_context(_opened(settings.siem, rules))
             targets = _chosen(request, [entry.target for entry in settings.targets])
-            credentials = _credentials(settings, targets)
-            addresses = _addresses(settings, targets)
+            transport = _transport(settings, targets)
         asked = {}
         for rule in rules.values():
             try:
@@ -145,7 +144,7 @@ def examined(request: Request) -> Iterator[Doctor]:
         yield Doctor(
             siem=siem,
             examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
-            transport=WinrmTransport(credentials=credentials, addresses=addresses, clock=clock),
+            transport=transport,
             targets=targets,
             rules=rules,
             clock=clock,
@@ -169,15 +168,33 @@ def _lab_place(settings: Settings) -> Iterator[LabPlace]:
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
     """What the settings say of the lab."""
     lab = settings.lab
+    if unknown := [name for name in lab.hosts if name not in HOSTS]:
+        fix = f"known: {', '.join(HOSTS)}"
+        raise UsageError(
+            *(Problem(path=str(settings.file or ""), what=f"[lab.access] names no host {name!r}", fix=fix) for name in unknown)
+        )
+    if lab.keytab is not None and not lab.keytab.is_file():
+        raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab {lab.keytab} is no file"))
     return LabConfig(
         user=lab.user,
-        schemes=lab.schemes,
-        allow_unencrypted=lab.allow_unencrypted,
+        password=_revealed(lab.account_password),
+        access=_host_access(lab.access),
+        hosts={name: _host_access(access) for name, access in lab.hosts.items()},
+        keytab="" if lab.keytab is None else str(lab.keytab.absolute()),
         ingest_delay=lab.ingest_delay.total_seconds(),
         rule_interval=lab.rule_interval.total_seconds(),
         look_back=lab.look_back.total_seconds(),
         schedule_running=lab.schedule_running,
         keep=keep,
+    )
+
+
+def _host_access(access: LabAccess) -> HostAccess:
+    return HostAccess(
+        schemes=access.schemes,
+        allow_unencrypted=access.allow_unencrypted,
+        tls=access.tls,
+        auth=access.auth.value,
     )
 
 
@@ -224,7 +241,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
             _let_ship(place, settings)
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
+        yield _run(request, made, rules, siem, _lab_transport(place))
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -249,7 +266,7 @@ def _on_targets(request: Request) -> Iterator[Run]:
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         targets = _real_targets(request)
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets))
+        yield _run(request, made, rules, siem, _transport(settings, targets))
 
 
 @contextmanager
@@ -321,17 +338,14 @@ def _run(
     made: Plan,
     rules: Mapping[str, Rule],
     siem: Siem,
-    credentials: Mapping[str, Credential],
-    addresses: Mapping[str, str],
+    transport: Transport,
 ) -> Run:
-    from harness.transports.winrm import WinrmTransport  # WinRM's libraries take longer to import than all of this: not for a replay
-
     pace, clock = request.settings.run, SystemClock()
     engine = Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
         rules=rules,
-        transport=WinrmTransport(credentials=credentials, addresses=addresses, clock=clock),
+        transport=transport,
         siem=siem,
         clock=clock,
         patience=Patience(
@@ -438,9 +452,11 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
     return [
         Target(
             name=host.name,
-            host=host.host,
+            # By its name where Kerberos asks for it; it is connected to by its address in any case.
+            host=host.computer.lower() if Auth(host.auth) in (Auth.KERBEROS, Auth.CREDSSP) else host.host,
             port=host.port,
-            auth=Auth.NEGOTIATE,
+            tls=host.tls,
+            auth=Auth(host.auth),
             user=host.user,
             computer=host.computer,
             seen_from=host.seen_from,
@@ -449,27 +465,59 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
     ]
 
 
-def _lab_credentials(place: LabPlace) -> Mapping[str, Credential]:
-    from harness.transports.credential import Credential
+def _lab_transport(place: LabPlace) -> Transport:
+    from harness.transports.credential import Credential  # WinRM's libraries take longer to import than all of this: not for a replay
+    from harness.transports.winrm import WinrmTransport
 
-    return {host.name: Credential(user=host.user, password=place.password) for host in place.targets}
+    hosts = {host.name: host for host in place.targets}
+    return WinrmTransport(
+        credentials={
+            name: Credential(user=host.user, password="" if Auth(host.auth) is Auth.CERTIFICATE else place.password)
+            for name, host in hosts.items()
+        },
+        channels={
+            name: Channel(
+                ca_file=place.ca_file,
+                certificate=place.certificate,
+                certificate_key=place.certificate_key,
+                encryption=Encryption.NEVER if host.unencrypted else Encryption.AUTO,
+            )
+            for name, host in hosts.items()
+        },
+        addresses={name: host.host for name, host in hosts.items()},
+        clock=SystemClock(),
+    )
+
+
+def _transport(settings: Settings, targets: Sequence[Target]) -> Transport:
+    """To these targets, once it is known that all may be touched. Raises `ScopeError`, and `UsageError` for secrets that are not there."""
+    from harness.transports.credential import Credential
+    from harness.transports.winrm import WinrmTransport
+
+    wanted = {target.name for target in targets}
+    entries = [entry for entry in settings.targets if entry.target.name in wanted]
+    for entry in entries:
+        if entry.target.tls and not entry.channel.verify:
+            _log.warning("target %s: its certificate is not verified (verify = false): whoever answers is trusted", entry.target.name)
+        if entry.target.auth is Auth.BASIC and not entry.target.tls:
+            _log.warning("target %s: its password can be read on the way (basic without tls)", entry.target.name)
+    return WinrmTransport(
+        credentials={
+            entry.target.name: Credential(
+                user=entry.target.user, password=_revealed(entry.password), key_password=_revealed(entry.key_password)
+            )
+            for entry in entries
+        },
+        channels={entry.target.name: entry.channel for entry in entries},
+        addresses=_addresses(settings, targets),
+        clock=SystemClock(),
+    )
 
 
 def _addresses(settings: Settings, targets: Sequence[Target]) -> Mapping[str, str]:
     """Where each target is, once it is known that all may be touched. Raises `ScopeError`."""
     vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
     return {name: found[0] for name, found in vetted.items() if found}
-
-
-def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, Credential]:
-    from harness.transports.credential import Credential
-
-    wanted = {target.name for target in targets}
-    found = {}
-    for entry in settings.targets:
-        if entry.target.name in wanted:
-            found[entry.target.name] = Credential(user=entry.target.user, password=_revealed(entry.password))
-    return found
 
 
 def _resolve(host: str) -> Sequence[str]:

@@ -28,6 +28,7 @@ RULE_PACK = Path(lab.__file__).parent / "rules"
 HOSTS = ("ws1", "ws2")
 DOMAIN = "LAB"
 DNS_DOMAIN = "lab.example"
+REALM = DNS_DOMAIN.upper()
 # The lab's own network, as its telemetry shows it: the driver's address, then the hosts'.
 DRIVER_ADDRESS = "10.77.0.5"
 HOST_ADDRESSES = ("10.77.0.11", "10.77.0.12")
@@ -36,22 +37,56 @@ _ANSWER_WITHIN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabConfig:
-    """What a lab is started with; spans in seconds. `schemes`: basic, negotiate, credssp. `keep`: it outlives who started it."""
+class HostAccess:
+    """How a host may be logged on to: `schemes` of basic, negotiate, kerberos, credssp, certificate, and HTTPS with `tls`.
 
-    user: str = "purple"
+    `auth` (ntlm, negotiate, kerberos, credssp, basic, certificate) is how those log on whom the lab tells of itself.
+    """
+
     schemes: tuple[str, ...] = ("negotiate",)
     allow_unencrypted: bool = False
+    tls: bool = False
+    auth: str = "ntlm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabConfig:
+    """What a lab is started with; spans in seconds. `keep`: it outlives who started it.
+
+    `password` "" has the lab make one up. `access` is every host's, `hosts` that of some by name. `keytab` is a file with the keys of the
+    hosts' service principals, "" where there is no Kerberos.
+    """
+
+    user: str = "purple"
+    password: str = field(default="", repr=False)
+    access: HostAccess = field(default_factory=lambda: HostAccess())
+    hosts: Mapping[str, HostAccess] = field(default_factory=dict)
+    keytab: str = ""
     ingest_delay: float = 0.3
     rule_interval: float = 1.0
     look_back: float = 300.0
     schedule_running: bool = True
     keep: bool = False
 
+    def dump(self) -> str:
+        """As JSON, secrets included: for the pipe only."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> LabConfig:
+        """The reverse of `dump`."""
+        values = json.loads(text)
+        hosts = {name: HostAccess(**access) for name, access in values.pop("hosts").items()}
+        return cls(access=HostAccess(**values.pop("access")), hosts=hosts, **values)
+
+    def access_of(self, host: str) -> HostAccess:
+        """How the host of this name may be logged on to."""
+        return self.hosts.get(host, self.access)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabTarget:
-    """One host of the lab: where its endpoint listens, and how its telemetry names it and the driver."""
+    """One host of the lab: where its endpoint listens, how to log on there, and how its telemetry names it and the driver."""
 
     name: str
     host: str
@@ -60,11 +95,17 @@ class LabTarget:
     address: str
     seen_from: str
     user: str
+    tls: bool = False
+    auth: str = "ntlm"
+    unencrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabPlace:
-    """Where a running lab is. `siem` is the embedded SIEM's file; `control` the port of its control channel."""
+    """Where a running lab is. `siem` is the embedded SIEM's file; `control` the port of its control channel.
+
+    `ca_file` vouches for its hosts over HTTPS; `certificate` and `certificate_key` stand for its account. "" where no host has HTTPS.
+    """
 
     pid: int
     targets: tuple[LabTarget, ...]
@@ -72,6 +113,9 @@ class LabPlace:
     control: int
     password: str = field(repr=False)
     control_key: str = field(repr=False)
+    ca_file: str = ""
+    certificate: str = ""
+    certificate_key: str = ""
 
     def dump(self) -> str:
         """As JSON, secrets included: for the pipe and the owner's file only."""
@@ -98,10 +142,19 @@ def targets_of(config: LabConfig, *, ports: Mapping[str, int] | None = None) -> 
             computer=f"{name.upper()}.{DNS_DOMAIN}",
             address=address,
             seen_from=DRIVER_ADDRESS,
-            user=f"{DOMAIN}\\{config.user}",
+            user=_user(config, name),
+            tls=config.access_of(name).tls,
+            auth=config.access_of(name).auth,
+            unencrypted=config.access_of(name).auth == "basic" and not config.access_of(name).tls,
         )
         for name, address in zip(HOSTS, HOST_ADDRESSES, strict=True)
     )
+
+
+def _user(config: LabConfig, host: str) -> str:
+    """The account, as who logs on there in that way has to spell it."""
+    by_ticket = config.access_of(host).auth == "kerberos" or (config.access_of(host).auth == "credssp" and config.keytab)
+    return f"{config.user}@{REALM}" if by_ticket else f"{DOMAIN}\\{config.user}"
 
 
 class StartingLab:
@@ -122,7 +175,7 @@ class StartingLab:
         self._ready = False
         stdin = self._pipe(self._process.stdin)
         with suppress(BrokenPipeError):
-            stdin.write(json.dumps(asdict(config)) + "\n")
+            stdin.write(config.dump() + "\n")
             stdin.flush()
 
     def ready(self) -> LabPlace:

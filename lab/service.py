@@ -27,6 +27,7 @@ from typing import Any
 from harness.clock import SystemClock
 from harness.detect import Detector
 from harness.errors import HarnessError
+from harness.files import write_whole
 from harness.rules.catalog import load_rules
 from harness.rules.languages import parse_rules, rule_sources
 from harness.siem.elastic.shipping import Logged, Shipper
@@ -34,14 +35,27 @@ from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import EmbeddedSiem
 from harness.siem.embedded.store import snapshot
 from lab.host.machine import emulated_host
-from lab.machine import Account
-from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
-from lab.winrm.auth import Access, EndpointAccount, Scheme
+from lab.machine import Account, Machine
+from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, REALM, RULE_PACK, LabConfig, LabPlace, targets_of
+from lab.winrm.auth import Access, EndpointAccount, Scheme, fingerprint
 from lab.winrm.endpoint import Endpoint
+from lab.winrm.tls import make_authority
 
 # A question is a line; whoever takes longer to ask it is not one of ours.
 _CONTROL_PATIENCE = 2.0
 _LONGEST_QUESTION = 64 * 1024
+
+
+class _Certificates:
+    """The lab's own authority, and the certificate of its account; what clients need of them, in files that only their owner can read."""
+
+    def __init__(self, directory: Path, user: str) -> None:
+        self.authority = make_authority(f"{DNS_DOMAIN} lab")
+        self.client = self.authority.issue(f"{user}@{DNS_DOMAIN}")
+        self.ca_file, self.certificate, self.key = (directory / name for name in ("ca.pem", "client.pem", "client.key"))
+        texts = (self.authority.certificate, self.client.certificate, self.client.key)
+        for path, text in zip((self.ca_file, self.certificate, self.key), texts, strict=True):
+            write_whole(path, text, mode=0o600)
 
 
 class Lab:
@@ -51,7 +65,7 @@ class Lab:
         self._config = config
         self._stack = ExitStack()
         self._endpoints: dict[str, Endpoint] = {}
-        self._password = secrets.token_urlsafe(18)
+        self._password = config.password or secrets.token_urlsafe(18)
         self._control_key = secrets.token_urlsafe(24)
         self._store = Path()
         self._shippers: dict[str, Shipper] = {}
@@ -78,8 +92,7 @@ class Lab:
         self._stack.callback(siem.stop)
         EmbeddedClient(store).deploy(load_rules([RULE_PACK], rule_sources()))
 
-        schemes = frozenset(scheme for scheme in Scheme if scheme.lower() in config.schemes)
-        access = Access(schemes=schemes, allow_unencrypted=config.allow_unencrypted)
+        certificates = _Certificates(directory, config.user) if any(config.access_of(name).tls for name in HOSTS) else None
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
         for name, target in zip(HOSTS, targets_of(config), strict=True):
             machine = emulated_host(
@@ -92,17 +105,40 @@ class Lab:
                 now=clock.now,
                 seed=secrets.randbits(64),
             )
-            endpoint = Endpoint(machine=machine, accounts=[EndpointAccount(account=account, password=self._password)], access=access)
+            endpoint = self._endpoint(machine, account, name, certificates)
             endpoint.start()
             self._stack.callback(endpoint.stop)
             self._endpoints[target.name] = endpoint
         return LabPlace(
             pid=os.getpid(),
-            targets=targets_of(config, ports={name: endpoint.port for name, endpoint in self._endpoints.items()}),
+            targets=targets_of(config, ports={name: endpoint.secure_port or endpoint.port for name, endpoint in self._endpoints.items()}),
             siem=str(store),
             control=self._listen(),
             password=self._password,
             control_key=self._control_key,
+            ca_file="" if certificates is None else str(certificates.ca_file),
+            certificate="" if certificates is None else str(certificates.certificate),
+            certificate_key="" if certificates is None else str(certificates.key),
+        )
+
+    def _endpoint(self, machine: Machine, account: Account, host: str, certificates: _Certificates | None) -> Endpoint:
+        asked = self._config.access_of(host)
+        own = certificates if asked.tls else None
+        user = EndpointAccount(
+            account=account,
+            password=self._password,
+            realm=REALM,
+            certificates=frozenset() if own is None else frozenset([fingerprint(own.client.der)]),
+        )
+        return Endpoint(
+            machine=machine,
+            accounts=[user],
+            access=Access(
+                schemes=frozenset(scheme for scheme in Scheme if scheme.lower() in asked.schemes), allow_unencrypted=asked.allow_unencrypted
+            ),
+            identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", "127.0.0.1", "::1"),
+            client_authorities="" if own is None else own.authority.certificate,
+            keytab=Path(self._config.keytab) if self._config.keytab else None,
         )
 
     def stop(self) -> None:
@@ -191,7 +227,7 @@ def _sid(user: str) -> str:
 
 def main() -> int:
     """Run the lab until it is to stop."""
-    config = LabConfig(**json.loads(sys.stdin.readline()))
+    config = LabConfig.load(sys.stdin.readline())
     lab = Lab(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: lab.stopped.set())

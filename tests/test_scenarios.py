@@ -122,7 +122,18 @@ steps:
         ),
         (
             "    winrs: ipconfig\n    connect: {}\n",
-            ["F:5:5: unknown key 'winrs' (known keys: enter_pssession, invoke_command, connect, name"],
+            ["F:6:5: steps[1] has two actions, winrs and connect (one action a step: split it)"],
+        ),
+        ("    winrs: ''\n", ["steps[1].winrs.command must be one line that is not empty"]),
+        ("    winrs: [a]\n", ["F:5:5: steps[1].winrs must hold keys with values"]),
+        ("    winrs: {command: a, code_page: 99999}\n", ["F:5:25: steps[1].winrs.code_page is no code page that can be read here"]),
+        (
+            "    winrs: {command: a, environment: {a=b: c}}\n",
+            ["steps[1].winrs.environment.a=b.[key] must be the name of a variable"],
+        ),
+        (
+            "    connect: {transport: ssh}\n",
+            ["F:5:15: steps[1].connect.transport must be one of psrp, winrs"],
         ),
         ("    connect: {}\n    via: winrs\n", ["F:6:5: unknown key 'via' (known keys:"]),
         (

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from harness.documents import parse_yaml, read_text
-from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Scenario, Step
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Scenario, Step, WinRS
 from harness.scenarios import load_scenarios, scenario_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +41,8 @@ def commands(action: Action) -> tuple[str, ...]:
             return lines
         case InvokeCommand(script=script):
             return (script,)
+        case WinRS(command=command):
+            return (command,)
         case Connect():
             return ()
 

@@ -236,7 +236,7 @@ POWERSHELL_SESSION = Need(
     name="PowerShell session",
     what="what a PowerShell session leaves: its host (wsmprovhost.exe), its engine, what it runs",
     situations=(*_ENGINE, *_COMMANDS, *_CHILD),
-    reason="it reads what a PowerShell session leaves (wsmprovhost.exe, a PowerShell engine); a Windows Remote Shell has another host and none",
+    reason="it reads what a PowerShell session leaves (wsmprovhost.exe, its engine); a Windows Remote Shell has another host and no engine",
     remedy="run the command through Invoke-Command",
 )
 NEEDS = (OTHER_MACHINE, COMMAND, CHILD_PROCESS, SOURCE_SIDE, REMOTE_SHELL)
