@@ -5,8 +5,8 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
-    [lab]     user, account_password, auth, tls, schemes (commas), allow_unencrypted, keytab, access (a table a host), ingest_delay, rule_interval,
-              look_back, schedule, index, state_file
+    [lab]     user, account_password, auth, tls, schemes (commas), allow_unencrypted, keytab, access (a table a host), ingest_delay,
+              rule_interval, look_back, schedule, index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from, ca_file, verify, certificate, certificate_key,
@@ -136,8 +136,8 @@ class LabAccess:
 class LabSettings:
     """How the embedded lab is set up: its account and how that may log on, how late events become searchable, and its rule schedule.
 
-    `account_password` is a reference; without one the lab makes one up. `access` is how every host is to be logged on to, `hosts` how some are,
-    by name. `keytab` holds the keys of the hosts' service principals.
+    `account_password` is a reference; without one the lab makes one up. `access` is how every host is to be logged on to, `hosts` how
+    some are, by name. `keytab` holds the keys of the hosts' service principals.
     `schedule_running` False leaves the rule engine standing still. `index` is where its events go in an Elasticsearch. `state_file` tells
     other processes of a kept lab; None leaves its place to the lab.
     """
