@@ -190,7 +190,7 @@ class Line:
             wsman = WSMan(
                 target.host,
                 port=target.port,
-                username=self._credential.user or None,
+                username=_user(target, self._credential) or None,
                 password=self._credential.password or None,
                 ssl=target.tls,
                 auth=target.auth.value,
@@ -207,7 +207,12 @@ class Line:
                 certificate_key_pem=channel.certificate_key or None,
             )
         wire = Wire(
-            self._guard, self._address, proxy=channel.proxy, key_password=self._credential.key_password, system_trust=not channel.ca_file
+            self._guard,
+            self._address,
+            proxy=channel.proxy,
+            key_password=self._credential.key_password,
+            system_trust=not channel.ca_file,
+            verify=channel.verify,
         )
         self._wires.append(wire)
         session = wsman.transport._build_session()
@@ -222,6 +227,15 @@ class Line:
         session.hooks["response"].append(self.clock.told)
         wsman.transport.session = session
         return wsman
+
+
+def _user(target: Target, credential: Credential) -> str:
+    """The user as the scheme spells it. Kerberos knows no DOMAIN\\user: a domain by its DNS name is the realm, of one by its short name the
+    default realm is what Kerberos has in its place."""
+    domain, backslash, name = credential.user.rpartition("\\")
+    if target.auth is not Auth.KERBEROS or not backslash:
+        return credential.user
+    return f"{name}@{domain.upper()}" if "." in domain else name
 
 
 def _encryption(target: Target, channel: Channel) -> str:
