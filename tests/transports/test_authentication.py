@@ -20,11 +20,11 @@ from harness.ports import Session
 from harness.transports.credential import Credential
 from harness.transports.psrp.identity import EXPRESSION
 from harness.transports.winrm import WinrmTransport
-from lab.machine import Account, CommandIO, CommandLine, Package, Peer, PipelineIO, PipelineRequest
+from lab.machine import Account, CommandIO, CommandLine, Logon, Package, Peer, PipelineIO, PipelineRequest
 from lab.winrm import Access, Authority, Endpoint, EndpointAccount, Identity, Scheme, fingerprint, make_authority
 from servers.kdc import REALM
 from servers.machine import Place
-from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallLogon, SmallMachine, endpoint
+from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallMachine, endpoint
 from tests.needs import needs_kerberos
 
 USER = "LAB\\purple"
@@ -45,7 +45,7 @@ class Greeter(SmallMachine):
         self.ports.append(peer.port)
         super().connected(peer)
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> SmallLogon:
+    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
         self.packages.append(package)
         return super().log_on(peer, account, package)
 

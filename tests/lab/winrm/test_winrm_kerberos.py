@@ -16,12 +16,12 @@ from pypsrp.wsman import WSMan
 from winrm.exceptions import InvalidCredentialsError
 from winrm.protocol import Protocol
 
-from lab.machine import Account, Package, Peer, PipelineIO, PipelineRequest
+from lab.machine import Account, Logon, Package, Peer, PipelineIO, PipelineRequest
 from lab.winrm import Access, ChannelBinding, Endpoint, EndpointAccount, Identity, Scheme, make_authority
 from lab.winrm.auth import Accounts, Refused, SecurityContext, no_kerberos
 from servers.kdc import REALM
 from servers.machine import Place
-from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallLogon, SmallMachine, endpoint
+from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallMachine, endpoint
 from tests.needs import needs_kerberos
 
 pytestmark = needs_kerberos
@@ -36,7 +36,7 @@ class Noting(SmallMachine):
         super().__init__({LONG: _echo})
         self.packages: list[Package] = []
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> SmallLogon:
+    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
         self.packages.append(package)
         return super().log_on(peer, account, package)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import pytest
 from hypothesis import given
@@ -164,7 +164,7 @@ def test_silence_of_a_command_is_waited_out(machine: SmallMachine, served: Endpo
 
     machine.lines["slow"] = slow
     session = opened(served.port, WinRS(command="slow"), channel=Channel(operation_timeout=timedelta(seconds=1)))
-    waker = Thread(target=lambda: (Event().wait(1.3), again.set()))
+    waker = Timer(1.3, again.set)  # more than the operation's time
     waker.start()
     assert session.run(20, Event()).output == ("late",)
     waker.join()
