@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import harness
 from harness.clock import SystemClock
 from harness.core.plan import Selection, plan
+from harness.core.shard import shard_of
 from harness.engine import Engine, Patience
 from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
@@ -53,7 +54,8 @@ class Request:
     """What was asked for on the command line, beside the settings.
 
     `lab`: detonate on the embedded lab; then `targets` choose among its hosts. Its SIEM is its own, else the Elasticsearch of the settings,
-    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios.
+    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios. `shard`: which part of the plan, from 1, of how many.
+    `hold`: a target waits for its verdicts before it is used again.
     """
 
     settings: Settings
@@ -62,6 +64,8 @@ class Request:
     targets: tuple[str, ...] = ()
     scenarios: tuple[Path, ...] = ()
     selection: Selection = field(default_factory=Selection)
+    shard: tuple[int, int] | None = None
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +358,7 @@ def _run(
             connect=pace.connect_timeout.total_seconds(),
             grace=pace.grace,
         ),
+        hold=request.hold,
     )
     return Run(plan=made, rules=rules, engine=engine)
 
@@ -424,7 +429,8 @@ def _plan(
     rules: Mapping[str, Rule],
     priorities: Mapping[str, Priority],
 ) -> Plan:
-    return plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    whole = plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    return whole if request.shard is None else shard_of(whole, *request.shard)
 
 
 def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:
