@@ -172,7 +172,7 @@ def _lab_place(settings: Settings) -> Iterator[LabPlace]:
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
     """What the settings say of the lab."""
     lab = settings.lab
-    if unknown := [name for name in lab.hosts if name not in HOSTS]:
+    if unknown := [name for name in lab.own_access if name not in HOSTS]:
         fix = f"known: {', '.join(HOSTS)}"
         raise UsageError(
             *(Problem(path=str(settings.file or ""), what=f"[lab.access] names no host {name!r}", fix=fix) for name in unknown)
@@ -183,7 +183,7 @@ def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
         user=lab.user,
         password=_revealed(lab.account_password),
         access=_host_access(lab.access),
-        hosts={name: _host_access(access) for name, access in lab.hosts.items()},
+        own_access={name: _host_access(access) for name, access in lab.own_access.items()},
         keytab="" if lab.keytab is None else str(lab.keytab.absolute()),
         ingest_delay=lab.ingest_delay.total_seconds(),
         rule_interval=lab.rule_interval.total_seconds(),

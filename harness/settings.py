@@ -136,8 +136,8 @@ class LabAccess:
 class LabSettings:
     """How the embedded lab is set up: its account and how that may log on, how late events become searchable, and its rule schedule.
 
-    `account_password` is a reference; without one the lab makes one up. `access` is how every host is to be logged on to, `hosts` how
-    some are, by name. `keytab` holds the keys of the hosts' service principals.
+    `account_password` is a reference; without one the lab makes one up. `access` is how every host is to be logged on to,
+    `own_access` how some are, by name. `keytab` holds the keys of the hosts' service principals.
     `schedule_running` False leaves the rule engine standing still. `index` is where its events go in an Elasticsearch. `state_file` tells
     other processes of a kept lab; None leaves its place to the lab.
     """
@@ -145,7 +145,7 @@ class LabSettings:
     user: str = "purple"
     account_password: str | None = None
     access: LabAccess = field(default_factory=lambda: LabAccess())
-    hosts: Mapping[str, LabAccess] = field(default_factory=dict)
+    own_access: Mapping[str, LabAccess] = field(default_factory=dict)
     keytab: Path | None = None
     ingest_delay: timedelta = timedelta(milliseconds=300)
     rule_interval: timedelta = timedelta(seconds=1)
@@ -732,7 +732,7 @@ def _lab(entry: _Lab) -> LabSettings:
     usual = entry.over(LabAccess())
     return LabSettings(
         access=usual,
-        hosts={name: own.over(usual) for name, own in entry.access.items()},
+        own_access={name: own.over(usual) for name, own in entry.access.items()},
         schedule_running=entry.schedule == "running",
         state_file=None if entry.state_file is None else Path(entry.state_file),
         keytab=None if entry.keytab is None else Path(entry.keytab),

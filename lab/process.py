@@ -53,14 +53,14 @@ class HostAccess:
 class LabConfig:
     """What a lab is started with; spans in seconds. `keep`: it outlives who started it.
 
-    `password` "" has the lab make one up. `access` is every host's, `hosts` that of some by name. `keytab` is a file with the keys of the
+    `password` "" has the lab make one up. `access` is every host's, `own_access` that of some by name. `keytab` is a file with the keys of the
     hosts' service principals, "" where there is no Kerberos.
     """
 
     user: str = "purple"
     password: str = field(default="", repr=False)
     access: HostAccess = field(default_factory=lambda: HostAccess())
-    hosts: Mapping[str, HostAccess] = field(default_factory=dict)
+    own_access: Mapping[str, HostAccess] = field(default_factory=dict)
     keytab: str = ""
     ingest_delay: float = 0.3
     rule_interval: float = 1.0
@@ -76,12 +76,12 @@ class LabConfig:
     def load(cls, text: str) -> LabConfig:
         """The reverse of `dump`."""
         values = json.loads(text)
-        hosts = {name: HostAccess(**access) for name, access in values.pop("hosts").items()}
-        return cls(access=HostAccess(**values.pop("access")), hosts=hosts, **values)
+        own = {name: HostAccess(**access) for name, access in values.pop("own_access").items()}
+        return cls(access=HostAccess(**values.pop("access")), own_access=own, **values)
 
     def access_of(self, host: str) -> HostAccess:
         """How the host of this name may be logged on to."""
-        return self.hosts.get(host, self.access)
+        return self.own_access.get(host, self.access)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
