@@ -31,6 +31,7 @@ from harness.files import write_whole
 RULE_PACK = Path(lab.__file__).parent / "rules"
 DOMAIN = "LAB"
 DNS_DOMAIN = "lab.example"
+REALM = DNS_DOMAIN.upper()
 # The lab's own network, as its telemetry shows it: the driver's address, then the hosts', one after the other.
 DRIVER_ADDRESS = "10.77.0.5"
 _FIRST_HOST = 11
@@ -45,20 +46,36 @@ _ANSWER_WITHIN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabConfig:
-    """What a lab is started with; spans in seconds. `schemes`: basic, negotiate, credssp. `keep`: it outlives who started it.
+class HostAccess:
+    """How a host may be logged on to: `schemes` of basic, negotiate, kerberos, credssp, certificate, and HTTPS with `tls`.
 
-    `off`: what the hosts' logging lacks, as `off_at` reads it. `hosts` are computers' names in lower case; their endpoints listen on
-    the address `listen`. `note` is the file that the lab is written down in, "" for none: the lab removes it when it ends.
+    `auth` (ntlm, negotiate, kerberos, credssp, basic, certificate) is how those log on whom the lab tells of itself.
+    """
+
+    schemes: tuple[str, ...] = ("negotiate",)
+    allow_unencrypted: bool = False
+    tls: bool = False
+    auth: str = "ntlm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabConfig:
+    """What a lab is started with; spans in seconds. `keep`: it outlives who started it.
+
+    `password` "" has the lab make one up. `access` is every host's, `own_access` that of some by name. `keytab` is a file with the keys of
+    the hosts' service principals, "" where there is no Kerberos. `off`: what the hosts' logging lacks, as `off_at` reads it. `hosts` are
+    computers' names in lower case; their endpoints listen on the address `listen`. `note` is the file that the lab is written down in, ""
+    for none: the lab removes it when it ends.
     """
 
     hosts: tuple[str, ...] = ("ws1", "ws2")
     listen: str = LOOPBACK
     note: str = ""
-
     user: str = "purple"
-    schemes: tuple[str, ...] = ("negotiate",)
-    allow_unencrypted: bool = False
+    password: str = field(default="", repr=False)
+    access: HostAccess = field(default_factory=lambda: HostAccess())
+    own_access: Mapping[str, HostAccess] = field(default_factory=dict)
+    keytab: str = ""
     ingest_delay: float = 0.3
     rule_interval: float = 1.0
     look_back: float = 300.0
@@ -68,14 +85,29 @@ class LabConfig:
 
     @classmethod
     def load(cls, text: str) -> LabConfig:
-        """From its JSON: lists there are tuples here."""
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
-        return cls(**values)
+        """The reverse of `dump`: lists there are tuples here."""
+        values = json.loads(text)
+        own = {name: _access(access) for name, access in values.pop("own_access").items()}
+        access = _access(values.pop("access"))
+        rest = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(access=access, own_access=own, **rest)
+
+    def dump(self) -> str:
+        """As JSON, secrets included: for the pipe only."""
+        return json.dumps(asdict(self))
+
+    def access_of(self, host: str) -> HostAccess:
+        """How the host of this name may be logged on to."""
+        return self.own_access.get(host, self.access)
+
+
+def _access(values: dict[str, Any]) -> HostAccess:
+    return HostAccess(**values | {"schemes": tuple(values["schemes"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabTarget:
-    """One host of the lab: where its endpoint listens, and how its telemetry names it and the driver."""
+    """One host of the lab: where its endpoint listens, how to log on there, and how its telemetry names it and the driver."""
 
     name: str
     host: str
@@ -84,6 +116,9 @@ class LabTarget:
     address: str
     seen_from: str
     user: str
+    tls: bool = False
+    auth: str = "ntlm"
+    unencrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +126,8 @@ class LabPlace:
     """Where a running lab is. `siem` is the embedded SIEM's file; `control` the port of its control channel.
 
     `directory` holds all files that it makes; `started` is when it was up, in UTC [ISO 8601]; `log` is its log's file, "" where its log
-    goes to whoever started it.
+    goes to whoever started it. `ca_file` vouches for its hosts over HTTPS; `certificate` and `certificate_key` stand for its account. ""
+    where no host has HTTPS.
     """
 
     pid: int
@@ -103,6 +139,9 @@ class LabPlace:
     log: str = ""
     password: str = field(repr=False)
     control_key: str = field(repr=False)
+    ca_file: str = ""
+    certificate: str = ""
+    certificate_key: str = ""
 
     def dump(self) -> str:
         """As JSON, secrets included: for the pipe and the owner's file only."""
@@ -129,7 +168,10 @@ def targets_of(config: LabConfig, *, ports: Mapping[str, int] | None = None) -> 
             computer=f"{name.upper()}.{DNS_DOMAIN}",
             address=f"10.77.0.{_FIRST_HOST + number}",
             seen_from=DRIVER_ADDRESS,
-            user=f"{DOMAIN}\\{config.user}",
+            user=_user(config, name),
+            tls=config.access_of(name).tls,
+            auth=config.access_of(name).auth,
+            unencrypted=config.access_of(name).auth == "basic" and not config.access_of(name).tls,
         )
         for number, name in enumerate(config.hosts)
     )
@@ -152,6 +194,12 @@ def off_at(config: LabConfig, target: str) -> frozenset[str]:
     return frozenset(name for host, _, name in (one.rpartition("/") for one in config.off) if host in ("", target))
 
 
+def _user(config: LabConfig, host: str) -> str:
+    """The account, as who logs on there in that way has to spell it."""
+    by_ticket = config.access_of(host).auth == "kerberos" or (config.access_of(host).auth == "credssp" and config.keytab)
+    return f"{config.user}@{REALM}" if by_ticket else f"{DOMAIN}\\{config.user}"
+
+
 class StartingLab:
     """A lab's process that was started and may not be ready yet."""
 
@@ -170,7 +218,7 @@ class StartingLab:
         self._ready = False
         stdin = self._pipe(self._process.stdin)
         with suppress(BrokenPipeError):
-            stdin.write(json.dumps(asdict(config)) + "\n")
+            stdin.write(config.dump() + "\n")
             stdin.flush()
 
     @property

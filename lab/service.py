@@ -29,6 +29,7 @@ from harness.clock import SystemClock
 from harness.detect import Detector
 from harness.errors import HarnessError
 from harness.events.windows import WindowsEvent
+from harness.files import write_whole
 from harness.rules.catalog import load_rules
 from harness.rules.languages import parse_rules, rule_sources
 from harness.siem.elastic.shipping import Logged, Shipper
@@ -37,18 +38,31 @@ from harness.siem.embedded.service import EmbeddedSiem
 from harness.siem.embedded.store import snapshot
 from lab.host.machine import emulated_host
 from lab.host.telemetry import Sink
-from lab.machine import Account, Neighbour
+from lab.machine import Account, Machine, Neighbour
 from lab.network import Client, Door, LabNetwork
-from lab.process import AGENT, DNS_DOMAIN, DOMAIN, RULE_PACK, LabConfig, LabPlace, forget, make_directory, off_at, targets_of
+from lab.process import AGENT, DNS_DOMAIN, DOMAIN, REALM, RULE_PACK, LabConfig, LabPlace, forget, make_directory, off_at, targets_of
 from lab.tap import Tap
-from lab.winrm.auth import Access, EndpointAccount, Scheme
+from lab.winrm.auth import Access, EndpointAccount, Scheme, fingerprint
 from lab.winrm.endpoint import Endpoint
+from lab.winrm.tls import make_authority
 
 _LOG = logging.getLogger("lab")
 
 # A question is a line; whoever takes longer to ask it is not one of ours.
 _CONTROL_PATIENCE = 2.0
 _LONGEST_QUESTION = 64 * 1024
+
+
+class _Certificates:
+    """The lab's own authority, and the certificate of its account; what clients need of them, in files that only their owner can read."""
+
+    def __init__(self, directory: Path, user: str) -> None:
+        self.authority = make_authority(f"{DNS_DOMAIN} lab")
+        self.client = self.authority.issue(f"{user}@{DNS_DOMAIN}")
+        self.ca_file, self.certificate, self.key = (directory / name for name in ("ca.pem", "client.pem", "client.key"))
+        texts = (self.authority.certificate, self.client.certificate, self.client.key)
+        for path, text in zip((self.ca_file, self.certificate, self.key), texts, strict=True):
+            write_whole(path, text, mode=0o600)
 
 
 class Lab:
@@ -58,7 +72,7 @@ class Lab:
         self._config = config
         self._stack = ExitStack()
         self._endpoints: dict[str, Endpoint] = {}
-        self._password = secrets.token_urlsafe(18)
+        self._password = config.password or secrets.token_urlsafe(18)
         self._control_key = secrets.token_urlsafe(24)
         self._store = Path()
         self._shippers: dict[str, Shipper] = {}
@@ -86,8 +100,7 @@ class Lab:
         self._stack.callback(siem.stop)
         EmbeddedClient(store).deploy(load_rules([RULE_PACK], rule_sources()))
 
-        schemes = frozenset(scheme for scheme in Scheme if scheme.lower() in config.schemes)
-        access = Access(schemes=schemes, allow_unencrypted=config.allow_unencrypted)
+        certificates = _Certificates(directory, config.user) if any(config.access_of(name).tls for name in config.hosts) else None
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
         network = LabNetwork(_client)
         for name, target in zip(config.hosts, targets_of(config), strict=True):
@@ -104,12 +117,7 @@ class Lab:
                 off=off - {AGENT},
                 network=network,
             )
-            endpoint = Endpoint(
-                machine=machine,
-                accounts=[EndpointAccount(account=account, password=self._password)],
-                access=access,
-                address=config.listen,
-            )
+            endpoint = self._endpoint(machine, account, name, certificates)
             endpoint.start()
             here = Neighbour(name=name.upper(), fqdn=machine.host.fqdn, ip=target.address)
             network.join(here, Door(address=target.host, port=endpoint.port, secure_port=endpoint.secure_port))
@@ -117,13 +125,37 @@ class Lab:
             self._endpoints[target.name] = endpoint
         return LabPlace(
             pid=os.getpid(),
-            targets=targets_of(config, ports={name: endpoint.port for name, endpoint in self._endpoints.items()}),
+            targets=targets_of(config, ports={name: endpoint.secure_port or endpoint.port for name, endpoint in self._endpoints.items()}),
             siem=str(store),
             control=self._listen(),
             directory=str(directory),
             started=clock.now().isoformat(timespec="seconds"),
             password=self._password,
             control_key=self._control_key,
+            ca_file="" if certificates is None else str(certificates.ca_file),
+            certificate="" if certificates is None else str(certificates.certificate),
+            certificate_key="" if certificates is None else str(certificates.key),
+        )
+
+    def _endpoint(self, machine: Machine, account: Account, host: str, certificates: _Certificates | None) -> Endpoint:
+        asked = self._config.access_of(host)
+        own = certificates if asked.tls else None
+        user = EndpointAccount(
+            account=account,
+            password=self._password,
+            realm=REALM,
+            certificates=frozenset() if own is None else frozenset([fingerprint(own.client.der)]),
+        )
+        return Endpoint(
+            machine=machine,
+            address=self._config.listen,
+            accounts=[user],
+            access=Access(
+                schemes=frozenset(scheme for scheme in Scheme if scheme.lower() in asked.schemes), allow_unencrypted=asked.allow_unencrypted
+            ),
+            identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", "127.0.0.1", "::1"),
+            client_authorities="" if own is None else own.authority.certificate,
+            keytab=Path(self._config.keytab) if self._config.keytab else None,
         )
 
     def stop(self) -> None:

@@ -354,7 +354,8 @@ def _show(place: LabPlace, state: Path, *, with_password: bool) -> None:
     rows = [("host", "endpoint", "computer", "address in its logs")]
     for host in place.targets:
         name = f"[{host.host}]" if ":" in host.host else host.host
-        rows.append((host.name, f"http://{name}:{host.port}/wsman", host.computer, host.address))
+        scheme = "https" if host.tls else "http"
+        rows.append((host.name, f"{scheme}://{name}:{host.port}/wsman", host.computer, host.address))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -9,14 +9,14 @@ events. This module must never know a rule's id, and never says "cannot" where i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from harness.events.ecs import CLASSES, can_bear, made
 from harness.logic.index import field_key
 from harness.logic.match import View, compile_node, fold, key_of, text_of
-from harness.logic.reach import Reach, only_looks, reach
+from harness.logic.reach import Reach, looking_program, reach
 from harness.model.facts import FlatValue
 from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Remoting, Rule, Unexercisable, WinRS, remoting
 from harness.model.tree import And, Correlation, Formula, Measure, Node, Not, Op, Or, Pattern, Test, ViewName
@@ -108,6 +108,7 @@ POWERSHELL_CLASSIC = "windows powershell"
 _SYSTEM32 = "C:\\Windows\\System32\\"
 _SESSION_HOST = _SYSTEM32 + "wsmprovhost.exe"
 _SHELL_HOST = _SYSTEM32 + "winrshost.exe"
+_CMD = _SYSTEM32 + "cmd.exe"  # what the shell's host starts, whatever the line is
 _STARTER = _SYSTEM32 + "svchost.exe"  # DCOM's, which starts both hosts
 
 
@@ -228,7 +229,7 @@ REMOTE_SHELL = Need(
 SHELL_COMMAND = Need(
     name="child process",
     what="a process that the Windows Remote Shell's host (winrshost.exe) starts",
-    situations=_process(parent=_SHELL_HOST),
+    situations=_process(parent=_SHELL_HOST, image=_CMD),
     reason="it reads a process that the Windows Remote Shell's host (winrshost.exe) started, and this action runs no command line",
     remedy="winrs: ipconfig.exe /all",
 )
@@ -236,7 +237,7 @@ POWERSHELL_SESSION = Need(
     name="PowerShell session",
     what="what a PowerShell session leaves: its host (wsmprovhost.exe), its engine, what it runs",
     situations=(*_ENGINE, *_COMMANDS, *_CHILD),
-    reason="it reads what a PowerShell session leaves (wsmprovhost.exe, a PowerShell engine); a Windows Remote Shell has another host and none",
+    reason="it reads what a PowerShell session leaves (wsmprovhost.exe, its engine); a Windows Remote Shell has another host and no engine",
     remedy="run the command through Invoke-Command",
 )
 NEEDS = (OTHER_MACHINE, COMMAND, CHILD_PROCESS, SOURCE_SIDE, REMOTE_SHELL)
@@ -259,7 +260,9 @@ def unexercisable(
     if by_jump_host and COMMAND not in met:
         met = (*met, COMMAND)  # New-PSSession, on the jump host
     # A pattern wants each of its events: the first that the action cannot bring about says what is missing.
-    needs = (_unmet(wanted, met, remoting(action)) for wanted in wanted_by(rule))
+    produced = (*_LEFT_BY[remoting(action)], *_started_by(action))
+    known = NEEDS if remoting(action) is Remoting.PSRP else _NEEDS_OF_SHELL
+    needs = (_unmet(wanted, met, produced, known) for wanted in wanted_by(rule))
     return next((Unexercisable(need=need.name, reason=need.reason, remedy=need.remedy) for need in needs if need is not None), None)
 
 
@@ -314,11 +317,23 @@ def session_needs(rule: Rule) -> Iterator[Need]:
             yield need
 
 
-def _unmet(logic: Node, met: tuple[Need, ...], kind: Remoting = Remoting.PSRP) -> Need | None:
-    produced = (*_ACCEPTED_LOOPBACK, *_LEFT_BY[kind], *(situation for need in met for situation in need.situations))
+def _started_by(action: Action) -> tuple[Situation, ...]:
+    """The program that a remote shell's line starts, where it is certain: a child of cmd.exe."""
+    program = looking_program(action.command) if isinstance(action, WinRS) else None
+    return _process(parent=_CMD, image=f"{_SYSTEM32}{program}.exe") if program else ()
+
+
+def _unmet(
+    logic: Node,
+    met: tuple[Need, ...],
+    left: Iterable[Situation] = _LEFT_BY[Remoting.PSRP],
+    known: Sequence[Need] = NEEDS,
+) -> Need | None:
+    """The first of the known needs that would make the rule possible; None where what the action left, and the needs that it met, do."""
+    produced = (*_ACCEPTED_LOOPBACK, *left, *(situation for need in met for situation in need.situations))
     if any(_holds(logic, situation, forgiving=True) is not False for situation in produced):
         return None
-    for need in NEEDS if kind is Remoting.PSRP else _NEEDS_OF_SHELL:
+    for need in known:
         if need not in met and any(_holds(logic, situation, forgiving=False) is not False for situation in need.situations):
             return need
     return None
@@ -345,7 +360,7 @@ def _met(action: Action, *, driver_is_windows: bool, over_loopback: bool) -> tup
         case InvokeCommand(script=text):
             met = _met_by_text((text,))
         case WinRS(command=line):
-            met = [SHELL_COMMAND] if only_looks(line) else list(_NEEDS_OF_SHELL[1:])
+            met = [SHELL_COMMAND] if looking_program(line) is not None else [*_NEEDS_OF_SHELL[1:], REMOTE_SHELL]
     if driver_is_windows and SOURCE_SIDE not in met:
         met.append(SOURCE_SIDE)
     if not over_loopback and OTHER_MACHINE not in met:

@@ -69,14 +69,19 @@ def reach(texts: Iterable[str]) -> Reach:
     return max((_reach_of(text) for text in texts), default=Reach.ITSELF)
 
 
-def only_looks(line: str) -> bool:
-    """Whether a line for cmd.exe starts nothing, or one program that only looks at this machine; False where that is not certain."""
+def looking_program(line: str) -> str | None:
+    """The program that a line for cmd.exe starts, by its name without .exe, where it only looks at this machine; "" where the line starts
+    none at all; None where either is not certain."""
     word, _, rest = line.strip().partition(" ")
+    if set(rest) & set('&|<>^%!()"') or "\\\\" in rest or "://" in rest:
+        return None
     name = word.lower()
+    if name in _INTERNAL:
+        return ""
     for folder in ("c:\\windows\\system32\\", "%systemroot%\\system32\\", "%windir%\\system32\\"):
         name = name.removeprefix(folder)
-    known = name.removesuffix(".exe") in _LOOKING or name in _INTERNAL
-    return known and not set(rest) & set('&|<>^%!()"') and "\\\\" not in rest and "://" not in rest
+    name = name.removesuffix(".exe")
+    return name if name in _LOOKING else None
 
 
 def _reach_of(text: str) -> Reach:

@@ -109,8 +109,8 @@ class Identity:
 class Footprint:
     """What the harness itself ran in the session to learn its identity, so that nobody takes its telemetry for the step's.
 
-    `script` is the text as sent, empty where nothing had to be run; `started_at` and `finished_at` are our clock. `target_time` is the target's clock as the
-    expression read it, somewhere between the two; where something coarser told it, it may be wrong by `grain` either way.
+    `script` is the text as sent, empty where nothing had to be run; `started_at` and `finished_at` are our clock. `target_time` is the
+    target's clock as it was read, somewhere between the two; where something coarser told it, it may be wrong by `grain` either way.
     """
 
     script: str

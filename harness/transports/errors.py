@@ -87,7 +87,7 @@ def foreign_errors(place: str, link: Link, scrub: Callable[[str], str]) -> Itera
         # Kerberos and CredSSP come with the extras: their exceptions derive from Exception alone and cannot be imported here.
         if type(error).__module__.partition(".")[0] not in ("gssapi", "krb5", "requests_credssp"):
             raise
-        raise AuthenticationFailed(scrub(f"{place}: {_text(error)}")) from None
+        raise AuthenticationFailed(scrub(f"{place}: {_with_hint(_text(error))}")[:_LONGEST_TEXT]) from None
 
 
 def mapped(error: Exception, place: str, *, connected: bool, authenticated: bool, scrub: Callable[[str], str]) -> TransportError:
@@ -112,7 +112,7 @@ def _kind(error: Exception, *, connected: bool, authenticated: bool) -> tuple[ty
         case InvalidPSRPOperation():
             return Refused, _text(error)
         case SpnegoError():
-            return (ProtocolFailure if authenticated else AuthenticationFailed), _text(error)
+            return (ProtocolFailure if authenticated else AuthenticationFailed), _with_hint(_text(error))
         case ImportError():
             return AuthenticationFailed, f"this way to authenticate needs more than is installed: {_text(error)}"
         case RequestsSSLError():
@@ -123,6 +123,24 @@ def _kind(error: Exception, *, connected: bool, authenticated: bool) -> tuple[ty
             return _broken(error, connected=connected)
         case _:
             return ProtocolFailure, f"the answer cannot be read: {type(error).__name__}: {_text(error)}"
+
+
+# What Kerberos says, in MIT's words, and what mends it.
+_HINTS = {
+    "No Kerberos credentials available": "get a ticket with kinit, or give user and password",
+    "No credentials were supplied": "get a ticket with kinit, or give user and password",
+    "Cannot contact any KDC": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "Cannot find KDC": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "default realm": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "configuration file": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "Server not found in Kerberos database": "name the host as its service principal is named, or give spn",
+    "Clock skew": "set the clocks",
+}
+
+
+def _with_hint(text: str) -> str:
+    hint = next((mend for sign, mend in _HINTS.items() if sign.lower() in text.lower()), "")
+    return f"{text} ({hint})" if hint else text
 
 
 def _http(status: int, text: str) -> tuple[type[TransportError], str]:

@@ -17,7 +17,7 @@ from typing import Any
 from pypsrp.wsman import WSMan
 from requests import Response
 
-from harness.errors import Refused, TransportError
+from harness.errors import AuthenticationFailed, Refused, TransportError
 from harness.model.facts import Socket
 from harness.model.intent import Auth, Channel, Encryption, Target
 from harness.ports import Clock
@@ -35,6 +35,7 @@ _OPERATION_TIMEOUT = 180
 _REGISTERING = Lock()
 
 _SECOND = timedelta(seconds=1)
+_WITHOUT_KEYS = (Auth.BASIC, Auth.CERTIFICATE)
 
 
 class TargetClock:
@@ -165,15 +166,31 @@ class Line:
         for wire in self._wires:
             wire.close()
 
-    def connect(self, within: float | None = None) -> WSMan:
-        """pypsrp's client of the target, with connections of its own, none of them made yet."""
+    def _refuse_what_cannot_be_safe(self) -> None:
         target, channel = self._target, self._channel
+        why = ""
+        if target.auth is Auth.BASIC and not target.tls and channel.encryption is not Encryption.NEVER:
+            why = "basic authentication without TLS would show the password to the network"
+        elif target.auth is Auth.CERTIFICATE and not (target.tls and channel.certificate and channel.certificate_key):
+            why = "a certificate is shown over TLS, and needs its key"
+        elif target.auth in _WITHOUT_KEYS and channel.encryption is Encryption.ALWAYS:
+            why = f"{target.auth.value} yields no key to encrypt messages with"
+        if why:
+            raise AuthenticationFailed(f"{self.place}: {why}")
+
+    def connect(self, within: float | None = None) -> WSMan:
+        """pypsrp's client of the target, with connections of its own, none of them made yet.
+
+        Raises `AuthenticationFailed` for what would give the password away, or cannot work.
+        """
+        target, channel = self._target, self._channel
+        self._refuse_what_cannot_be_safe()
         patience = self.timeouts.connect if channel.connect_timeout is None else channel.connect_timeout.total_seconds()
         with _REGISTERING:
             wsman = WSMan(
                 target.host,
                 port=target.port,
-                username=self._credential.user or None,
+                username=_user(target, self._credential) or None,
                 password=self._credential.password or None,
                 ssl=target.tls,
                 auth=target.auth.value,
@@ -190,7 +207,12 @@ class Line:
                 certificate_key_pem=channel.certificate_key or None,
             )
         wire = Wire(
-            self._guard, self._address, proxy=channel.proxy, key_password=self._credential.key_password, system_trust=not channel.ca_file
+            self._guard,
+            self._address,
+            proxy=channel.proxy,
+            key_password=self._credential.key_password,
+            system_trust=not channel.ca_file,
+            verify=channel.verify,
         )
         self._wires.append(wire)
         session = wsman.transport._build_session()
@@ -207,9 +229,18 @@ class Line:
         return wsman
 
 
+def _user(target: Target, credential: Credential) -> str:
+    """The user as the scheme spells it. Kerberos knows no DOMAIN\\user: a domain by its DNS name is the realm, of one by its short name the
+    default realm is what Kerberos has in its place."""
+    domain, backslash, name = credential.user.rpartition("\\")
+    if target.auth is not Auth.KERBEROS or not backslash:
+        return credential.user
+    return f"{name}@{domain.upper()}" if "." in domain else name
+
+
 def _encryption(target: Target, channel: Channel) -> str:
-    if target.auth in (Auth.BASIC, Auth.CERTIFICATE):
-        return Encryption.NEVER.value  # neither yields a key; the settings refuse whoever asks for more
+    if target.auth in _WITHOUT_KEYS:
+        return Encryption.NEVER.value
     return channel.encryption.value
 
 

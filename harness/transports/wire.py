@@ -98,15 +98,25 @@ class Wire:
 
     `address` is where to connect to in place of resolving the host's name: what was vetted is what is used. With a `proxy` (URL) it is the
     proxy that connects there, and none of our sockets is one that the target sees. `key_password` opens a client certificate's key.
-    `system_trust`: the machine's own authorities vouch for targets too, where a company's is.
+    `system_trust`: the machine's own authorities vouch for targets too, where a company's is. Not to `verify` is to trust whoever answers.
     """
 
-    def __init__(self, guard: Guard, address: str, *, proxy: str = "", key_password: str = "", system_trust: bool = True) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        address: str,
+        *,
+        proxy: str = "",
+        key_password: str = "",
+        system_trust: bool = True,
+        verify: bool = True,
+    ) -> None:
         self.guard = guard
         self.address = address
         self.proxy = proxy
         self.key_password = key_password
         self.system_trust = system_trust
+        self.verify = verify
         self.sockets: list[Socket] = []
         self.connected = False
         self.sealed = False
@@ -217,7 +227,9 @@ class _Adapter(HTTPAdapter):
     def _https_pool(self, *args: Any, **kwargs: Any) -> HTTPSConnectionPool:
         context = create_urllib3_context()
         context.sslsocket_class = _PatientTLS
-        if self._wire.system_trust:
+        if not self._wire.verify:
+            context.check_hostname = False
+        elif self._wire.system_trust:
             context.load_default_certs()
         if self._wire.key_password:
             kwargs["key_password"] = self._wire.key_password

@@ -47,7 +47,12 @@ class _TooLarge(Exception):
 
 
 _BY_CERTIFICATE: Final = b"http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
-_OFFERS: Final = {Scheme.NEGOTIATE: "Negotiate", Scheme.CREDSSP: "CredSSP", Scheme.BASIC: 'Basic realm="WSMAN"'}
+_OFFERS: Final = {
+    Scheme.NEGOTIATE: "Negotiate",
+    Scheme.KERBEROS: "Kerberos",
+    Scheme.CREDSSP: "CredSSP",
+    Scheme.BASIC: 'Basic realm="WSMAN"',
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ class Hop:
 
 def test_both_hosts_are_watched() -> None:
     watches = Hop(Expectation(rule="opened")).ledger.watches(())
-    assert [(watch.host, watch.rules) for watch in watches] == [("ws1", {"opened"}), ("ws2", {"opened"})]
+    assert [(watch.host, watch.rules) for watch in watches] == [("ws1", frozenset({"opened"})), ("ws2", frozenset({"opened"}))]
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=lambda order: "".join(map(str, order)))

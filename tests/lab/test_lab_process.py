@@ -15,7 +15,7 @@ import requests
 from winrm import Session
 
 from harness.errors import LabError
-from lab.process import Gone, LabConfig, LabPlace, StartingLab, ask, find, look, remember
+from lab.process import Gone, HostAccess, LabConfig, LabPlace, StartingLab, ask, find, look, remember
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_lab_that_is_killed_is_told() -> None:
 
 
 def test_a_lab_lets_in_by_the_schemes_of_its_settings() -> None:
-    lab = StartingLab(LabConfig(schemes=("basic",), allow_unencrypted=True))
+    lab = StartingLab(LabConfig(access=HostAccess(schemes=("basic",), allow_unencrypted=True, auth="basic")))
     try:
         place = lab.ready()
         target = place.targets[0]

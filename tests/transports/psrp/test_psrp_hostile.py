@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, ProtocolFailure, Refused, StepTimeout, TransportError
-from harness.model.intent import Channel, Connect
+from harness.model.intent import Channel, Connect, Remoting
 from harness.transports.credential import Timeouts
 from tests.transports.psrp.scripted_machine import PASSWORD, target, transport
 
@@ -106,10 +106,11 @@ def drip(connection: socket.socket) -> None:
         (drip, StepTimeout),
     ],
 )
-def test_what_is_no_winrm_endpoint_is_told_as_what_it_is(serve: Serve, kind: type[TransportError]) -> None:
+@pytest.mark.parametrize("action", [Connect(), Connect(transport=Remoting.WINRS)], ids=["psrp", "winrs"])
+def test_what_is_no_winrm_endpoint_is_told_as_what_it_is(serve: Serve, kind: type[TransportError], action: Connect) -> None:
     timeouts = HASTY if kind is StepTimeout else None
     with listening(serve) as port, pytest.raises(kind) as caught:
-        transport(timeouts=timeouts).open(target(port), Connect())
+        transport(timeouts=timeouts).open(target(port), action)
     assert PASSWORD not in str(caught.value)
     assert len(str(caught.value)) <= 500
 

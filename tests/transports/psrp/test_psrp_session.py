@@ -14,9 +14,9 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import AuthenticationFailed, ConnectFailed, Refused
 from harness.model.facts import Execution, StreamKind
-from harness.model.intent import Action, Auth, Connect, EnterPSSession, InvokeCommand
+from harness.model.intent import Action, Auth, Channel, Connect, EnterPSSession, InvokeCommand
 from harness.transports.credential import Credential, Timeouts
-from harness.transports.psrp.client import Client
+from harness.transports.line import Line
 from harness.transports.psrp.identity import EXPRESSION
 from harness.transports.winrm import WinrmTransport
 from lab.machine import ErrorRecord, Parameter, PipelineIO, PipelineRequest, StreamName
@@ -300,14 +300,15 @@ def test_clients_can_be_made_in_many_threads_at_once() -> None:
 
     def several(_: int) -> int:
         for _ in range(250):
-            client = Client(
+            line = Line(
                 target=target(1),
                 credential=Credential(user="u", password="p"),
+                channel=Channel(),
                 address="127.0.0.1",
                 clock=SystemClock(),
                 timeouts=Timeouts(),
             )
-            client._wsman(1.0)
+            line.connect()
         return 1
 
     with ThreadPoolExecutor(max_workers=6) as pool:
