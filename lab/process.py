@@ -89,7 +89,7 @@ class LabConfig:
         values = json.loads(text)
         own = {name: _access(access) for name, access in values.pop("own_access").items()}
         access = _access(values.pop("access"))
-        rest = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        rest: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         return cls(access=access, own_access=own, **rest)
 
     def dump(self) -> str:

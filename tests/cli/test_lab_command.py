@@ -184,7 +184,9 @@ def test_events_are_what_the_hosts_logged(tmp_path: Path) -> None:
         assert said(lab, "events", "--host", "ws2").out == ""
         for name in ("ws1", "lab-ws1", "WS1.lab.example"):
             assert len(said(lab, "events", "--host", name).out.splitlines()) == len(documents)
-        assert said(lab, "events", "--last", "2", "--format", "jsonl").out.splitlines() == [json.dumps(one) for one in documents[-2:]]
+        assert said(lab, "events", "--last", "2", "--format", "jsonl").out.splitlines() == [
+            json.dumps(one, ensure_ascii=False) for one in documents[-2:]
+        ]
         xml = said(lab, "events", "--format", "xml").out.splitlines()
         assert len(xml) == len(documents)
         assert {ET.fromstring(line).tag for line in xml} == {"{http://schemas.microsoft.com/win/2004/08/events/event}Event"}
