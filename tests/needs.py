@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness import spark
-from servers import elastalert2, elasticsearch
+from lab.winrm.auth import no_kerberos
+from servers import elastalert2, elasticsearch, kdc
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -35,11 +36,18 @@ def _no_elastalert2() -> str:
     return "" if elastalert2.installed() else "ElastAlert2 is not installed: python3 -m servers.elastalert2 install"
 
 
+def _no_kerberos() -> str:
+    if sys.platform != "linux":
+        return "its script is for Linux"
+    return kdc.absent() or no_kerberos()
+
+
 _ABSENT: Mapping[str, Callable[[], str]] = {
     "recordings": _no_recordings,
     "spark": spark.absent,
     "elasticsearch": _no_elasticsearch,
     "elastalert2": _no_elastalert2,
+    "kerberos": _no_kerberos,
 }
 
 
@@ -56,3 +64,4 @@ needs_recordings = pytest.mark.needs("recordings")
 needs_spark = pytest.mark.needs("spark")
 needs_elasticsearch = pytest.mark.needs("elasticsearch")
 needs_elastalert2 = pytest.mark.needs("elastalert2")
+needs_kerberos = pytest.mark.needs("kerberos")

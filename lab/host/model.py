@@ -20,7 +20,7 @@ from lab.host.files import File, FileSystem
 from lab.host.happenings import FileCreation, Image, LogonSession, Process, Witness
 from lab.host.images import KERNEL, SYSTEM32, executables, needs_console
 from lab.host.services import DEFAULT_SERVICES, Service
-from lab.machine import Account, Package
+from lab.machine import Account, Credential, Network, Package
 
 MAX_PROCESSES = 2_000
 """Live processes at once: a bound against a received fork bomb, far above what a scenario starts."""
@@ -73,6 +73,7 @@ class Host:
         self.now = now
         self.random = random
         self.witness: Witness | None = None
+        self.network: Network | None = None
         self.booted = now() - UPTIME
         self._lock = threading.RLock()
         self._processes: dict[int, Process] = {}
@@ -149,7 +150,9 @@ class Host:
 
     # --- logons -----------------------------------------------------------------------------------------------------------
 
-    def new_logon(self, account: Account, package: Package, *, logon_type: int = 3) -> LogonSession:
+    def new_logon(
+        self, account: Account, package: Package, *, logon_type: int = 3, delegated: Credential | None = None, depth: int = 0
+    ) -> LogonSession:
         """Begin a logon session with a LUID of its own and tell the witness. Type 3 is a network logon.
 
         It lasts until it is released and no process runs under it any more, as the last handle of a token does on Windows.
@@ -164,6 +167,8 @@ class Host:
                 created=self.now(),
                 guid=self.new_uuid(),
                 elevated=any(account.sid == sid for sid in self._administrators()),
+                delegated=delegated,
+                depth=depth,
             )
             for below in ("Documents", "Desktop", "Downloads", "AppData\\Local\\Temp", "AppData\\Roaming"):
                 self.files.make_directory(f"{self.home(account)}\\{below}")
