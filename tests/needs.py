@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness import spark
-from servers import elastalert2, elasticsearch
+from lab.winrm.auth import no_kerberos
+from servers import elastalert2, elasticsearch, kdc
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -45,12 +46,19 @@ def _no_chromium() -> str:
     return "" if chromium() is not None else "there is no Chromium: apt-get install chromium"
 
 
+def _no_kerberos() -> str:
+    if sys.platform != "linux":
+        return "its script is for Linux"
+    return kdc.absent() or no_kerberos()
+
+
 _ABSENT: Mapping[str, Callable[[], str]] = {
     "recordings": _no_recordings,
     "spark": spark.absent,
     "elasticsearch": _no_elasticsearch,
     "elastalert2": _no_elastalert2,
     "chromium": _no_chromium,
+    "kerberos": _no_kerberos,
 }
 
 
@@ -68,3 +76,4 @@ needs_spark = pytest.mark.needs("spark")
 needs_elasticsearch = pytest.mark.needs("elasticsearch")
 needs_elastalert2 = pytest.mark.needs("elastalert2")
 needs_chromium = pytest.mark.needs("chromium")
+needs_kerberos = pytest.mark.needs("kerberos")

@@ -11,9 +11,6 @@ from collections.abc import Iterable, Mapping
 
 from harness.model.facts import Event
 
-NUMBERS = ("version", "task", "opcode", "keywords")
-NAMES = ("task name", "opcode name", "keyword names")
-
 _LEVELS = {0: "information", 1: "critical", 2: "error", 3: "warning", 4: "information", 5: "verbose"}
 _NXLOG_LEVELS = {
     "INFO": "information",
@@ -27,13 +24,25 @@ _NXLOG_LEVELS = {
 }
 
 
+def shipper_of(event: Event) -> str:
+    """In whose form the document is: "XML" (EVTX too), "NXLog", "winlogbeat", or "Elastic Agent" where an ingest pipeline was at it."""
+    document = _document(event)
+    if "Event" in document:
+        return "XML"
+    if "EventID" in document:
+        return "NXLog"
+    return "Elastic Agent" if {"data_stream", "process", "source"} & document.keys() else "winlogbeat"
+
+
+def _document(event: Event) -> Mapping[str, object]:
+    source = event.raw.get("_source")
+    return source if isinstance(source, Mapping) else event.raw
+
+
 def head_of(event: Event) -> dict[str, str]:
     """The parts that the event's document tells: `guid` in capitals with braces, `level` as a word, `version`, `task` and `opcode` as
     decimal numbers, `keywords` in hexadecimal, `task name`, `opcode name` and `keyword names`, `user`, `activity`, `process`, `thread`."""
-    document = event.raw
-    source = document.get("_source")
-    if isinstance(source, Mapping):
-        document = source
+    document = _document(event)
     if isinstance(xml := document.get("Event"), Mapping):
         parts = _of_xml(xml)
     elif "EventID" in document:

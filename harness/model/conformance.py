@@ -73,8 +73,8 @@ class RelationSeen:
 class Conformance:
     """A whole comparison.
 
-    `compared` are the kinds that both sides have, `not_recorded` those that the lab alone has, `not_emitted` those that the lab does not claim
-    to emit, which are no differences. `events` is the number that was read, `broken` that of places that could not be.
+    `compared` are the kinds that both sides have, `not_recorded` those that the lab alone has, `not_emitted` those that the lab does not
+    claim to emit, which are no differences. `events` is the number that was read, `broken` that of places that could not be.
     """
 
     recordings: tuple[str, ...]

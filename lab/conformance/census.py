@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from harness.events.head import head_of
+from harness.events.head import head_of, shipper_of
 from harness.model.conformance import EventKind
 from harness.model.facts import Event
 from lab.conformance.forms import Form, form_of
-from lab.conformance.relations import Ends, Relation
+from lab.conformance.relations import RELATIONS, Ends
 
 _MOST_KINDS = 5_000
 _MOST_FIELDS = 400
@@ -29,7 +29,9 @@ _NUMBERED = re.compile(r"param[0-9]+")
 _LINE = re.compile(r"[ \t]*([A-Za-z]+(?: [A-Za-z]+)*) ?= ?(.*)")
 """A line of the texts that PowerShell makes of its context: a name, an equals sign, a value. What else stands in them is no field."""
 
-_CONTEXTS = {"contextinfo"}
+LINED = ("data", "contextinfo")
+"""The texts whose lines are fields: a classic event's strings, as `data`, and what 4103 says of its engine."""
+
 _MOST_LINES = 100
 
 
@@ -54,9 +56,15 @@ class FieldSeen:
         """How many of them say something."""
         return self.present - self.forms[Form.NONE]
 
-    def sample(self) -> str:
-        """A value that says something, where there is one."""
-        return next((value for value in self.values if form_of(value) is not Form.NONE), next(iter(self.values), ""))
+    @property
+    def main(self) -> Form:
+        """The form of most values."""
+        return self.forms.most_common(1)[0][0]
+
+    def sample(self, only: Collection[Form] = ()) -> str:
+        """A value that says something, of one of these forms where there is one."""
+        said = [value for value in self.values if form_of(value) is not Form.NONE]
+        return next((value for value in said if form_of(value) in only), next(iter(said), ""))
 
 
 @dataclass(slots=True)
@@ -75,12 +83,14 @@ class KindCensus:
 
 
 class Census:
-    """Takes events one by one. `kinds` has what was seen, `ends` what relations could be told by, `events` how many there were."""
+    """Takes events one by one. `kinds` has what was seen, `ends` what relations could be told by, `events` how many there were, `shippers`
+    who wrote them."""
 
-    def __init__(self, relations: tuple[Relation, ...]) -> None:
+    def __init__(self) -> None:
         self.kinds: dict[EventKind, KindCensus] = {}
-        self.ends = Ends(relations)
+        self.ends = Ends(RELATIONS)
         self.events = 0
+        self.shippers: set[str] = set()
 
     def take(self, event: Event) -> None:
         """Count an event."""
@@ -92,27 +102,36 @@ class Census:
                 return
             seen = self.kinds[kind] = KindCensus()
         seen.count += 1
-        values = dict(fields_of(event))
+        self.shippers.add(shipper_of(event))
         head = head_of(event)
+        values = dict(fields_of(event, is_classic="guid" not in head))
         _count(seen.fields, values)
         _count(seen.head, {"provider": event.provider} | head)
         self.ends.take(kind, event.host, values | {f"@{name}": value for name, value in head.items()})
 
 
-def fields_of(event: Event) -> Iterator[tuple[str, str]]:
-    """The event's own fields and, of PowerShell's texts, their lines: `data.HostId` of a classic event, `contextinfo.Host ID` of 4103.
+def census(events: Iterable[Event]) -> Census:
+    """What all of these events look like."""
+    counted = Census()
+    for event in events:
+        counted.take(event)
+    return counted
 
-    A classic event's strings have no names and come as one text in every form; so do the numbers that some shippers give them.
+
+def fields_of(event: Event, *, is_classic: bool) -> Iterator[tuple[str, str]]:
+    """The event's own fields and, of PowerShell's texts, their lines: `data.hostid` of a classic event, `contextinfo.host id` of 4103.
+
+    A classic event is one whose provider has no GUID. Its strings have no names and come as one text in every form; the numbered names that
+    some shippers give them are none either.
     """
-    is_classic = "data" in event.flat
     for name, value in event.flat.items():
         if name in _NOT_OWN or (is_classic and _NUMBERED.fullmatch(name)):
             continue
         text = _text(value)
         yield name, text
-        if name in _CONTEXTS:
+        if name in LINED:
             yield from _lines(name, text)
-    if is_classic:
+    if is_classic and "data" in event.flat:
         yield from _lines("data", _text(event.flat["data"]))
 
 

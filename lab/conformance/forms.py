@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address
 
 
@@ -52,6 +53,9 @@ _FORMS: tuple[tuple[Form, re.Pattern[str]], ...] = tuple(
         (Form.ACCOUNT, r"[^\\/\r\n]{1,100}\\[^\\/\r\n]{1,100}"),
     )
 )
+_SHORT = 64
+"""Characters of values that are remembered: they repeat, and longer ones seldom do."""
+
 _LONGEST = 2_000
 """Characters beyond which a value is text, whatever it begins with."""
 
@@ -60,6 +64,10 @@ def form_of(value: str) -> Form:
     """The narrowest form that a value has."""
     if len(value) > _LONGEST:
         return Form.TEXT
+    return _remembered(value) if len(value) <= _SHORT else _form_of(value)
+
+
+def _form_of(value: str) -> Form:
     for form, pattern in _FORMS:
         if pattern.fullmatch(value):
             return form
@@ -68,3 +76,6 @@ def form_of(value: str) -> Form:
     except ValueError:
         return Form.TEXT
     return Form.ADDRESS
+
+
+_remembered = lru_cache(maxsize=16_384)(_form_of)

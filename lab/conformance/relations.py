@@ -156,7 +156,7 @@ class Ends:
     """What of a stream the relations could be told by."""
 
     def __init__(self, relations: tuple[Relation, ...]) -> None:
-        self._relations = relations
+        self.relations = relations
         self._keys: dict[End, set[tuple[str, ...]]] = {}
         self._by_kind: dict[EventKind, list[End]] = {}
         for relation in relations:
@@ -175,7 +175,7 @@ class Ends:
     def held(self) -> dict[str, bool | None]:
         """Each relation's name, and whether it was seen; None where one of its ends was not."""
         found: dict[str, bool | None] = {}
-        for relation in self._relations:
+        for relation in self.relations:
             left, right = self._keys[relation.left], self._keys[relation.right]
             found[relation.name] = not left.isdisjoint(right) if left and right else None
         return found
