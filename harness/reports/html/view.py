@@ -13,7 +13,7 @@ from statistics import median
 from harness.core.cover import GAPS, MET
 from harness.model.changes import Trend, Trends
 from harness.model.facts import Detonation, Failure, StreamKind
-from harness.model.intent import Action, EnterPSSession, InvokeCommand
+from harness.model.intent import Action, EnterPSSession, InvokeCommand, WinRS
 from harness.model.report import Report
 from harness.model.verdicts import Basis, GateKind, GateState, Outcome, RuleCoverage, Verdict
 from harness.reports import standing
@@ -371,6 +371,8 @@ def _command(action: Action) -> str:
             return " ⏎ ".join(lines)
         case InvokeCommand(script=script):
             return script
+        case WinRS(command=command):
+            return command
         case _:
             return "a session was opened and closed"
 
