@@ -58,7 +58,7 @@ class TrendRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nights:
-    """The runs before, and this one. `moving` are the first of the expectations worth a look, `more` how many follow; `steady` all others."""
+    """The runs before, and this one. `moving` are the first expectations worth a look, `more` how many follow; `steady` all others."""
 
     said: str
     first: str
