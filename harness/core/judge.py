@@ -163,6 +163,9 @@ class _Judgement:
             evidence += [f"exit code {outcome.exit_code}"] if outcome.exit_code is not None else []
             evidence += [f"{record.stream.value}: {_first_line(record.text)}" for record in outcome.records[:_SHOWN]]
             evidence += [f"output: {line}" for line in outcome.output[:_SHOWN]]
+        if (via := self._case.planned.target.via) is not None:
+            ends = ", ".join(f"{socket.ip}:{socket.port}" for socket in self._case.detonation.identity.sockets)
+            evidence.append(f"by way of {via.name}" + (f", which connected from {ends}" if ends else ""))
         if footprint is not None:
             evidence.append(f"target's clock minus ours: {footprint.clock_offset.total_seconds():+.3f} s")
         state = GateState.FAILED if self._failure else GateState.PASSED

@@ -217,6 +217,11 @@ def _siem_line(status: SiemStatus) -> Text:
     return styled((f"SIEM {status.name}: {count_of(len(status.rules), 'rule')}, ", ""), schedule, (lag, ""))
 
 
+def _way(detonation: Detonation) -> str:
+    via = detonation.planned.target.via
+    return f" by way of {via.name}" if via is not None else ""
+
+
 def _step_line(detonation: Detonation) -> Text:
     took = seconds(detonation.finished_at - detonation.started_at)
     outcome = detonation.outcome
@@ -225,7 +230,7 @@ def _step_line(detonation: Detonation) -> Text:
         return styled((f"step {detonation.planned.id} ", ""), failed, (outcome.message, ""))
     ended = f", ended by {outcome.terminated}" if outcome.terminated else ""
     code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
-    return styled((f"step {detonation.planned.id} ran in {took}{code}{ended}", ""))
+    return styled((f"step {detonation.planned.id}{_way(detonation)} ran in {took}{code}{ended}", ""))
 
 
 def _verdict_line(verdict: Verdict, still_open: int) -> Text:
