@@ -204,6 +204,13 @@ EXCUSED: Mapping[str, tuple[Callable[[Document], Document], str, Reason]] = {
     ),
     "a newer 4624": (on(4624, Version=3, RemoteCredentialGuard="-x"), "remotecredentialguard", Reason.ENVIRONMENT),
     "an older 5156": (on(5156, Version=0, RemoteUserID=None, RemoteMachineID=None), "remoteuserid", Reason.ENVIRONMENT),
+    "a 4104 of times to come": (on(4104, Version=7, Colour="red"), "colour", Reason.ENVIRONMENT),
+    "a German PowerShell": (
+        on(4103, ContextInfo="        Schweregrad = Informational\r\n        Hostname = ServerRemoteHost\r\n"),
+        "contextinfo",
+        Reason.ENVIRONMENT,
+    ),
+    "no messages": (on(400, Message=None), "data", Reason.RECORDERS_OWN_FIELD),
     "a newer Sysmon": (on(1, ParentUser="LAB\\purple"), "parentuser", Reason.ENVIRONMENT),
     "no command lines in 4688": (on(4688, CommandLine=None), "commandline", Reason.ENVIRONMENT),
     "named rules of Sysmon": (on(1, RuleName="technique_id=T1059"), "rulename", Reason.OTHER_SOFTWARE),
