@@ -428,3 +428,19 @@ def test_the_schema_takes_what_loads() -> None:
 )
 def test_the_schema_refuses_what_does_not(text: str) -> None:
     assert list(jsonschema.Draft202012Validator(settings_schema()).iter_errors(_as_json(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "names"),
+    [
+        ("[lab]\nhosts = 3\n", {}, ("ws1", "ws2", "ws3")),
+        ('[lab]\nhosts = ["web1", "db1"]\n', {}, ("web1", "db1")),
+        ("", {"HARNESS_LAB_HOSTS": "2"}, ("ws1", "ws2")),
+        ("[lab]\nhosts = 3\n", {"HARNESS_LAB_HOSTS": "dc1,ws1"}, ("dc1", "ws1")),
+        ("", {}, ("ws1", "ws2")),
+    ],
+    ids=["number", "names", "number in the environment", "names in the environment", "neither"],
+)
+def test_the_labs_hosts_are_so_many_or_named(tmp_path: Path, text: str, env: dict[str, str], names: tuple[str, ...]) -> None:
+    (tmp_path / "harness.toml").write_text(text)
+    assert load_settings(tmp_path / "harness.toml", env, {}).lab.hosts == names
