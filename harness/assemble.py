@@ -38,7 +38,7 @@ from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
 from harness.settings import ElasticsearchSettings, LabAccess, Settings, SiemSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
-from lab.process import HOSTS, RULE_PACK, HostAccess, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
+from lab.process import LOOPBACK, RULE_PACK, HostAccess, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
 
 _log = logging.getLogger("harness.assemble")
 
@@ -84,8 +84,9 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     """
     rules = _rules(request)
     settings = request.settings
+    place = find(state_file(settings.lab.state_file)) if request.lab else None
     if request.lab and not request.to_elasticsearch:
-        known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
+        known = _known_on_lab(rules, place)
     else:
         known = None
         if settings.siem is not None:
@@ -93,8 +94,9 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
                 known = _known(rules, siem)
     priorities = _priorities(request)
     scenarios = _scenarios(request, known, rules, priorities)
-    targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
-    return _plan(request, scenarios, targets, rules, priorities), rules
+    hosts = place.targets if place is not None else targets_of(lab_config(settings))
+    everyone = _lab_targets(hosts) if request.lab else [entry.target for entry in settings.targets]
+    return _plan(request, scenarios, everyone, rules, priorities), rules
 
 
 _HERE = Path("scenarios")
@@ -169,17 +171,20 @@ def _lab_place(settings: Settings) -> Iterator[LabPlace]:
         starting.stop()
 
 
-def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
-    """What the settings say of the lab."""
+def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LOOPBACK) -> LabConfig:
+    """What the settings say of the lab. One with a `note` stays up, and is written down there.
+
+    Raises `UsageError` where they name a host that it has not.
+    """
     lab = settings.lab
-    if unknown := [name for name in lab.own_access if name not in HOSTS]:
-        fix = f"known: {', '.join(HOSTS)}"
-        raise UsageError(
-            *(Problem(path=str(settings.file or ""), what=f"[lab.access] names no host {name!r}", fix=fix) for name in unknown)
-        )
     if lab.keytab is not None and not lab.keytab.is_file():
         raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab {lab.keytab} is no file"))
-    return LabConfig(
+    if lab.keytab is not None:
+        from lab.winrm.auth import no_kerberos  # with all of WinRM's libraries: not for a lab without Kerberos
+
+        if why := no_kerberos():
+            raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab: {why}"))
+    config = LabConfig(
         user=lab.user,
         password=_revealed(lab.account_password),
         access=_host_access(lab.access),
@@ -189,8 +194,17 @@ def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
         rule_interval=lab.rule_interval.total_seconds(),
         look_back=lab.look_back.total_seconds(),
         schedule_running=lab.schedule_running,
-        keep=keep,
+        off=lab.off,
+        hosts=lab.hosts,
+        listen=listen,
+        keep=note is not None,
+        note=str(note.absolute()) if note is not None else "",
     )
+    hosts = [target.name for target in targets_of(config)]
+    for host in {one.rpartition("/")[0] for one in lab.off} - {"", *hosts}:
+        what = f"lab.off names {host!r}, which is no host of the lab"
+        raise UsageError(Problem(path=str(settings.file or "harness.toml"), what=what, fix=f"one of {', '.join(hosts)}"))
+    return config
 
 
 def _host_access(access: LabAccess) -> HostAccess:
@@ -234,17 +248,16 @@ def _on_lab(request: Request) -> Iterator[Run]:
         known = _known(rules, elastic) if elastic is not None else _known_on_lab(rules, place)
         scenarios = _scenarios(request, known, rules, priorities)
         offline = targets_of(lab_config(settings)) if place is None else place.targets
-        _plan(
-            request, scenarios, _chosen(request, _lab_targets(offline)), rules, priorities
-        )  # what is wrong is said before waiting for the lab
+        everyone = _lab_targets(offline)
+        _plan(request, scenarios, everyone, rules, priorities)  # what is wrong is said before waiting for the lab
         if starting is not None:
             place = starting.ready()
         assert place is not None
         siem = elastic or _own_siem(place, rules)
         if elastic is not None:
             _let_ship(place, settings)
-        targets = _chosen(request, _lab_targets(place.targets))
-        made = _plan(request, scenarios, targets, rules, priorities)
+        everyone = _lab_targets(place.targets)
+        made = _plan(request, scenarios, everyone, rules, priorities)
         yield _run(request, made, rules, siem, _lab_transport(place))
 
 
@@ -268,9 +281,8 @@ def _on_targets(request: Request) -> Iterator[Run]:
     with _opened(settings.siem, rules) as siem:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
-        targets = _real_targets(request)
-        made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _transport(settings, targets))
+        made = _plan(request, scenarios, [entry.target for entry in settings.targets], rules, priorities)
+        yield _run(request, made, rules, siem, _transport(settings, _touched(made)))
 
 
 @contextmanager
@@ -425,12 +437,23 @@ def _known_on_lab(rules: Mapping[str, Rule], place: LabPlace | None) -> frozense
 def _plan(
     request: Request,
     scenarios: Sequence[Scenario],
-    targets: Sequence[Target],
+    everyone: Sequence[Target],
     rules: Mapping[str, Rule],
     priorities: Mapping[str, Priority],
 ) -> Plan:
-    whole = plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    """The plan on the targets that were asked for; jump hosts may be any that there are. Raises `UsageError`, `NothingToDo`."""
+    targets = _chosen(request, everyone) if request.lab else _real_targets(request)
+    whole = plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities, known=everyone)
     return whole if request.shard is None else shard_of(whole, *request.shard)
+
+
+def _touched(made: Plan) -> list[Target]:
+    """Every target that the plan connects to or has connected to: jump hosts too."""
+    found: dict[str, Target] = {}
+    for planned in made.steps:
+        for target in filter(None, (planned.target.via, planned.target)):
+            found.setdefault(target.name, target)
+    return list(found.values())
 
 
 def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:

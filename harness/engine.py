@@ -271,7 +271,7 @@ class Engine:
                 yield Judged(verdict=verdict, open=0)
 
     def _finish(self, started_at: datetime, ledger: Ledger | None, *, interrupted: bool) -> RunFinished:
-        targets = dict.fromkeys(planned.target.name for planned in self._plan.steps)
+        targets = dict.fromkeys(planned.target.shown for planned in self._plan.steps)
         report = Report(
             run_id=self._run_id,
             environment=Environment(
@@ -312,14 +312,14 @@ class Engine:
 
     def _drive(self, steps: Sequence[PlannedStep], cancel: Event) -> None:
         """All of one target's steps, a scenario after the other."""
-        down = ""
+        down: dict[str, str] = {}
         for _, group in groupby(steps, key=lambda planned: planned.scenario):
-            down = self._play(list(group), cancel, down)
+            self._play(list(group), cancel, down)
         self._wake.set()
 
-    def _play(self, steps: Sequence[PlannedStep], cancel: Event, down: str) -> str:
-        """One scenario, and its cleanups in reverse order; why the target is down from now on, or nothing."""
-        lost = down
+    def _play(self, steps: Sequence[PlannedStep], cancel: Event, down: dict[str, str]) -> None:
+        """One scenario, and its cleanups in reverse order. `down`: why the target cannot be reached any more, by the way there."""
+        lost = next((down[way] for way in map(_way, steps) if way in down), "")
         to_clean: list[PlannedStep] = []
         for planned in steps:
             if cancel.is_set() or self._halt.is_set():
@@ -333,10 +333,10 @@ class Engine:
             self._hold(planned, cancel)
             if failure is not None:
                 lost = f"an earlier step failed ({failure.kind.value}): {failure.message}"
-                down = lost if failure.kind in _TARGET_DOWN else down
+                if failure.kind in _TARGET_DOWN:
+                    down[_way(planned)] = lost
         for planned in reversed(to_clean):
             self._send(planned, Event())
-        return down
 
     def _hold(self, planned: PlannedStep, cancel: Event) -> None:
         if (taken := self._held.get(planned.id)) is not None:
@@ -393,6 +393,12 @@ class Engine:
         """Connect, again while there is no connection: nothing was sent then."""
         attempts = self._attempts(ConnectFailed, self._patience.connect, cancel)
         return attempts(self._transport.open, planned.target, planned.action)
+
+
+def _way(planned: PlannedStep) -> str:
+    """By way of whom the step goes to its target: a jump host's name, "" for the driver itself."""
+    via = planned.target.via
+    return via.name if via is not None else ""
 
 
 def _asked_to_wait(state: RetryCallState) -> float:

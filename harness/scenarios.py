@@ -52,6 +52,8 @@ SUFFIX = ".scenario.yml"
 _ACTIONS = ("enter_pssession", "invoke_command", "winrs", "connect")
 _TERMS = ("within", "severity", "priority", "known_gap")
 
+_VIA = "The target whose session goes on to the one that is detonated on: a jump host."
+HostName = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="the name of a target")]
 Tag = Annotated[str, Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="a lower-case word")]
 Line = Annotated[str, Shape(expression=r"[^\r\n]*\S[^\r\n]*", wanted="one line that is not empty", fix="one list entry for each line")]
 ExitCode = Annotated[int, Field(strict=True, ge=-(2**31), le=2**32 - 1)]
@@ -180,6 +182,7 @@ class _Step(_ActionEntry):
     timeout: Annotated[PositiveDuration | None, Omittable(), Field(description="How long the action may take on the target.")] = None
     exit_codes: Annotated[tuple[ExitCode, ...], Field(min_length=1)] = (0,)
     output: Annotated[Regex | None, Omittable(), Field(description="A regular expression that must be found in the output.")] = None
+    via: Annotated[HostName | None, Omittable(), Field(description=_VIA)] = None
     expect: Annotated[tuple[_Expectation, ...], Field(min_length=1)] = ()
 
 
@@ -190,6 +193,7 @@ class _ScenarioFile(Entry):
     title: Text
     technique: Annotated[Technique | None, Omittable()] = None
     tags: tuple[Tag, ...] = ()
+    via: Annotated[HostName | None, Omittable(), Field(description=_VIA)] = None
     steps: Annotated[tuple[_Step, ...], Field(min_length=1)]
 
 
@@ -265,6 +269,7 @@ def _plain_problems(document: Document) -> Iterable[Problem]:
             continue
         loc: Loc = ("steps", index)
         yield from _one_action(document, loc, step)
+        yield from _way(document, loc, step)
         if isinstance(step.get("cleanup"), dict):
             yield from _one_action(document, (*loc, "cleanup"), step["cleanup"])
         yield from _expectation_problems(document, (*loc, "expect"), _entries(step, "expect"))
@@ -283,6 +288,20 @@ def _one_action(document: Document, loc: Loc, entry: Mapping[str, object]) -> It
         yield document.place(loc).problem(f"{name} has no action", f"give it one of {', '.join(_ACTIONS)}")
     for second in given[1:]:
         yield document.place((*loc, second)).problem(f"{name} has two actions, {given[0]} and {second}", "one action a step: split it")
+
+
+def _way(document: Document, loc: Loc, step: Mapping[str, object]) -> Iterable[Problem]:
+    """A jump host opens PowerShell sessions: a remote shell's command line cannot go by it."""
+    if "via" not in step and not (isinstance(document.value, dict) and "via" in document.value):
+        return
+    for entry, at in ((step, loc), (step.get("cleanup"), (*loc, "cleanup"))):
+        if isinstance(entry, dict) and (
+            "winrs" in entry or (isinstance(c := entry.get("connect"), dict) and c.get("transport") == "winrs")
+        ):
+            fix = "run it with invoke_command, or leave via out"
+            yield document.place(at).problem(
+                f"{dotted(at)} is for a remote shell, which goes from the driver alone: via has no meaning", fix
+            )
 
 
 def _expectation_problems(document: Document, loc: Loc, entries: Sequence[object]) -> Iterable[Problem]:
@@ -309,12 +328,12 @@ def _sibling(path: Path) -> str:
 
 
 def _scenario(entry: _ScenarioFile, source: str) -> Scenario:
-    steps = tuple(_step(step, entry.technique) for step in entry.steps)
+    steps = tuple(_step(step, entry.technique, entry.via) for step in entry.steps)
     return Scenario(id=entry.id, title=entry.title, source=source, steps=steps, technique=entry.technique, tags=entry.tags)
 
 
-def _step(entry: _Step, technique: str | None) -> Step:
-    """The step; `technique` is its scenario's, and its own where it names none."""
+def _step(entry: _Step, technique: str | None, via: str | None) -> Step:
+    """The step; `technique` and `via` are its scenario's, and its own where it names none."""
     expect = tuple(
         Expectation(
             rule=item.rule,
@@ -334,5 +353,6 @@ def _step(entry: _Step, technique: str | None) -> Step:
         timeout=entry.timeout or timedelta(seconds=60),
         exit_codes=entry.exit_codes,
         output=entry.output,
+        via=entry.via or via,
         expect=expect,
     )

@@ -6,7 +6,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
     [lab]     user, account_password, auth, tls, schemes (commas), allow_unencrypted, keytab, access (a table a host), ingest_delay,
-              rule_interval, look_back, schedule, index, state_file
+              rule_interval, look_back, schedule, off (commas), hosts (a number, or names with commas), index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from, ca_file, verify, certificate, certificate_key,
@@ -35,6 +35,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 
 from harness.documents import Document, Loc, Place, parse_toml, read_text
 from harness.errors import Problem, UsageError
+from harness.events.audit import SETTINGS
 from harness.fields import Duration, Entry, Omittable, PositiveDuration, Shape, Text, check, nearest, schema_of, wrong
 from harness.model.intent import Auth, Channel, Encryption, Target
 from harness.scope import Scope, fold_name, parse_address, parse_entry
@@ -138,8 +139,9 @@ class LabSettings:
 
     `account_password` is a reference; without one the lab makes one up. `access` is how every host is to be logged on to,
     `own_access` how some are, by name. `keytab` holds the keys of the hosts' service principals.
-    `schedule_running` False leaves the rule engine standing still. `index` is where its events go in an Elasticsearch. `state_file` tells
-    other processes of a kept lab; None leaves its place to the lab.
+    `hosts` are their computers' names. `schedule_running` False leaves the rule engine standing still. `off` are settings of logging that
+    they lack: names of `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone.
+    `index` is where its events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
@@ -151,6 +153,8 @@ class LabSettings:
     rule_interval: timedelta = timedelta(seconds=1)
     look_back: timedelta = timedelta(minutes=5)
     schedule_running: bool = True
+    hosts: tuple[str, ...] = ("ws1", "ws2")
+    off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
     state_file: Path | None = None
 
@@ -455,6 +459,35 @@ def _check_access(access: LabAccess, keytab: str | None, host: str = "") -> None
         raise wrong("keytab", f"{where}lets Kerberos in without a keytab", fix, at=at)
 
 
+MAX_HOSTS = 200
+HostName = Annotated[
+    str, Shape(expression=r"[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?", wanted="a computer's name in lower case, of 15 characters at the most")
+]
+
+
+def _counted_hosts(value: object) -> object:
+    """So many hosts, or their names; a number may stand where names do, as it does in a variable of the environment."""
+    if isinstance(value, list | tuple) and len(value) == 1 and str(value[0]).isdecimal():
+        value = int(value[0])
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return tuple(f"ws{one}" for one in range(1, min(value, MAX_HOSTS + 1) + 1))
+
+
+def _each_once(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if value is not None and len(set(value)) < len(value):
+        raise wrong("hosts", "names a host twice", "give each computer its own name")
+    return value
+
+
+def _logging_setting(value: str) -> str:
+    name = value.rpartition("/")[2]
+    known = (*SETTINGS, "agent")
+    if name not in known:
+        raise wrong("logging", f"{name!r} is no setting of a host's logging", nearest(name, known) or f"one of {', '.join(known)}")
+    return value
+
+
 class _Lab(_LabAccess):
     """The embedded lab."""
 
@@ -466,6 +499,14 @@ class _Lab(_LabAccess):
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
     look_back: Annotated[PositiveDuration | None, Omittable()] = None
     schedule: Literal["running", "stopped"] = "running"
+    hosts: Annotated[
+        tuple[HostName, ...] | None,
+        Omittable(),
+        BeforeValidator(_counted_hosts, json_schema_input_type=int | tuple[HostName, ...]),
+        Field(min_length=1, max_length=MAX_HOSTS),
+        AfterValidator(_each_once),
+    ] = None
+    off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
     state_file: Annotated[PathText | None, Omittable()] = None
 
@@ -473,7 +514,10 @@ class _Lab(_LabAccess):
     def _reachable(self) -> Self:
         usual = self.over(LabAccess())
         _check_access(usual, self.keytab)
+        hosts = self.hosts or LabSettings().hosts
         for name, own in self.access.items():
+            if name not in hosts:
+                raise wrong("host", f"names {name!r}, which is no host of the lab", nearest(name, hosts) or ", ".join(hosts), at="access")
             _check_access(own.over(usual), self.keytab, name)
         return self
 
@@ -511,6 +555,8 @@ _LISTS: Mapping[Loc, str] = {
     ("siem", "events"): ",",
     ("siem", "alerts"): ",",
     ("lab", "schemes"): ",",
+    ("lab", "off"): ",",
+    ("lab", "hosts"): ",",
     ("rules", "paths"): os.pathsep,
 }
 _SIEM_SECRETS = ("password", "api_key", "bearer")

@@ -124,7 +124,8 @@ def test_a_remote_shells_row_of_the_truth_table_is_expected_as_it_says(step: Ste
 
 def test_the_source_side_rule_is_asked_for_once_or_twice() -> None:
     asked = [step for scenario in SCENARIOS for step in scenario.steps for item in step.expect if item.rule == SOURCE and item.fires]
-    assert 1 <= len(asked) <= 2
+    assert 1 <= len([step for step in asked if step.via is None]) <= 2
+    assert [step.via for step in asked if step.via is not None] == ["lab-ws1"]
 
 
 def _has(predicate: str) -> list[Scenario]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, process_key, socket_key, starts_session
+from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, opened_socket, process_key, socket_key, starts_session
 from harness.errors import RuleTooSlow
 from harness.logic.sequence import find_all
 from harness.model.facts import Alert, Detonation, Event, Observed
@@ -79,6 +79,15 @@ class HostAttribution:
                 self._births.setdefault(key, event.id)
         for name in self._owners_of(keys):
             self._own(name, event)
+
+    def learnt(self, name: str, keys: Iterable[Key]) -> None:
+        """The detonation owns these keys as well, as another host's telemetry told."""
+        self._grant(name, keys)
+
+    def opened_by(self, name: str) -> frozenset[Key]:
+        """Our ends of the connections that the detonation's processes opened from this host."""
+        mine = (self._observed[event_id].event for event_id, owners in self._exact.items() if owners == {name})
+        return frozenset(key for event in mine if (key := opened_socket(event)) is not None)
 
     def of_event(self, event: Event) -> Attribution | None:
         """Whose event it is; None where it is nobody's here."""

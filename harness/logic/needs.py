@@ -217,7 +217,7 @@ SOURCE_SIDE = Need(
     what="the events of the machine that opens a connection",
     situations=_OUTBOUND,
     reason="it reads a connection on the machine that opened it; the target only accepted one, and this driver is no Windows host",
-    remedy="drive it from a Windows host whose events reach the SIEM",
+    remedy="go by way of another Windows host whose events reach the SIEM (via: NAME), or drive it from one",
 )
 REMOTE_SHELL = Need(
     name="remote shell",
@@ -247,13 +247,18 @@ _NEEDS_OF_SHELL = (OTHER_MACHINE, SHELL_COMMAND, POWERSHELL_SESSION, SOURCE_SIDE
 """The same, for who has a Windows Remote Shell already."""
 
 
-def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool, over_loopback: bool = False) -> Unexercisable | None:
+def unexercisable(
+    rule: Rule, action: Action, *, driver_is_windows: bool, over_loopback: bool = False, by_jump_host: bool = False
+) -> Unexercisable | None:
     """Why this action cannot make the rule fire; None where it can, or may.
 
     `driver_is_windows`: the machine that drives the session logs the source's side of it. `over_loopback`: that machine is the target.
+    `by_jump_host`: another Windows host opens the session, in one of its own, and its events count.
     Raises `BadValue` as matching does.
     """
-    met = _met(action, driver_is_windows=driver_is_windows, over_loopback=over_loopback)
+    met = _met(action, driver_is_windows=driver_is_windows or by_jump_host, over_loopback=over_loopback)
+    if by_jump_host and COMMAND not in met:
+        met = (*met, COMMAND)  # New-PSSession, on the jump host
     # A pattern wants each of its events: the first that the action cannot bring about says what is missing.
     produced = (*_LEFT_BY[remoting(action)], *_started_by(action))
     known = NEEDS if remoting(action) is Remoting.PSRP else _NEEDS_OF_SHELL

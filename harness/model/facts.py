@@ -93,7 +93,8 @@ class Identity:
 
     `sockets` are the client's ends of every TCP connection of the session. `process_id` is the session's host process
     (wsmprovhost.exe, winrshost.exe), `host_id` its `$Host.InstanceId`, `runspace_id` the runspace's InstanceId; None where the session died
-    before they could be read. `logon_id` is never read by the driver: it is joined from telemetry.
+    before they could be read. `logon_id` is never read by the driver: it is joined from telemetry. `via` is the session on the jump host
+    that opened this one: then the sockets are ends of its, and joined from telemetry too.
     """
 
     sockets: tuple[Socket, ...] = ()
@@ -101,6 +102,7 @@ class Identity:
     process_id: int | None = None
     host_id: str | None = None
     runspace_id: str | None = None
+    via: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ class Footprint:
     finished_at: datetime
     target_time: datetime
     grain: timedelta = timedelta(0)
+    via: Footprint | None = None
 
     @property
     def clock_offset(self) -> timedelta:

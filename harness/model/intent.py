@@ -180,7 +180,8 @@ class Step:
     """One action on a target and what is expected of it.
 
     The step succeeded where its exit code is among `exit_codes`, no terminating error came back and, where `output` is
-    given, that regular expression is found in what it printed. `timeout` bounds the action on the target.
+    given, that regular expression is found in what it printed. `timeout` bounds the action on the target. `via` names the jump host that
+    the action goes by.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Step:
     timeout: timedelta = timedelta(seconds=60)
     exit_codes: tuple[int, ...] = (0,)
     output: str | None = None
+    via: str | None = None
     expect: tuple[Expectation, ...] = ()
 
 
@@ -254,7 +256,8 @@ class Target:
 
     `host` and `port` are where the driver connects to; `computer` is the name under which the machine logs itself, as
     telemetry shows it; `seen_from` is the driver's own address as the target logs it (None: the address of the driver's
-    end of the connection). `user` as it is sent, with its domain where it has one.
+    end of the connection). `user` as it is sent, with its domain where it has one. `via` is the jump host whose session opens the one
+    here; None where the driver does.
     """
 
     name: str
@@ -265,6 +268,12 @@ class Target:
     user: str = ""
     computer: str = ""
     seen_from: str | None = None
+    via: Target | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its name and the way there, for people."""
+        return self.name if self.via is None else f"{self.name} by way of {self.via.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

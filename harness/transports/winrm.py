@@ -12,6 +12,7 @@ from harness.ports import Clock
 from harness.transports.credential import Credential, Timeouts
 from harness.transports.line import Line, seen_sockets
 from harness.transports.psrp.client import Client as PsrpClient
+from harness.transports.psrp.jump import JumpSession
 from harness.transports.psrp.session import PsrpSession
 from harness.transports.winrs.client import Client as WinrsClient
 from harness.transports.winrs.session import WinrsSession
@@ -40,8 +41,10 @@ class WinrmTransport:
         self._clock = clock
         self._timeouts = timeouts or Timeouts()
 
-    def open(self, target: Target, action: Action) -> PsrpSession | WinrsSession:
+    def open(self, target: Target, action: Action) -> PsrpSession | WinrsSession | JumpSession:
         """See `harness.ports.Transport.open`."""
+        if target.via is not None:
+            return self._open_by_way_of(target.via, target, action)
         line = self._line(target)
         client = WinrsClient(line, action) if remoting(action) is Remoting.WINRS else PsrpClient(line)
         try:
@@ -54,10 +57,27 @@ class WinrmTransport:
             return WinrsSession(client=client, action=action, seen_from=target.seen_from, clock=self._clock)
         return PsrpSession(client=client, action=action, seen_from=target.seen_from, clock=self._clock)
 
-    def _line(self, target: Target) -> Line:
+    def _open_by_way_of(self, via: Target, target: Target, action: Action) -> JumpSession:
+        line = self._line(via)
+        client = PsrpClient(line)
+        session = JumpSession(client=client, target=target, credential=self._credential(target), action=action, clock=self._clock)
+        try:
+            client.open()
+            session.open()
+        except TransportError as error:
+            session.close()
+            error.identity = session.identity
+            raise
+        return session
+
+    def _credential(self, target: Target) -> Credential:
         credential = self._credentials.get(target.name)
         if credential is None:
             raise AuthenticationFailed(f"{target.name}: there are no credentials for it")
+        return credential
+
+    def _line(self, target: Target) -> Line:
+        credential = self._credential(target)
         address = self._addresses.get(target.name)
         if address is None:
             raise ConnectFailed(f"{target.name}: {target.host} has no address")

@@ -26,7 +26,7 @@ from spnego import _gss
 from spnego._ntlm_raw.crypto import ntowfv1
 from spnego.exceptions import SpnegoError
 
-from lab.machine import Account, Package
+from lab.machine import Account, Credential, Package
 
 _BOUNDARY: Final = b"Encrypted Boundary"
 _CLOSING: Final = b"--" + _BOUNDARY + b"--\r\n"
@@ -296,6 +296,7 @@ class SecurityContext:
         self._protocol = f"application/HTTP-{_PROTOCOLS.get(scheme, 'SPNEGO')}-session-encrypted"
         self.account: Account | None = None
         self.package = Package.NTLM
+        self.delegated: Credential | None = None
 
     def step(self, token: bytes) -> bytes | None:
         """The answer to a client's token. `account` is set once the exchange is complete. Raises `Refused`."""
@@ -309,9 +310,17 @@ class SecurityContext:
                     raise Refused("not bound to the channel that it came by")
                 self.account = account
                 self.package = _PACKAGES.get(self._context.negotiated_protocol, Package.NEGOTIATE)
+                self.delegated = self._delegation() if self._credssp else None
         except _MALFORMED as error:
             raise Refused(type(error).__name__) from None
         return answer
+
+    def _delegation(self) -> Credential | None:
+        """What a client of CredSSP gave away for this [MS-CSSP 2.2.1.2]: a name and a password, or nothing that we could use."""
+        given = self._context.get_extra_info("client_credential")
+        if given is None or not getattr(given, "password", None):
+            return None
+        return Credential(user=f"{given.domain_name}\\{given.username}" if given.domain_name else given.username, password=given.password)
 
     def _binding_of(self, token: bytes) -> Any:
         # CredSSP has its own TLS and binds to that one's key.

@@ -21,6 +21,7 @@ from harness.transports.credential import Credential
 from harness.transports.psrp.identity import EXPRESSION
 from harness.transports.winrm import WinrmTransport
 from lab.machine import Account, CommandIO, CommandLine, Logon, Package, Peer, PipelineIO, PipelineRequest
+from lab.machine import Credential as Delegated
 from lab.winrm import Access, Authority, Endpoint, EndpointAccount, Identity, Scheme, fingerprint, make_authority
 from servers.kdc import REALM
 from servers.machine import Place
@@ -45,9 +46,9 @@ class Greeter(SmallMachine):
         self.ports.append(peer.port)
         super().connected(peer)
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Delegated | None = None) -> Logon:
         self.packages.append(package)
-        return super().log_on(peer, account, package)
+        return super().log_on(peer, account, package, delegated)
 
 
 def _greet(request: PipelineRequest, io: PipelineIO) -> None:

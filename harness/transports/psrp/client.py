@@ -6,8 +6,8 @@ It runs pipelines and knows nothing of steps; every exception that leaves it is 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,7 +18,7 @@ from pypsrp.messages import Message, PipelineHostResponse, RunspacePoolHostCall,
 from pypsrp.powershell import PowerShell, PSDataStreams, RunspacePool
 from pypsrp.wsman import WSMan
 
-from harness.errors import ConnectFailed, TransportError
+from harness.errors import ConnectFailed, StepTimeout, TransportError
 from harness.transports.line import Line
 from harness.transports.psrp.console import Console, host
 from harness.transports.psrp.values import text
@@ -110,6 +110,28 @@ class Client:
         with suppress(TransportError), self.line.foreign_errors():
             pipeline.close()
         return Finished(failed=pipeline.state != PSInvocationState.COMPLETED, output=output, streams=pipeline.streams)
+
+    def exchange_keys(self) -> None:
+        """Agree on a key, without which nothing secret can be sent [MS-PSRP 3.1.5.4.3]. Raises `TransportError`."""
+        self.line.arm(self.line.timeouts.open)
+        with self.line.foreign_errors():
+            self._opened().exchange_keys()
+
+    def try_to(self, commands: Sequence[Command]) -> None:
+        """Run a last pipeline where the target can still be told something, in bounded time; never raises."""
+        with suppress(TransportError):
+            if not self.line.broken:
+                self.line.arm(self.line.timeouts.close)
+                self.invoke(commands)
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """What is under way within is stopped where its time is up, and `StepTimeout` goes on."""
+        try:
+            yield
+        except StepTimeout:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop what is running, in bounded time; never raises.

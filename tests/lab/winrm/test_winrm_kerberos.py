@@ -16,7 +16,7 @@ from pypsrp.wsman import WSMan
 from winrm.exceptions import InvalidCredentialsError
 from winrm.protocol import Protocol
 
-from lab.machine import Account, Logon, Package, Peer, PipelineIO, PipelineRequest
+from lab.machine import Account, Credential, Logon, Package, Peer, PipelineIO, PipelineRequest
 from lab.winrm import Access, ChannelBinding, Endpoint, EndpointAccount, Identity, Scheme, make_authority
 from lab.winrm.auth import Accounts, Refused, SecurityContext, no_kerberos
 from servers.kdc import REALM
@@ -36,9 +36,9 @@ class Noting(SmallMachine):
         super().__init__({LONG: _echo})
         self.packages: list[Package] = []
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         self.packages.append(package)
-        return super().log_on(peer, account, package)
+        return super().log_on(peer, account, package, delegated)
 
 
 def _echo(request: PipelineRequest, io: PipelineIO) -> None:

@@ -16,7 +16,19 @@ from harness.ports import Clock
 from harness.transports.credential import Credential, Timeouts
 from harness.transports.psrp.identity import EXPRESSION
 from harness.transports.winrm import WinrmTransport
-from lab.machine import Account, CommandMetadata, CommandShell, ErrorRecord, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped
+from lab.machine import (
+    Account,
+    CommandMetadata,
+    CommandShell,
+    ErrorRecord,
+    Package,
+    Peer,
+    PipelineIO,
+    PipelineRequest,
+    PipelineStopped,
+    ShellName,
+)
+from lab.machine import Credential as Delegated
 from lab.winrm import Endpoint, EndpointAccount
 
 USER = "LAB\\purple"
@@ -90,18 +102,18 @@ class ScriptedMachine:
     def connected(self, peer: Peer) -> None:
         self.peers.append(peer)
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> ScriptedMachine:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Delegated | None = None) -> ScriptedMachine:
         self.logons.append(package)
         return self
 
     def log_off(self) -> None:
         pass
 
-    def open_runspace(self) -> ScriptedMachine:
+    def open_runspace(self, shell: ShellName) -> ScriptedMachine:
         self.opened += 1
         return self
 
-    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+    def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         raise AssertionError("this transport opens no command shell")
 
     @property
