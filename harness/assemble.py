@@ -256,8 +256,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
         siem = elastic or _own_siem(place, rules)
         if elastic is not None:
             _let_ship(place, settings)
-        everyone = _lab_targets(place.targets)
-        made = _plan(request, scenarios, everyone, rules, priorities)
+        made = _plan(request, scenarios, _lab_targets(place.targets), rules, priorities)
         yield _run(request, made, rules, siem, _lab_transport(place))
 
 
@@ -481,8 +480,8 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
     return [
         Target(
             name=host.name,
-            # By its name where Kerberos asks for it; it is connected to by its address in any case.
-            host=host.computer.lower() if Auth(host.auth) in (Auth.KERBEROS, Auth.CREDSSP) else host.host,
+            # CredSSP asks Kerberos for the host by the name that it is given; it is connected to by its address in any case.
+            host=host.computer.lower() if Auth(host.auth) is Auth.CREDSSP and "@" in host.user else host.host,
             port=host.port,
             tls=host.tls,
             auth=Auth(host.auth),
@@ -510,6 +509,7 @@ def _lab_transport(place: LabPlace) -> Transport:
                 certificate=place.certificate,
                 certificate_key=place.certificate_key,
                 encryption=Encryption.NEVER if host.unencrypted else Encryption.AUTO,
+                spn=f"HTTP/{host.computer.lower()}" if Auth(host.auth) is Auth.KERBEROS else "",
             )
             for name, host in hosts.items()
         },

@@ -405,6 +405,37 @@ class _Siem(Entry):
         return self
 
 
+MAX_HOSTS = 200
+HostName = Annotated[
+    str, Shape(expression=r"[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?", wanted="a computer's name in lower case, of 15 characters at the most")
+]
+
+
+def _counted_hosts(value: object) -> object:
+    """So many hosts, or their names; a number may stand where names do, as it does in a variable of the environment."""
+    if isinstance(value, list | tuple) and len(value) == 1 and str(value[0]).isdecimal():
+        value = int(value[0])
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return tuple(f"ws{one}" for one in range(1, min(value, MAX_HOSTS + 1) + 1))
+
+
+def _possible_hosts(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if value is not None and not 1 <= len(value) <= MAX_HOSTS:
+        raise wrong("hosts", f"are {len(value)}", f"a lab has 1 to {MAX_HOSTS}")
+    if value is not None and len(set(value)) < len(value):
+        raise wrong("hosts", "names a host twice", "give each computer its own name")
+    return value
+
+
+def _logging_setting(value: str) -> str:
+    name = value.rpartition("/")[2]
+    known = (*SETTINGS, "agent")
+    if name not in known:
+        raise wrong("logging", f"{name!r} is no setting of a host's logging", nearest(name, known) or f"one of {', '.join(known)}")
+    return value
+
+
 class _LabAccess(Entry):
     """How a host of the embedded lab may be logged on to, and how the harness does."""
 
@@ -459,35 +490,6 @@ def _check_access(access: LabAccess, keytab: str | None, host: str = "") -> None
         raise wrong("keytab", f"{where}lets Kerberos in without a keytab", fix, at=at)
 
 
-MAX_HOSTS = 200
-HostName = Annotated[
-    str, Shape(expression=r"[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?", wanted="a computer's name in lower case, of 15 characters at the most")
-]
-
-
-def _counted_hosts(value: object) -> object:
-    """So many hosts, or their names; a number may stand where names do, as it does in a variable of the environment."""
-    if isinstance(value, list | tuple) and len(value) == 1 and str(value[0]).isdecimal():
-        value = int(value[0])
-    if isinstance(value, bool) or not isinstance(value, int):
-        return value
-    return tuple(f"ws{one}" for one in range(1, min(value, MAX_HOSTS + 1) + 1))
-
-
-def _each_once(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if value is not None and len(set(value)) < len(value):
-        raise wrong("hosts", "names a host twice", "give each computer its own name")
-    return value
-
-
-def _logging_setting(value: str) -> str:
-    name = value.rpartition("/")[2]
-    known = (*SETTINGS, "agent")
-    if name not in known:
-        raise wrong("logging", f"{name!r} is no setting of a host's logging", nearest(name, known) or f"one of {', '.join(known)}")
-    return value
-
-
 class _Lab(_LabAccess):
     """The embedded lab."""
 
@@ -503,8 +505,7 @@ class _Lab(_LabAccess):
         tuple[HostName, ...] | None,
         Omittable(),
         BeforeValidator(_counted_hosts, json_schema_input_type=int | tuple[HostName, ...]),
-        Field(min_length=1, max_length=MAX_HOSTS),
-        AfterValidator(_each_once),
+        AfterValidator(_possible_hosts),
     ] = None
     off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None

@@ -286,7 +286,10 @@ class Machine(Protocol):
         """The kernel accepted a TCP connection to the listener."""
 
     def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
-        """An authenticated connection: a network logon begins. `delegated` is what the client gave to be somebody elsewhere with (CredSSP)."""
+        """An authenticated connection: a network logon begins.
+
+        `delegated` is what the client gave so that the logon may be somebody elsewhere (CredSSP).
+        """
 
 
 # --- the network as the machine sees it -----------------------------------------------------------------------------------

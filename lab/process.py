@@ -57,20 +57,15 @@ class HostAccess:
     tls: bool = False
     auth: str = "ntlm"
 
-    @classmethod
-    def load(cls, values: Mapping[str, Any]) -> HostAccess:
-        """From its JSON's value."""
-        return cls(**{**values, "schemes": tuple(values["schemes"])})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabConfig:
     """What a lab is started with; spans in seconds. `keep`: it outlives who started it.
 
-    `off`: what the hosts' logging lacks, as `off_at` reads it. `hosts` are computers' names in lower case; their endpoints listen on
-    the address `listen`. `note` is the file that the lab is written down in, "" for none: the lab removes it when it ends.
-    `password` "" has the lab make one up. `access` is every host's, `own_access` that of some by name. `keytab` is a file with the keys
-    of the hosts' service principals, "" where there is no Kerberos.
+    `password` "" has the lab make one up. `access` is every host's, `own_access` that of some by name. `keytab` is a file with the keys of
+    the hosts' service principals, "" where there is no Kerberos. `off`: what the hosts' logging lacks, as `off_at` reads it. `hosts` are
+    computers' names in lower case; their endpoints listen on the address `listen`. `note` is the file that the lab is written down in, ""
+    for none: the lab removes it when it ends.
     """
 
     hosts: tuple[str, ...] = ("ws1", "ws2")
@@ -88,20 +83,26 @@ class LabConfig:
     off: tuple[str, ...] = ()
     keep: bool = False
 
+    @classmethod
+    def load(cls, text: str) -> LabConfig:
+        """The reverse of `dump`: lists there are tuples here."""
+        values = json.loads(text)
+        own = {name: _access(access) for name, access in values.pop("own_access").items()}
+        access = _access(values.pop("access"))
+        rest: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(access=access, own_access=own, **rest)
+
     def dump(self) -> str:
         """As JSON, secrets included: for the pipe only."""
         return json.dumps(asdict(self))
 
-    @classmethod
-    def load(cls, text: str) -> LabConfig:
-        """The reverse of `dump`: lists there are tuples here."""
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
-        own = {name: HostAccess.load(access) for name, access in values.pop("own_access").items()}
-        return cls(access=HostAccess.load(values.pop("access")), own_access=own, **values)
-
     def access_of(self, host: str) -> HostAccess:
         """How the host of this name may be logged on to."""
         return self.own_access.get(host, self.access)
+
+
+def _access(values: dict[str, Any]) -> HostAccess:
+    return HostAccess(**values | {"schemes": tuple(values["schemes"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,7 @@ class LabPlace:
     """Where a running lab is. `siem` is the embedded SIEM's file; `control` the port of its control channel.
 
     `directory` holds all files that it makes; `started` is when it was up, in UTC [ISO 8601]; `log` is its log's file, "" where its log
-    goes to whoever started it. `ca_file` vouches for its hosts over HTTPS; `certificate` and `certificate_key` stand for its account: ""
+    goes to whoever started it. `ca_file` vouches for its hosts over HTTPS; `certificate` and `certificate_key` stand for its account. ""
     where no host has HTTPS.
     """
 
@@ -176,12 +177,6 @@ def targets_of(config: LabConfig, *, ports: Mapping[str, int] | None = None) -> 
     )
 
 
-def _user(config: LabConfig, host: str) -> str:
-    """The account, as who logs on there in that way has to spell it."""
-    by_ticket = config.access_of(host).auth == "kerberos" or (config.access_of(host).auth == "credssp" and config.keytab)
-    return f"{config.user}@{REALM}" if by_ticket else f"{DOMAIN}\\{config.user}"
-
-
 def _reached_at(listen: str) -> str:
     """Where this machine reaches an endpoint that listens there: any address takes what comes over loopback."""
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(listen, listen)  # noqa: S104 - what was asked for, nothing is bound here
@@ -197,6 +192,12 @@ def off_at(config: LabConfig, target: str) -> frozenset[str]:
     An entry is such a name, which holds for every host, or a target's name, a slash and such a name.
     """
     return frozenset(name for host, _, name in (one.rpartition("/") for one in config.off) if host in ("", target))
+
+
+def _user(config: LabConfig, host: str) -> str:
+    """The account, as who logs on there in that way has to spell it."""
+    by_ticket = config.access_of(host).auth == "kerberos" or (config.access_of(host).auth == "credssp" and config.keytab)
+    return f"{config.user}@{REALM}" if by_ticket else f"{DOMAIN}\\{config.user}"
 
 
 class StartingLab:

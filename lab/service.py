@@ -163,12 +163,10 @@ class Lab:
         )
         return Endpoint(
             machine=machine,
-            accounts=[user],
             address=self._config.listen,
+            accounts=[user],
             access=Access(schemes=schemes, allow_unencrypted=asked.allow_unencrypted),
-            identity=None
-            if own is None
-            else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", *_addresses(self._config.listen)),
+            identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", *addresses),
             client_authorities="" if own is None else own.authority.certificate,
             keytab=Path(self._config.keytab) if self._config.keytab else None,
         )

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from harness.events import nxlog, windows_xml, winlogbeat
 from harness.events.fields import short_name
+from harness.events.views import VIEWS
 from harness.events.windows import WindowsEvent
 
 KEPT: Final = 10_000
 """Events that are kept: a few minutes of a busy lab, some 25 MB at the most."""
 _MOST: Final = 500
 """Events of one answer."""
-
-_FORMS: Final[Mapping[str, Callable[[WindowsEvent], object]]] = {
-    "winlogbeat": winlogbeat.render,
-    "nxlog": nxlog.render,
-    "xml": lambda event: windows_xml.render(event).replace("\n", "&#10;"),  # an event a line
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +62,7 @@ class Tap:
         `lost` counts those that are not kept any more. Raises ValueError for a question that is none.
         """
         match question:
-            case {"after": int(after), "form": str(form)} if form in _FORMS and after >= 0:
+            case {"after": int(after), "form": str(form)} if form in VIEWS and after >= 0:
                 pass
             case _:
                 raise ValueError("no question of ours")
@@ -78,13 +72,13 @@ class Tap:
             events = list(islice(self._events, max(0, after - first), None))
         lost = max(0, first - after)
         number = max(after, first)
-        found: list[object] = []
+        found: list[str] = []
         for event in events:
             if len(found) == _MOST:
                 break
             number += 1
             if wanted.takes(event):
-                found.append(_FORMS[form](event))
+                found.append(VIEWS[form](event))
         return {"events": found, "after": number, "more": number < max(after, first) + len(events), "lost": lost}
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import config_option, read_settings, write_text
+from harness.cli.options import PATH, config_option, read_settings, write_json, write_text
 
 if TYPE_CHECKING:
     from lab.process import LabPlace
@@ -185,7 +187,7 @@ def logs(config: Path | None, follow: bool) -> int:
         while True:
             for line in log:
                 click.echo(line, nl=False)
-            if not follow or look(state) is None:
+            if not follow or _reader_is_gone() or look(state) is None:
                 return 0
             sleep(_LOOK_EVERY)
     return 0
@@ -254,7 +256,7 @@ def events(
             if answer["lost"]:
                 click.echo(f"{answer['lost']} older events are not kept any more", err=True)
             after = number
-            lines = [one if isinstance(one, str) else short_line(one) if form == "short" else json.dumps(one) for one in found]
+            lines = [short_line(json.loads(one)) for one in found] if form == "short" else found
             if caught_up or last is None:
                 _tell(lines)
             else:
@@ -264,10 +266,70 @@ def events(
             if not caught_up:
                 _tell(held)
                 caught_up = True
-            if not follow:
+            if not follow or _reader_is_gone():
                 return 0
             sleep(_LOOK_EVERY)
     return 0
+
+
+@lab.command()
+@click.argument("events", nargs=-1, type=PATH)
+@click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read.")
+@click.option("--write", "write_path", type=PATH, metavar="FILE", help="Write the lab's own events that are compared; alone, do only that.")
+@click.option(
+    "--form", type=click.Choice(["winlogbeat", "nxlog", "xml"]), default="winlogbeat", show_default=True, help="The form for --write."
+)
+@click.option("--json", "json_path", metavar="FILE", help="Write what was found as JSON; - is standard output.")
+def conformance(events: tuple[Path, ...], strict: bool, write_path: Path | None, form: str, json_path: str | None) -> int:
+    """Say in what the lab's events differ from recorded ones, field by field.
+
+    EVENTS are recordings of a real host, in any form that `harness replay` reads. Hosts of the lab do once more, in this process, whatever
+    leaves each kind of event that they emit. Fields, forms of values, what a kind's publisher fixes and relations between events are
+    compared; kinds that the lab does not emit are listed and no difference. The exit code is 1 where a difference has no reason of the
+    closed list: environment, other software, recorder's own field.
+    """
+    from harness.errors import Problem, UsageError
+    from harness.events.read import read_events
+    from harness.events.views import VIEWS
+    from harness.replay import Broken
+    from harness.reports.conformance import conformance_json, print_conformance
+    from harness.reports.console import make_console
+    from harness.reports.replay import counting, print_broken
+    from lab.conformance.census import census
+    from lab.conformance.compare import compare
+    from lab.conformance.reasons import load_reasons
+    from lab.conformance.story import lab_events, lab_records
+
+    if not events and write_path is None:
+        raise UsageError(Problem(path="", what="there is nothing to compare with", fix="name a recording, or give --write FILE"))
+    if write_path is not None:
+        write_text(str(write_path), "\n".join(map(VIEWS[form], lab_records())))
+    if not events:
+        return 0
+    broken = Broken()
+    with counting(make_console(sys.stderr, os.environ)) as counted:
+        read = chain.from_iterable(read_events(path, None if strict else broken) for path in events)
+        recorded = census(counted(read))
+    console = make_console(sys.stderr if json_path == "-" else sys.stdout, os.environ)
+    print_broken(broken.first, broken.count, console)
+    if not recorded.events:
+        raise UsageError(Problem(path=str(events[0]), what="holds no event to compare with"))
+    found = compare(census(lab_events()), recorded, load_reasons(), recordings=[str(path) for path in events], broken=broken.count)
+    print_conformance(found, console)
+    if json_path is not None:
+        write_json(json_path, conformance_json(found))
+    return 1 if found.failures else 0
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads our output any more: while nothing happens, no write would tell."""
+    import select
+
+    if not hasattr(select, "poll"):
+        return False  # Windows: the next write tells
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
+    return bool(reader.poll(0))
 
 
 def _tell(lines: list[str]) -> None:
@@ -279,8 +341,6 @@ def _tell(lines: list[str]) -> None:
 @contextmanager
 def _watching() -> Iterator[None]:
     """Whoever watches may have seen enough: Ctrl-C, and a reader of our output that goes away, are an end like any other."""
-    import os
-
     try:
         yield
     except KeyboardInterrupt:
@@ -343,7 +403,8 @@ def _show(place: LabPlace, state: Path, *, with_password: bool) -> None:
     rows = [("host", "endpoint", "computer", "address in its logs")]
     for host in place.targets:
         name = f"[{host.host}]" if ":" in host.host else host.host
-        rows.append((host.name, f"http://{name}:{host.port}/wsman", host.computer, host.address))
+        scheme = "https" if host.tls else "http"
+        rows.append((host.name, f"{scheme}://{name}:{host.port}/wsman", host.computer, host.address))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -34,6 +34,7 @@ _TASKS = {
     ("Microsoft-Windows-Sysmon", 1): "Process Create (rule: ProcessCreate)",
     ("Microsoft-Windows-Sysmon", 3): "Network connection detected (rule: NetworkConnect)",
     ("Microsoft-Windows-Sysmon", 5): "Process terminated (rule: ProcessTerminate)",
+    ("Microsoft-Windows-Sysmon", 11): "File created (rule: FileCreate)",
     ("PowerShell", 4): "Engine Lifecycle",
     ("PowerShell", 6): "Provider Lifecycle",
     ("PowerShell", 8): "Pipeline Execution Details",

@@ -112,10 +112,19 @@ def documents(stream: io.BufferedReader) -> Iterator[tuple[int, object | ValueEr
         try:
             if isinstance(text, ValueError):
                 raise text
-            # What begins with its first element declares no entities: there is nothing to unfold.
-            yield number, _document(ElementTree.fromstring(_kept_returns(text)))  # noqa: S314
+            yield number, document(text)
         except (ElementTree.ParseError, ValueError, RecursionError) as error:
             yield number, ValueError(f"no XML of an event: {error}")
+
+
+def document(text: str) -> dict[str, object]:
+    """One element in the shape that the EVTX parser gives a record. Raises ValueError, or its kind ParseError, where it is none.
+
+    It must begin with the element: what has no head before it declares no entities, and there is nothing to unfold.
+    """
+    if not text.startswith("<Event"):
+        raise ValueError("it does not begin as an event does")
+    return _document(ElementTree.fromstring(_kept_returns(text)))  # noqa: S314
 
 
 def _encoding(head: bytes) -> str:
@@ -161,7 +170,6 @@ def _kept_returns(text: str) -> str:
 
 
 def _document(event: ElementTree.Element) -> dict[str, object]:
-    """The element in the shape that the EVTX parser gives a record."""
     parts: dict[str, object] = {}
     for part in event:
         name = _name(part)

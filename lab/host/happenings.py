@@ -130,6 +130,15 @@ class RemoteShell:
     logon: LogonSession
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCreation:
+    """A process made a file where none lay. `created` is what the volume notes of it."""
+
+    process: Process
+    path: str
+    created: datetime
+
+
 class Witness(Protocol):
     """Told of every happening, at the moment and in the order it happens, from any thread."""
 
@@ -153,6 +162,9 @@ class Witness(Protocol):
 
     def process_ended(self, process: Process, exit_code: int) -> None:
         """A process ended with this code, as a signed number of 32 bits."""
+
+    def file_created(self, creation: FileCreation) -> None:
+        """A file came about."""
 
     def engine_started(self, engine: Engine) -> None:
         """A PowerShell engine became available."""

@@ -83,7 +83,7 @@ class EmulatedMachine:
         return self._host
 
     def connected(self, peer: Peer) -> None:
-        """The kernel accepted a TCP connection."""
+        """The kernel accepted a TCP connection. Where its other end is loopback, to the host itself or to its driver, so is this one."""
         source = self._shown(peer)
         self._telemetry.connected(
             Connection(
@@ -178,7 +178,8 @@ class _EmulatedRunspace:
         with self._lock:
             if self._closed:
                 raise PipelineStopped
-            return self._interpreter.run(request, io)
+            with self._host.acting(self._engine.process):
+                return self._interpreter.run(request, io)
 
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         """Discover commands. Windows does so with two pipelines of its own, which module logging shows like anybody's."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ntpath
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from lab.host import accounts as sam
 from lab.host.files import File, FileSystem
-from lab.host.happenings import Image, LogonSession, Process, Witness
+from lab.host.happenings import FileCreation, Image, LogonSession, Process, Witness
 from lab.host.images import KERNEL, SYSTEM32, executables, needs_console
 from lab.host.services import DEFAULT_SERVICES, Service
 from lab.machine import Account, Credential, Network, Package
@@ -24,6 +26,8 @@ MAX_PROCESSES = 2_000
 """Live processes at once: a bound against a received fork bomb, far above what a scenario starts."""
 UPTIME = timedelta(hours=7, minutes=23, seconds=41)
 
+
+_ACTING: ContextVar[Process | None] = ContextVar("acting", default=None)
 
 KILLED = -1
 """The exit code of a process that was ended from outside, as whoever ends a job or a tree of processes gives it to TerminateProcess."""
@@ -88,6 +92,7 @@ class Host:
         self._furnish()
         self.system_logon = self._well_known(0x3E7, sam.SYSTEM)
         self._boot()
+        self.files.on_created = self._file_created
         self.witness = witness
 
     # --- names ------------------------------------------------------------------------------------------------------------
@@ -292,6 +297,20 @@ class Host:
         for process in family:
             self.end_process(process, KILLED)
         self.end_process(ancestor)
+
+    @contextmanager
+    def acting(self, process: Process) -> Iterator[None]:
+        """What this thread does to the host meanwhile is this process's doing: files that come about are told as its."""
+        token = _ACTING.set(process)
+        try:
+            yield
+        finally:
+            _ACTING.reset(token)
+
+    def _file_created(self, path: str, file: File) -> None:
+        process = _ACTING.get()
+        if process is not None and self.witness is not None:
+            self.witness.file_created(FileCreation(process=process, path=path, created=file.created))
 
     def _create(
         self, parent: Process | None, path: str, line: str, logon: LogonSession, directory: str, image: Image, *, slash: bool = True

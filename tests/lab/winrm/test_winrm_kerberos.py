@@ -16,7 +16,8 @@ from pypsrp.wsman import WSMan
 from winrm.exceptions import InvalidCredentialsError
 from winrm.protocol import Protocol
 
-from lab.machine import Account, Credential, Logon, Package, Peer, PipelineIO, PipelineRequest
+from lab.machine import Account, Logon, Package, Peer, PipelineIO, PipelineRequest
+from lab.machine import Credential as Delegated
 from lab.winrm import Access, ChannelBinding, Endpoint, EndpointAccount, Identity, Scheme, make_authority
 from lab.winrm.auth import Accounts, Refused, SecurityContext, no_kerberos
 from servers.kdc import REALM
@@ -36,7 +37,7 @@ class Noting(SmallMachine):
         super().__init__({LONG: _echo})
         self.packages: list[Package] = []
 
-    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Delegated | None = None) -> Logon:
         self.packages.append(package)
         return super().log_on(peer, account, package, delegated)
 
