@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -352,3 +355,65 @@ def test_a_shell_that_is_gone_is_a_lost_connection(pki: Pki, action: Action) -> 
         with pytest.raises(ConnectionLost, match="the session is gone"):
             session.run(10, Event())
         session.close()
+
+
+# --- by way of a proxy ------------------------------------------------------------------------------------------------------
+
+
+class _Forwarder(StreamRequestHandler):
+    """An HTTP proxy: CONNECT for HTTPS, and plain requests, which all go where the first one goes."""
+
+    def handle(self) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline()
+            if not line:
+                return
+            head += line
+        method, target, _ = head.split(b" ", 2)
+        self.server.asked.append(f"{method.decode()} {target.decode()}")  # type: ignore[attr-defined]
+        parts = urlsplit(target.decode() if method != b"CONNECT" else f"//{target.decode()}")
+        assert parts.port is not None
+        with socket.create_connection(("127.0.0.1", parts.port)) as upstream:
+            if method == b"CONNECT":
+                self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                upstream.sendall(head)
+            answers = Thread(target=_pump, args=(upstream, self.connection))
+            answers.start()
+            while chunk := self.rfile.read1(65536):  # type: ignore[attr-defined]
+                upstream.sendall(chunk)
+            upstream.shutdown(socket.SHUT_WR)
+            answers.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+
+
+@contextmanager
+def forwarding() -> Iterator[ThreadingTCPServer]:
+    with ThreadingTCPServer(("127.0.0.1", 0), _Forwarder) as proxy:
+        proxy.asked = []  # type: ignore[attr-defined]
+        proxy.daemon_threads = True
+        running = Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+        running.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            running.join()
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("tls", [True, False], ids=["https", "http"])
+def test_a_proxy_that_is_named_is_used_and_none_of_our_sockets_is_the_targets(pki: Pki, action: Action, tls: bool) -> None:
+    with serving(pki, Greeter()) as served, forwarding() as proxy:
+        channel = Channel(ca_file=pki.ca_file if tls else "", proxy=f"http://127.0.0.1:{proxy.server_address[1]}")
+        execution, session = ran(served, action, Auth.NTLM, channel, tls=tls)
+        assert execution.output == ("good day",)
+        assert session.identity.sockets == ()
+        asked = proxy.asked[0]  # type: ignore[attr-defined]
+        assert asked.startswith(f"CONNECT localhost:{served.secure_port}" if tls else f"POST http://localhost:{served.port}/wsman")
