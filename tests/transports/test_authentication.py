@@ -381,7 +381,7 @@ class _Forwarder(StreamRequestHandler):
                 upstream.sendall(head)
             answers = Thread(target=_pump, args=(upstream, self.connection))
             answers.start()
-            while chunk := self.rfile.read1(65536):  # type: ignore[attr-defined]
+            while chunk := self.rfile.read1(65536):
                 upstream.sendall(chunk)
             upstream.shutdown(socket.SHUT_WR)
             answers.join()
