@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from harness.clock import SystemClock
-from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, Refused, TransportError
+from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, Refused, TransportError, Untrusted
 from harness.model.facts import Execution
 from harness.model.intent import Action, Auth, Channel, Connect, Encryption, InvokeCommand, Remoting, Target, WinRS
 from harness.ports import Session
@@ -32,6 +33,7 @@ from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallMachine, endpoi
 from tests.needs import needs_kerberos
 
 USER = "LAB\\purple"
+KEY_PASSWORD = "Schlüssel-Wort"
 ACTIONS = [pytest.param(InvokeCommand(script="greet"), id="psrp"), pytest.param(WinRS(command="greet"), id="winrs")]
 EMPTY = [pytest.param(Connect(), id="psrp"), pytest.param(Connect(transport=Remoting.WINRS), id="winrs")]
 EVERY = frozenset(Scheme) - {Scheme.KERBEROS, Scheme.CERTIFICATE}
@@ -79,6 +81,10 @@ class Pki:
         self.other_ca = self._write(directory / "other.pem", make_authority("others").certificate)
         self.certificate = self._write(directory / "client.pem", self.client.certificate)
         self.key = self._write(directory / "client.key", self.client.key)
+        locked = serialization.load_pem_private_key(self.client.key.encode(), None).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(KEY_PASSWORD.encode())
+        )
+        self.locked_key = self._write(directory / "locked.key", locked.decode())
         self.unmapped_certificate = self._write(directory / "unmapped.pem", self.unmapped.certificate)
         self.unmapped_key = self._write(directory / "unmapped.key", self.unmapped.key)
 
@@ -111,13 +117,14 @@ def opened(
     tls: bool = True,
     user: str = USER,
     password: str = PASSWORD,
+    key_password: str = "",
     host: str = "localhost",
     address: str = "127.0.0.1",
     port: int = 0,
 ) -> Session:
     target = Target(name="ws6", host=host, port=port or (served.secure_port if tls else served.port), tls=tls, auth=auth, user=user)
     transport = WinrmTransport(
-        credentials={"ws6": Credential(user=user, password=password)},
+        credentials={"ws6": Credential(user=user, password=password, key_password=key_password)},
         channels={"ws6": channel},
         addresses={"ws6": address},
         clock=SystemClock(),
@@ -188,12 +195,19 @@ def test_a_certificate_stands_for_its_account(pki: Pki, action: Action) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
+def test_a_key_that_is_locked_opens_with_its_password(pki: Pki, action: Action) -> None:
+    with serving(pki, Greeter(), Scheme.CERTIFICATE) as served:
+        channel = Channel(ca_file=pki.ca_file, certificate=pki.certificate, certificate_key=pki.locked_key)
+        assert ran(served, action, Auth.CERTIFICATE, channel, password="", key_password=KEY_PASSWORD)[0].output == ("good day",)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
 def test_an_unverified_target_is_taken_only_where_that_is_said(pki: Pki, action: Action) -> None:
     with serving(pki, Greeter()) as served:
         assert ran(served, action, Auth.NTLM, Channel(verify=False))[0].output == ("good day",)
-        assert "certificate verify failed" in refused(ConnectFailed, served, action, Auth.NTLM, Channel())
-        assert "certificate verify failed" in refused(ConnectFailed, served, action, Auth.NTLM, Channel(ca_file=pki.other_ca))
-        wrong_name = refused(ConnectFailed, served, action, Auth.NTLM, Channel(ca_file=pki.ca_file), host="ws6.lab.example")
+        assert "certificate verify failed" in refused(Untrusted, served, action, Auth.NTLM, Channel())
+        assert "certificate verify failed" in refused(Untrusted, served, action, Auth.NTLM, Channel(ca_file=pki.other_ca))
+        wrong_name = refused(Untrusted, served, action, Auth.NTLM, Channel(ca_file=pki.ca_file), host="ws6.lab.example")
         assert "ws6.lab.example" in wrong_name
         assert served.counts().logons == 1
 
