@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
+from harness.circumstances import of_lab, of_settings, of_targets
 from harness.clock import SystemClock
-from harness.core.plan import Selection, plan
+from harness.core.plan import Selection, plan, with_terms
 from harness.core.shard import shard_of
 from harness.engine import Engine, Patience
 from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
 from harness.model.intent import Auth, Channel, Encryption, Plan, Priority, Rule, Scenario, Target
+from harness.model.report import Circumstance
 from harness.ports import Siem, Transport
 from harness.rules.cache import user_cache
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
@@ -195,6 +197,8 @@ def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LO
         rule_interval=lab.rule_interval.total_seconds(),
         look_back=lab.look_back.total_seconds(),
         schedule_running=lab.schedule_running,
+        disabled=lab.disabled,
+        exceptions=tuple((each.rule, each.name, dict(each.when)) for each in lab.exceptions),
         off=lab.off,
         hosts=lab.hosts,
         listen=listen,
@@ -258,7 +262,8 @@ def _on_lab(request: Request) -> Iterator[Run]:
         if elastic is not None:
             _let_ship(place, settings)
         made = _plan(request, scenarios, _lab_targets(place.targets), rules, priorities)
-        yield _run(request, made, rules, siem, _lab_transport(place))
+        held = tuple(of_lab(settings, lab_config(settings))) if starting is not None else ()
+        yield _run(request, made, rules, siem, _lab_transport(place), held)
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -282,7 +287,8 @@ def _on_targets(request: Request) -> Iterator[Run]:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         made = _plan(request, scenarios, [entry.target for entry in settings.targets], rules, priorities)
-        yield _run(request, made, rules, siem, _transport(settings, _touched(made)))
+        touched = _touched(made)
+        yield _run(request, made, rules, siem, _transport(settings, touched), tuple(of_targets(touched)))
 
 
 @contextmanager
@@ -355,7 +361,9 @@ def _run(
     rules: Mapping[str, Rule],
     siem: Siem,
     transport: Transport,
+    held: Sequence[Circumstance],
 ) -> Run:
+    """`held`: what holds of where it is run."""
     pace, clock = request.settings.run, SystemClock()
     engine = Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
@@ -370,6 +378,7 @@ def _run(
             connect=pace.connect_timeout.total_seconds(),
             grace=pace.grace,
         ),
+        circumstances=(*of_settings(request.settings, asks_siem=not request.lab or request.to_elasticsearch), *held),
         hold=request.hold,
     )
     return Run(plan=made, rules=rules, engine=engine)
@@ -443,7 +452,10 @@ def _plan(
 ) -> Plan:
     """The plan on the targets that were asked for; jump hosts may be any that there are. Raises `UsageError`, `NothingToDo`."""
     targets = _chosen(request, everyone) if request.lab else _real_targets(request)
-    whole = plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities, known=everyone)
+    selected = plan(
+        scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities, known=everyone
+    )
+    whole = with_terms(selected, request.settings.terms)
     return whole if request.shard is None else shard_of(whole, *request.shard)
 
 

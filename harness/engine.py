@@ -19,11 +19,12 @@ from threading import Event, Thread
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
 from harness import __version__
-from harness.core.cover import cover, exit_code
+from harness.core.cover import cover
 from harness.core.judge import never_sent
 from harness.core.ledger import Ledger
 from harness.core.plan import worth_sending
-from harness.core.record import recorded
+from harness.core.record import circumstances_of, recorded, steps_of
+from harness.core.standing import exit_code
 from harness.errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -40,6 +41,7 @@ from harness.errors import (
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Footprint, Identity, SiemStatus
 from harness.model.intent import Plan, PlannedStep, Rule
 from harness.model.report import (
+    Circumstance,
     Environment,
     Judged,
     Progress,
@@ -102,8 +104,10 @@ class Engine:
         siem: Siem,
         clock: Clock,
         patience: Patience,
+        circumstances: Sequence[Circumstance] = (),
         hold: bool = False,
     ) -> None:
+        """`circumstances` are those of the run that are known before it starts."""
         self._run_id = run_id
         self._plan = plan
         self._rules = rules
@@ -121,6 +125,7 @@ class Engine:
         self._cursor = ""
         self._offsets: dict[str, float] = {}
         self._siem_name = ""
+        self._circumstances = tuple(circumstances)
 
     def run(self, cancel: Event) -> Iterator[Progress]:
         """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive."""
@@ -159,6 +164,7 @@ class Engine:
                 yield SiemTrouble(message=_trouble(attempt.retry_state))
         assert status is not None
         self._siem_name = status.name
+        self._circumstances += circumstances_of(status)
         yield SiemChecked(status=status)
         return status
 
@@ -283,6 +289,7 @@ class Engine:
                 targets=tuple(targets),
                 siem=self._siem_name,
                 clock_offsets=dict(self._offsets),
+                circumstances=self._circumstances,
             ),
             started_at=started_at,
             finished_at=self._clock.now(),
@@ -292,8 +299,10 @@ class Engine:
             unexpected=tuple(ledger.unexpected()) if ledger else (),
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
-            exit_code=exit_code(self._verdicts, interrupted=interrupted, whole=self._plan.shard is None),
+            exit_code=exit_code(self._verdicts, interrupted=interrupted, day=started_at.date(), whole=self._plan.shard is None),
             rules=recorded(self._verdicts, self._rules),
+            steps=steps_of(self._plan.steps),
+            telemetry=ledger.telemetry() if ledger else (),
             shard=self._plan.shard,
         )
         return RunFinished(report=report)

@@ -13,11 +13,12 @@ from pathlib import Path
 from subprocess import list2cmdline
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, WithJsonSchema, field_validator
 
 from harness.documents import Document, Loc, Place, parse_yaml, read_text
 from harness.errors import Problem, UsageError
 from harness.fields import (
+    Day,
     Entry,
     HyphenId,
     Omittable,
@@ -40,6 +41,8 @@ from harness.model.intent import (
     EnterPSSession,
     Expectation,
     InvokeCommand,
+    Objective,
+    Quarantine,
     Remoting,
     Scenario,
     Severity,
@@ -50,7 +53,7 @@ from harness.model.intent import (
 SUFFIX = ".scenario.yml"
 
 _ACTIONS = ("enter_pssession", "invoke_command", "winrs", "connect")
-_TERMS = ("within", "severity", "priority", "known_gap")
+_TERMS = ("within", "severity", "priority", "known_gap", "objective")
 
 _VIA = "The target whose session goes on to the one that is detonated on: a jump host."
 HostName = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="the name of a target")]
@@ -138,6 +141,34 @@ class _ActionEntry(Entry):
         return Connect(transport=self.connect.transport if self.connect is not None else Remoting.PSRP)
 
 
+class _Quarantine(Entry):
+    """A gap that does not fail a run, until a day."""
+
+    until: Day
+    reason: Text
+
+
+class _Percentile(Entry):
+    """How soon a rule should detect, at the 95th percentile over the last runs."""
+
+    p95: PositiveDuration
+
+
+_LENGTH = TypeAdapter(PositiveDuration)
+_OBJECTIVE_SCHEMA: dict[str, Any] = {
+    "oneOf": [
+        _LENGTH.json_schema(),
+        {"type": "object", "properties": {"p95": _LENGTH.json_schema()}, "required": ["p95"], "additionalProperties": False},
+    ]
+}
+
+
+def _objective(value: object) -> Objective:
+    if isinstance(value, Mapping):
+        return Objective(within=_Percentile.model_validate(value).p95, p95=True)
+    return Objective(within=_LENGTH.validate_python(value))
+
+
 class _Expectation(Entry):
     """What a rule should do about the step."""
 
@@ -149,6 +180,12 @@ class _Expectation(Entry):
     ] = None
     fires: Annotated[bool, Field(strict=True, description="false: the rule must stay quiet.")] = True
     known_gap: Annotated[Text | None, Omittable(), Field(description="Why the rule is expected to miss, for now.")] = None
+    quarantine: Annotated[_Quarantine | None, Omittable(), Field(description="A gap here does not fail a run, until a day.")] = None
+    objective: Annotated[
+        Annotated[Objective, BeforeValidator(_objective), WithJsonSchema(_OBJECTIVE_SCHEMA)] | None,
+        Omittable(),
+        Field(description="How soon the rule should detect, each time or, as p95, 95 % of the time over the last runs."),
+    ] = None
 
     @field_validator("rule")
     @classmethod
@@ -342,6 +379,8 @@ def _step(entry: _Step, technique: str | None, via: str | None) -> Step:
             priority=item.priority,
             fires=item.fires,
             known_gap=item.known_gap,
+            quarantine=None if item.quarantine is None else Quarantine(until=item.quarantine.until, reason=item.quarantine.reason),
+            objective=item.objective,
         )
         for item in entry.expect
     )

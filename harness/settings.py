@@ -6,9 +6,12 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
     [lab]     user, account_password, auth, tls, schemes (commas), allow_unencrypted, keytab, access (a table a host), ingest_delay,
-              rule_interval, look_back, schedule, off (commas), hosts (a number, or names with commas), index, state_file
+              rule_interval, look_back, schedule, off (commas), disabled (commas), exceptions, hosts (a number, or names with commas),
+              index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
+    [history] path, keep, flaky
+    [[quarantine]]  rule, scenario, target, until, reason      [[objective]]  rule, within, p95
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from, ca_file, verify, certificate, certificate_key,
               certificate_key_password, encryption, spn, delegate, proxy, connect_timeout, operation_timeout, locale: in the file alone,
               since they have no one name
@@ -26,7 +29,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
@@ -36,8 +39,23 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 from harness.documents import Document, Loc, Place, parse_toml, read_text
 from harness.errors import Problem, UsageError
 from harness.events.audit import SETTINGS
-from harness.fields import Duration, Entry, Omittable, PositiveDuration, Shape, Text, check, nearest, schema_of, wrong
-from harness.model.intent import Auth, Channel, Encryption, Target
+from harness.fields import (
+    Day,
+    Duration,
+    Entry,
+    HyphenId,
+    Omittable,
+    PositiveDuration,
+    RuleId,
+    Shape,
+    Text,
+    check,
+    nearest,
+    schema_of,
+    wrong,
+)
+from harness.model.changes import Flaky
+from harness.model.intent import About, Auth, Channel, Encryption, Objective, Quarantine, Target, Terms
 from harness.scope import Scope, fold_name, parse_address, parse_entry
 
 _log = logging.getLogger("harness.settings")
@@ -120,6 +138,15 @@ class ElasticsearchSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabException:
+    """An exception of the lab's rule engine: a rule raises no alert on an event whose fields have these values, with `*` and `?`."""
+
+    rule: str
+    name: str
+    when: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabAccess:
     """How a host of the lab may be logged on to, and how the harness does.
 
@@ -139,8 +166,9 @@ class LabSettings:
 
     `account_password` is a reference; without one the lab makes one up. `access` is how every host is to be logged on to,
     `own_access` how some are, by name. `keytab` holds the keys of the hosts' service principals.
-    `hosts` are their computers' names. `schedule_running` False leaves the rule engine standing still. `off` are settings of logging that
-    they lack: names of `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone.
+    `hosts` are their computers' names. `schedule_running` False leaves the rule engine standing still; it does not run the rules
+    `disabled`, and raises no alert that one of the `exceptions` holds back. `off` are settings of logging that the hosts lack: names of
+    `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone.
     `index` is where its events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
     """
 
@@ -153,6 +181,8 @@ class LabSettings:
     rule_interval: timedelta = timedelta(seconds=1)
     look_back: timedelta = timedelta(minutes=5)
     schedule_running: bool = True
+    disabled: tuple[str, ...] = ()
+    exceptions: tuple[LabException, ...] = ()
     hosts: tuple[str, ...] = ("ws1", "ws2")
     off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
@@ -172,6 +202,16 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySettings:
+    """Where runs are kept (None: the user's own file), how many of them (None: all), and from how many turns within how many of the last
+    runs on an expectation is flaky."""
+
+    path: Path | None = None
+    keep: int | None = None
+    flaky: Flaky = field(default_factory=Flaky)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that was configured. `file` is the settings file that was read; `rules` is empty where none were named."""
 
@@ -182,20 +222,11 @@ class Settings:
     lab: LabSettings = field(default_factory=LabSettings)
     rules: tuple[Path, ...] = ()
     run: RunSettings = field(default_factory=RunSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    terms: Terms = field(default_factory=Terms)
 
 
 # --- the file's shape -----------------------------------------------------------------------------------------------------
-
-
-def _day(value: object) -> object:
-    if isinstance(value, datetime):
-        raise wrong("date", "must be a day without a time", "write it as 2027-03-31")
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise wrong("date", "is not a date", "write it as 2027-03-31") from None
 
 
 def _reference(value: object) -> object:
@@ -222,6 +253,10 @@ def _switch(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
+
+
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -243,7 +278,6 @@ def _fingerprint(value: str) -> str:
     return found
 
 
-Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Reference = Annotated[str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": "^(env|file|keyring):.+$"})]
 TargetName = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a word of letters, digits, dots and hyphens")]
 ScopeEntry = Annotated[Text, AfterValidator(_scope_entry)]
@@ -436,6 +470,14 @@ def _logging_setting(value: str) -> str:
     return value
 
 
+class _Exception(Entry):
+    """What keeps an alert of the lab's rule engine back."""
+
+    rule: RuleId
+    name: Text
+    when: Annotated[dict[str, Annotated[str, Field(strict=True)]], Field(min_length=1)]
+
+
 class _LabAccess(Entry):
     """How a host of the embedded lab may be logged on to, and how the harness does."""
 
@@ -501,6 +543,8 @@ class _Lab(_LabAccess):
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
     look_back: Annotated[PositiveDuration | None, Omittable()] = None
     schedule: Literal["running", "stopped"] = "running"
+    disabled: Annotated[tuple[RuleId, ...] | None, Omittable()] = None
+    exceptions: tuple[_Exception, ...] = ()
     hosts: Annotated[
         tuple[HostName, ...] | None,
         Omittable(),
@@ -538,6 +582,52 @@ class _Run(Entry):
     connect_timeout: Annotated[PositiveDuration | None, Omittable()] = None
 
 
+def _flaky(value: object) -> Flaky:
+    found = re.fullmatch(r"([0-9]{1,3}) of ([0-9]{1,3})", value.strip()) if isinstance(value, str) else None
+    turns, runs = (int(found[1]), int(found[2])) if found is not None else (0, 0)
+    if not 1 <= turns < runs:
+        raise wrong("flaky", "does not say how many turns of how many runs", "write it as 2 of 10")
+    return Flaky(turns=turns, runs=runs)
+
+
+class _History(Entry):
+    """Where runs are kept, and what is made of them."""
+
+    path: Annotated[PathText | None, Omittable()] = None
+    keep: Annotated[int | None, Omittable(), BeforeValidator(_number), Field(strict=True, ge=1)] = None
+    flaky: Annotated[Flaky | None, Omittable(), BeforeValidator(_flaky), WithJsonSchema({"type": "string", "examples": ["2 of 10"]})] = None
+
+
+class _Quarantine(Entry):
+    """Gaps that do not count until a day."""
+
+    rule: Annotated[RuleId | None, Omittable()] = None
+    scenario: Annotated[HyphenId | None, Omittable()] = None
+    target: Annotated[TargetName | None, Omittable()] = None
+    until: Day
+    reason: Text
+
+    @model_validator(mode="after")
+    def _about(self) -> Self:
+        if self.rule is None and self.scenario is None:
+            raise wrong("quarantine", "needs 'rule' or 'scenario': not everything at once")
+        return self
+
+
+class _Objective(Entry):
+    """How soon a rule should detect."""
+
+    rule: RuleId
+    within: Annotated[PositiveDuration | None, Omittable()] = None
+    p95: Annotated[PositiveDuration | None, Omittable()] = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.within is None) is (self.p95 is None):
+            raise wrong("objective", "needs 'within' (each detection) or 'p95' (95 % of them over the last runs), one of them")
+        return self
+
+
 class _File(Entry):
     """harness.toml."""
 
@@ -547,15 +637,19 @@ class _File(Entry):
     lab: _Lab = Field(default_factory=_Lab)
     rules: Annotated[_Rules | None, Omittable()] = None
     run: _Run = Field(default_factory=_Run)
+    history: _History = Field(default_factory=_History)
+    quarantine: tuple[_Quarantine, ...] = ()
+    objective: tuple[_Objective, ...] = ()
 
 
-_SECTIONS: Mapping[str, type[Entry]] = {"scope": _Scope, "siem": _Siem, "lab": _Lab, "rules": _Rules, "run": _Run}
+_SECTIONS: Mapping[str, type[Entry]] = {"scope": _Scope, "siem": _Siem, "lab": _Lab, "rules": _Rules, "run": _Run, "history": _History}
 _LISTS: Mapping[Loc, str] = {
     ("scope", "hosts"): ",",
     ("siem", "url"): ",",
     ("siem", "events"): ",",
     ("siem", "alerts"): ",",
     ("lab", "schemes"): ",",
+    ("lab", "disabled"): ",",
     ("lab", "off"): ",",
     ("lab", "hosts"): ",",
     ("rules", "paths"): os.pathsep,
@@ -670,7 +764,14 @@ def _anchor(value: dict[str, Any], base: Path) -> None:
         for key in ("ca_file", "certificate", "certificate_key"):
             if isinstance(target.get(key), str) and target[key]:
                 target[key] = str(base / Path(target[key]).expanduser())
-    for section, key in (("siem", "path"), ("siem", "ca_file"), ("lab", "state_file"), ("lab", "keytab"), ("rules", "paths")):
+    for section, key in (
+        ("siem", "path"),
+        ("siem", "ca_file"),
+        ("lab", "state_file"),
+        ("lab", "keytab"),
+        ("rules", "paths"),
+        ("history", "path"),
+    ):
         table = value.get(section)
         if not isinstance(table, dict):
             continue
@@ -770,11 +871,30 @@ def _settings(entry: _File, file: Path | None) -> Settings:
         lab=_lab(entry.lab),
         rules=() if entry.rules is None else tuple(Path(path) for path in entry.rules.paths),
         run=RunSettings(**entry.run.model_dump(exclude_none=True)),
+        history=_history(entry.history),
+        terms=_terms(entry),
     )
 
 
+def _history(entry: _History) -> HistorySettings:
+    path = None if entry.path is None else Path(entry.path)
+    return HistorySettings(path=path, keep=entry.keep, flaky=entry.flaky or Flaky())
+
+
+def _terms(entry: _File) -> Terms:
+    quarantines = (
+        (About(rule=each.rule, scenario=each.scenario, target=each.target), Quarantine(until=each.until, reason=each.reason))
+        for each in entry.quarantine
+    )
+    objectives = (
+        (each.rule, Objective(within=each.p95, p95=True) if each.p95 is not None else Objective(within=each.within or timedelta(0)))
+        for each in entry.objective
+    )
+    return Terms(quarantines=tuple(quarantines), objectives=dict(objectives))
+
+
 def _lab(entry: _Lab) -> LabSettings:
-    apart = {*_LabAccess.model_fields, "access", "schedule", "state_file", "keytab"}
+    apart = {*_LabAccess.model_fields, "access", "schedule", "state_file", "keytab", "exceptions"}
     given: dict[str, Any] = entry.model_dump(exclude_none=True, exclude=apart)
     usual = entry.over(LabAccess())
     return LabSettings(
@@ -782,6 +902,7 @@ def _lab(entry: _Lab) -> LabSettings:
         own_access={name: own.over(usual) for name, own in entry.access.items()},
         schedule_running=entry.schedule == "running",
         state_file=None if entry.state_file is None else Path(entry.state_file),
+        exceptions=tuple(LabException(rule=each.rule, name=each.name, when=each.when) for each in entry.exceptions),
         keytab=None if entry.keytab is None else Path(entry.keytab),
         **given,
     )

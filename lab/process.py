@@ -62,10 +62,11 @@ class HostAccess:
 class LabConfig:
     """What a lab is started with; spans in seconds. `keep`: it outlives who started it.
 
-    `password` "" has the lab make one up. `access` is every host's, `own_access` that of some by name. `keytab` is a file with the keys of
-    the hosts' service principals, "" where there is no Kerberos. `off`: what the hosts' logging lacks, as `off_at` reads it. `hosts` are
-    computers' names in lower case; their endpoints listen on the address `listen`. `note` is the file that the lab is written down in, ""
-    for none: the lab removes it when it ends.
+    `password` "" has the lab make one up. `access` is every host's, `own_access` that of some by name. `keytab` is a file with the keys
+    of the hosts' service principals, "" where there is no Kerberos. `off`: what the hosts' logging lacks, as `off_at` reads it.
+    `disabled`: ids of rules that its engine does not run; `exceptions`: a rule's id, a name, and what an event's fields must be like for
+    no alert to be raised on it. `hosts` are computers' names in lower case; their endpoints listen on the address `listen`. `note` is the
+    file that the lab is written down in, "" for none: the lab removes it when it ends.
     """
 
     hosts: tuple[str, ...] = ("ws1", "ws2")
@@ -80,6 +81,8 @@ class LabConfig:
     rule_interval: float = 1.0
     look_back: float = 300.0
     schedule_running: bool = True
+    disabled: tuple[str, ...] = ()
+    exceptions: tuple[tuple[str, str, dict[str, str]], ...] = ()
     off: tuple[str, ...] = ()
     keep: bool = False
 

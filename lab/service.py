@@ -35,7 +35,7 @@ from harness.rules.languages import parse_rules, rule_sources
 from harness.siem.elastic.shipping import Logged, Shipper
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import EmbeddedSiem
-from harness.siem.embedded.store import snapshot
+from harness.siem.embedded.store import RuleException, snapshot
 from lab.host.machine import emulated_host
 from lab.host.telemetry import Sink
 from lab.machine import Account, Machine, Neighbour
@@ -111,7 +111,9 @@ class Lab:
         )
         siem.start()
         self._stack.callback(siem.stop)
-        EmbeddedClient(store).deploy(load_rules([RULE_PACK], rule_sources()))
+        client = EmbeddedClient(store)
+        client.hold_back(config.disabled, [RuleException(rule=rule, name=name, when=when) for rule, name, when in config.exceptions])
+        client.deploy(load_rules([RULE_PACK], rule_sources()))
 
         certificates = _Certificates(directory, config.user) if any(config.access_of(name).tls for name in config.hosts) else None
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))

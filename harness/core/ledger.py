@@ -15,11 +15,13 @@ from datetime import datetime, timedelta
 from harness.core.attribute import SLACK, Attribution, HostAttribution
 from harness.core.judge import Case, judge, never_sent, undeployed, unexercisable
 from harness.core.keys import Key
+from harness.core.record import telemetry_of
 from harness.core.transport import transport_caused
 from harness.events.fields import short_name
 from harness.logic.priority import priority_of
 from harness.model.facts import Alert, Detonation, Facts, Identity, Observed, RuleRun, SiemStatus, Socket, Watch
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule, Severity, Target
+from harness.model.report import HostTelemetry
 from harness.model.verdicts import Basis, GateKind, Inconclusive, Sighting, Standing, Verdict
 
 # For what nobody measured: drift between readings of a clock, and the time a document takes from written to found.
@@ -204,6 +206,16 @@ class Ledger:
         loose = (a for a in self._alerts.values() if self._plan.about(a.rule) and a.host in hosts and self._time_of(a) >= since)
         return sorted((a for a in loose if self._attribution(a) is None), key=lambda a: (a.raised_at, a.id))
 
+    def telemetry(self) -> tuple[HostTelemetry, ...]:
+        """What arrived of the run's hosts from its start on."""
+        offsets = {
+            host_name(each.planned.target): each.footprint.clock_offset for each in self._detonations.values() if each.footprint is not None
+        }
+        seen = {host: self._hosts[host].seen_on_host(self._started_at - SLACK, self._now + _DAY) for host in sorted(self._hosts)}
+        return telemetry_of(
+            {host: [(each, self._lag(each, offsets.get(host, timedelta(0)))) for each in events] for host, events in seen.items()}
+        )
+
     # --- how -----------------------------------------------------------------------------------------------------------
 
     def _judge(
@@ -299,16 +311,16 @@ class Ledger:
         Of everything the host sent the 99th percentile, so that a pipeline under load is waited for; of its own events the slowest.
         """
         begun = self._started_at - SLACK
-        lags = sorted(self._lag(observed, detonation) for observed in host.seen_on_host(begun, self._now + _DAY))
+        drift = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
+        lags = sorted(self._lag(observed, drift) for observed in host.seen_on_host(begun, self._now + _DAY))
         usual = lags[len(lags) * 99 // 100] if lags else timedelta(0)
         away = sum(
             (until - max(since, detonation.started_at) for since, until in self._outages if until > detonation.started_at), timedelta(0)
         )
-        return max([self._status.ingest_lag + away, usual, *(self._lag(observed, detonation) for observed in mine)])
+        return max([self._status.ingest_lag + away, usual, *(self._lag(observed, drift) for observed in mine)])
 
-    def _lag(self, observed: Observed, detonation: Detonation) -> timedelta:
-        """From happened, by the target's clock, to searchable, by the SIEM's; both brought to ours."""
-        drift = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
+    def _lag(self, observed: Observed, drift: timedelta) -> timedelta:
+        """From happened, by the target's clock (`drift`: minus ours), to searchable, by the SIEM's; both brought to ours."""
         return (observed.searchable_at - self._offset) - (observed.event.time - drift)
 
     def _time_of(self, alert: Alert) -> datetime:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from harness.errors import NothingToDo
 from harness.logic.needs import unexercisable
-from harness.model.intent import Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Unexercisable
+from harness.model.intent import Expectation, Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Terms, Unexercisable
 
 _ITSELF = Unexercisable(
     need="jump host",
@@ -68,6 +68,23 @@ def plan(
                 else:
                     cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
     return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None, priorities=priorities or {})
+
+
+def with_terms(made: Plan, terms: Terms) -> Plan:
+    """The plan with what is said of its expectations outside of their scenarios."""
+    return replace(made, steps=tuple(replace(planned, step=_with_terms(planned, terms)) for planned in made.steps))
+
+
+def _with_terms(planned: PlannedStep, terms: Terms) -> Step:
+    def told(expectation: Expectation) -> Expectation:
+        has = {"rule": expectation.rule, "scenario": planned.scenario, "target": planned.target.name}
+        quarantine = expectation.quarantine or next(
+            (found for about, found in terms.quarantines if all(getattr(about, key) in (None, value) for key, value in has.items())), None
+        )
+        objective = expectation.objective or (terms.objectives.get(expectation.rule) if expectation.fires else None)
+        return replace(expectation, quarantine=quarantine, objective=objective)
+
+    return replace(planned.step, expect=tuple(map(told, planned.step.expect)))
 
 
 def _jump_hosts(known: Sequence[Target]) -> Mapping[str, Target]:

@@ -7,7 +7,7 @@ or *the SIEM's*.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -200,13 +200,19 @@ class Detonation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleState:
-    """What the SIEM says of one rule. `interval` is how often it runs, `look_back` how far its window reaches."""
+    """What the SIEM says of one rule. `interval` is how often it runs, `look_back` how far its window reaches.
+
+    `revision` is the SIEM's own, empty where it keeps none. `exceptions` and `silences` keep alerts of it back: a line each.
+    """
 
     rule: str
     deployed: bool
     enabled: bool
     interval: timedelta
     look_back: timedelta
+    revision: str = ""
+    exceptions: tuple[str, ...] = ()
+    silences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +220,8 @@ class SiemStatus:
     """What the SIEM says of itself before anything is sent.
 
     `now` is its clock. `ingest_lag` is the 99th percentile of event time to searchable, measured or promised.
-    `schedule_running` is False where the rule engine is known to stand still.
+    `schedule_running` is False where the rule engine is known to stand still. `version` is its own, empty where it tells none;
+    `mappings` says, by pattern of indices, which fields events there have, as a digest.
     """
 
     name: str
@@ -222,6 +229,8 @@ class SiemStatus:
     ingest_lag: timedelta
     schedule_running: bool
     rules: Mapping[str, RuleState]
+    version: str = ""
+    mappings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

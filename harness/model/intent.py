@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 
 from typing_extensions import TypeAliasType
@@ -159,12 +159,29 @@ def remoting(action: Action) -> Remoting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A gap that does not fail a run through the day `until`, and why."""
+
+    until: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """How soon a rule should detect: each time, or at the 95th percentile over the last runs."""
+
+    within: timedelta
+    p95: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
     """What a rule should do about a step.
 
     `fires` false: it must stay quiet. `known_gap`: why it is expected to miss, for now. `within` runs from the moment the
     step started; None leaves the deadline to be computed from ingest lag and the rule's interval. `severity` is the alert's own;
-    `priority` is what the rule's detection strategy makes of the alert's events.
+    `priority` is what the rule's detection strategy makes of the alert's events. `quarantine`: until when a gap here does not count;
+    `objective`: how soon the rule should detect, beside what it must.
     """
 
     rule: str
@@ -173,6 +190,25 @@ class Expectation:
     priority: Severity | None = None
     fires: bool = True
     known_gap: str | None = None
+    quarantine: Quarantine | None = None
+    objective: Objective | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Which expectations are meant: those with all that is told. None tells nothing."""
+
+    rule: str | None = None
+    scenario: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is said of expectations outside of their scenarios. What a scenario says itself of one goes before it."""
+
+    quarantines: tuple[tuple[About, Quarantine], ...] = ()
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

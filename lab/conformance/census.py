@@ -29,7 +29,9 @@ _NUMBERED = re.compile(r"param[0-9]+")
 _LINE = re.compile(r"[ \t]*([A-Za-z]+(?: [A-Za-z]+)*) ?= ?(.*)")
 """A line of the texts that PowerShell makes of its context: a name, an equals sign, a value. What else stands in them is no field."""
 
-_CONTEXTS = {"contextinfo"}
+LINED = ("data", "contextinfo")
+"""The texts whose lines are fields: a classic event's strings, as `data`, and what 4103 says of its engine."""
+
 _MOST_LINES = 100
 
 
@@ -127,7 +129,7 @@ def fields_of(event: Event, *, is_classic: bool) -> Iterator[tuple[str, str]]:
             continue
         text = _text(value)
         yield name, text
-        if name in _CONTEXTS:
+        if name in LINED:
             yield from _lines(name, text)
     if is_classic and "data" in event.flat:
         yield from _lines("data", _text(event.flat["data"]))

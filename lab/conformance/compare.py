@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.events.kinds import channel_name, title_of
 from harness.model.conformance import Aspect, Conformance, Difference, EventKind, KindSeen, RelationSeen
-from lab.conformance.census import Census, FieldSeen, KindCensus
+from lab.conformance.census import LINED, Census, FieldSeen, KindCensus
 from lab.conformance.forms import Form
 from lab.conformance.reasons import Found, Reasons
 
@@ -82,12 +82,22 @@ def _kind(kind: EventKind, lab: KindCensus, recorded: KindCensus) -> Iterator[Fo
             others = {value: number for value, number in theirs.values.items() if value.lower() not in known}
             if others:
                 yield Found(kind, part, Aspect.HEAD, _said(ours), ", ".join(list(others)[:_MOST_SAID]), sum(others.values()))
-    has_text = any(name.startswith("data.") for name in recorded.fields)
-    if not has_text and any(name.startswith("data.") for name in lab.fields):
-        yield Found(kind, "data", Aspect.ADDED, "a text of lines", "nothing", recorded.count)
+    passed_over = []
+    for text in LINED:
+        our_lines, their_lines = _lines(lab, text), _lines(recorded, text)
+        if our_lines and our_lines.isdisjoint(their_lines):  # one difference, not one for each of its lines
+            passed_over.append(f"{text}.")
+            if their_lines:
+                yield Found(kind, text, Aspect.FORM, "lines under their English names", "lines under other names", recorded.count)
+            elif text not in lab.fields:
+                yield Found(kind, text, Aspect.ADDED, "a text of lines", "nothing", recorded.count)
     for name in sorted(lab.fields.keys() | recorded.fields.keys()):
-        if has_text or not name.startswith("data."):
+        if not name.startswith(tuple(passed_over)):
             yield from _field(kind, name, lab, recorded)
+
+
+def _lines(side: KindCensus, text: str) -> frozenset[str]:
+    return frozenset(name for name in side.fields if name.startswith(f"{text}."))
 
 
 def _field(kind: EventKind, name: str, lab: KindCensus, recorded: KindCensus) -> Iterator[Found]:

@@ -13,21 +13,28 @@ from itertools import count
 from harness.events import evtx, windows_xml
 from harness.events.windows import WindowsEvent
 from harness.model.facts import Event
-from lab.host.happenings import Connection, CredentialUse
-from lab.host.machine import WINRM_PORT, EmulatedMachine, emulated_host
+from lab.host.machine import EmulatedMachine, emulated_host
 from lab.machine import (
     Account,
+    Caller,
     Command,
+    CommandIO,
     CommandLine,
     ErrorRecord,
     Logon,
+    Neighbour,
     Package,
     Parameter,
+    Passage,
     Peer,
+    PipelineIO,
     PipelineRequest,
     PSValue,
+    RemoteFault,
+    RemoteRunspace,
     ShellName,
     StreamName,
+    Trouble,
 )
 
 _ACCOUNT = Account(domain="LAB", name="purple", sid="S-1-5-21-1004336348-1177238915-682003330-1105")
@@ -89,6 +96,29 @@ class _Deaf:
         pass
 
 
+class _Elsewhere:
+    """A network with one other host, which takes a connection and hangs up: it is this host's end of it that is wanted."""
+
+    def find(self, name: str) -> Neighbour | None:
+        return Neighbour(name="WS2", fqdn="WS2.lab.example", ip="10.77.0.12") if name.upper() == "WS2" else None
+
+    def caller(self, peer: Peer) -> Caller | None:
+        return None
+
+    def open_runspace(self, passage: Passage, io: PipelineIO) -> RemoteRunspace:
+        raise self._hang_up(passage)
+
+    def run_line(self, passage: Passage, line: str, io: CommandIO) -> int:
+        raise self._hang_up(passage)
+
+    def identify(self, passage: Passage) -> str:
+        raise self._hang_up(passage)
+
+    def _hang_up(self, passage: Passage) -> RemoteFault:
+        passage.connected(50_400)
+        return RemoteFault(Trouble.BROKEN)
+
+
 def lab_records() -> list[WindowsEvent]:
     """The records that a host of the lab writes in the course of some sessions, the same at every call."""
     records: list[WindowsEvent] = []
@@ -102,6 +132,7 @@ def lab_records() -> list[WindowsEvent]:
         sink=records.append,
         now=lambda: _BEGUN + timedelta(milliseconds=next(readings)),
         seed=_SEED,
+        network=_Elsewhere(),
     )
     for number, package in enumerate((Package.KERBEROS, Package.NTLM, Package.NEGOTIATE, Package.BASIC)):
         peer = Peer(ip=_DRIVER.ip, port=_DRIVER.port + number)
@@ -142,24 +173,9 @@ def _remote_powershell(logon: Logon) -> None:
 
 
 def _reach_out(machine: EmulatedMachine) -> None:
-    """A process of the host opens a session on another one, with credentials that it names."""
+    """A program of the host goes to another one, with credentials that it names."""
     logon = _log_on(machine, Peer(ip=_DRIVER.ip, port=50_300), _ACCOUNT, Package.KERBEROS)
-    runspace = logon.open_runspace(_POWERSHELL)
-    host = machine.host
-    (opener,) = (process for process in host.processes if process.path.lower().endswith("wsmprovhost.exe"))
-    witness = host.witness
-    assert witness is not None
-    for guid in (None, host.new_uuid()):
-        witness.credentials_used(CredentialUse(process=opener, target=_OTHER, server="WS2", guid=guid))
-    witness.connected(
-        Connection(
-            source_ip=host.ip,
-            source_port=50_400,
-            destination_ip="10.77.0.12",
-            destination_port=WINRM_PORT,
-            initiated=True,
-            owner=opener,
-        )
-    )
-    runspace.close()
+    shell = logon.open_command_shell(_CMD, {}, "")
+    shell.run(CommandLine(text="winrs -r:WS2 -u:LAB\\second -p:opensesame hostname"), _Deaf())
+    shell.close()
     logon.log_off()

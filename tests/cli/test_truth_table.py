@@ -41,42 +41,55 @@ CHILD_AFTER, SHELL_CHILD_AFTER, HOST, CHILD, SHELL_CHILD, ENGINE, ACCEPTED, OPEN
 YES, NO, SOURCE = Outcome.DETECTED, Outcome.QUIET, Outcome.NOT_EXERCISABLE
 """SOURCE: the rule reads what the host that opens a session logs, which from the harness's own machine is nobody."""
 
-PSRP = {
-    "a cmdlet alone, in a session": ("enter_pssession: [Get-Service WinRM]", (NO, NO, YES, NO, NO, YES, YES, SOURCE)),
-    "a cmdlet alone, by one call": ("invoke_command: {script: Get-Service WinRM}", (NO, NO, YES, NO, NO, YES, YES, SOURCE)),
-    "hostname.exe, in a session": ("enter_pssession: [hostname.exe]", (YES, NO, YES, NO, NO, YES, YES, SOURCE)),
-    "hostname.exe, by one call": ("invoke_command: {script: hostname.exe}", (YES, NO, YES, NO, NO, YES, YES, SOURCE)),
-    "whoami.exe, in a session": ("enter_pssession: [whoami.exe]", (YES, NO, YES, YES, NO, YES, YES, SOURCE)),
-    "whoami.exe, by one call": ("invoke_command: {script: whoami.exe}", (YES, NO, YES, YES, NO, YES, YES, SOURCE)),
+Cells = tuple[Outcome, ...]
+_CMDLET: Cells = (NO, NO, YES, NO, NO, YES, YES, SOURCE)
+_HOSTNAME: Cells = (YES, NO, YES, NO, NO, YES, YES, SOURCE)
+_LISTED: Cells = (YES, NO, YES, YES, NO, YES, YES, SOURCE)
+
+TABLE: Mapping[str, tuple[str, Cells]] = {
+    "a cmdlet alone, in a session": ("enter_pssession: [Get-Service WinRM]", _CMDLET),
+    "a cmdlet alone, by one call": ("invoke_command: {script: Get-Service WinRM}", _CMDLET),
+    "hostname.exe, in a session": ("enter_pssession: [hostname.exe]", _HOSTNAME),
+    "hostname.exe, by one call": ("invoke_command: {script: hostname.exe}", _HOSTNAME),
+    "whoami.exe, in a session": ("enter_pssession: [whoami.exe]", _LISTED),
+    "whoami.exe, by one call": ("invoke_command: {script: whoami.exe}", _LISTED),
     "powershell.exe, by one call": (
         "invoke_command: {script: powershell.exe -NoProfile -Command Get-Date}",
-        (YES, NO, YES, YES, NO, YES, YES, NO),  # a PowerShell of the host's own could open a session: that it did not is proven
+        (*_LISTED[:-1], NO),  # a PowerShell of the host's own could open a session: that it did not is proven
     ),
+    "ipconfig in a remote shell": ("winrs: ipconfig.exe", (NO, YES, NO, NO, YES, NO, YES, SOURCE)),
 }
+BY_WAY_OF: Mapping[str, tuple[str, Cells]] = {
+    name: (action, (*cells[:-1], YES)) for name, (action, cells) in TABLE.items() if action.startswith("invoke_command")
+}
+"""The same from one host of the lab to the other: the source's own log then has what c539afac reads."""
 
-SCENARIO = "id: truth\ntitle: The truth table\ntechnique: T1021.006\nsteps:\n"
+SCENARIOS = {"truth": ("", "lab-ws1", TABLE), "truth-by-way": ("via: lab-ws1\n", "lab-ws2", BY_WAY_OF)}
+CELLS = [(scenario, stimulus, rule) for scenario, (_, _, table) in SCENARIOS.items() for stimulus in table for rule in RULES]
 
 
 @pytest.fixture(scope="module")
 def ended(lab: UpLab) -> Ended:
     """One run of all stimuli, every rule expected of each."""
-    text = SCENARIO
-    for name, (action, cells) in PSRP.items():
-        text += f"  - name: {name}\n    {action}\n    expect:\n"
-        for rule, cell in zip(RULES, cells, strict=True):
-            text += f"      - rule: {rule}\n" + ("        fires: false\n" if cell is NO else "")
-    scenario = write_scenario(lab.directory / "truth", text)
-    ended = harness("run", str(scenario), "--lab", "--target", "lab-ws1", cwd=lab.directory, env=lab.env)
+    paths = []
+    for scenario, (via, _, table) in SCENARIOS.items():
+        text = f"id: {scenario}\ntitle: The truth table\ntechnique: T1021.006\n{via}steps:\n"
+        for name, (action, cells) in table.items():
+            text += f"  - name: {name}\n    {action}\n    expect:\n"
+            for rule, cell in zip(RULES, cells, strict=True):
+                text += f"      - rule: {rule}\n" + ("        fires: false\n" if cell is NO else "")
+        paths.append(str(write_scenario(lab.directory / scenario, text)))
+    ended = harness("run", *paths, "--lab", cwd=lab.directory, env=lab.env)
     assert ended.report is not None, ended.said
     return ended
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("stimulus", list(PSRP))
-def test_a_cell_of_powershell_remoting(ended: Ended, stimulus: str, rule: str) -> None:
-    step = f"truth/{list(PSRP).index(stimulus) + 1}@lab-ws1"
+@pytest.mark.parametrize(("scenario", "stimulus", "rule"), CELLS, ids=["-".join(cell) for cell in CELLS])
+def test_a_cell(ended: Ended, scenario: str, stimulus: str, rule: str) -> None:
+    _, target, table = SCENARIOS[scenario]
+    step = f"{scenario}/{list(table).index(stimulus) + 1}@{target}"
     (verdict,) = (one for one in ended.full.verdicts if one.planned == step and one.expectation.rule == rule)
-    assert verdict.outcome is PSRP[stimulus][1][RULES.index(rule)], verdict.cause
+    assert verdict.outcome is table[stimulus][1][RULES.index(rule)], verdict.cause
 
 
 # --- by other people's clients, and from the host itself ------------------------------------------------------------------
