@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import ssl
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ from harness.rules.languages import rule_sources
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
 from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
-from harness.settings import ElasticsearchSettings, LabAccess, Settings, SiemSettings, resolve
+from harness.settings import ElasticsearchSettings, LabAccess, Settings, SiemSettings, TargetSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
 from lab.process import LOOPBACK, RULE_PACK, HostAccess, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
 
@@ -179,13 +180,13 @@ def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LO
     Raises `UsageError` where they name a host that it has not.
     """
     lab = settings.lab
-    if unknown := [name for name in lab.own_access if name not in lab.hosts]:
-        fix = f"known: {', '.join(lab.hosts)}"
-        raise UsageError(
-            *(Problem(path=str(settings.file or ""), what=f"[lab.access] names no host {name!r}", fix=fix) for name in unknown)
-        )
     if lab.keytab is not None and not lab.keytab.is_file():
         raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab {lab.keytab} is no file"))
+    if lab.keytab is not None:
+        from lab.winrm.auth import no_kerberos  # with all of WinRM's libraries: not for a lab without Kerberos
+
+        if why := no_kerberos():
+            raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab: {why}"))
     config = LabConfig(
         user=lab.user,
         password=_revealed(lab.account_password),
@@ -492,8 +493,8 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
     return [
         Target(
             name=host.name,
-            # By its name where Kerberos asks for it; it is connected to by its address in any case.
-            host=host.computer.lower() if Auth(host.auth) in (Auth.KERBEROS, Auth.CREDSSP) else host.host,
+            # CredSSP asks Kerberos for the host by the name that it is given; it is connected to by its address in any case.
+            host=host.computer.lower() if Auth(host.auth) is Auth.CREDSSP and "@" in host.user else host.host,
             port=host.port,
             tls=host.tls,
             auth=Auth(host.auth),
@@ -521,6 +522,7 @@ def _lab_transport(place: LabPlace) -> Transport:
                 certificate=place.certificate,
                 certificate_key=place.certificate_key,
                 encryption=Encryption.NEVER if host.unencrypted else Encryption.AUTO,
+                spn=f"HTTP/{host.computer.lower()}" if Auth(host.auth) is Auth.KERBEROS else "",
             )
             for name, host in hosts.items()
         },
@@ -536,6 +538,8 @@ def _transport(settings: Settings, targets: Sequence[Target]) -> Transport:
 
     wanted = {target.name for target in targets}
     entries = [entry for entry in settings.targets if entry.target.name in wanted]
+    if wrong := [problem for entry in entries for problem in _unreadable(entry, settings)]:
+        raise UsageError(*wrong)
     for entry in entries:
         if entry.target.tls and not entry.channel.verify:
             _log.warning("target %s: its certificate is not verified (verify = false): whoever answers is trusted", entry.target.name)
@@ -552,6 +556,26 @@ def _transport(settings: Settings, targets: Sequence[Target]) -> Transport:
         addresses=_addresses(settings, targets),
         clock=SystemClock(),
     )
+
+
+def _unreadable(entry: TargetSettings, settings: Settings) -> Iterator[Problem]:
+    """What is wrong with the files that a target's TLS needs: nobody has to wait for a connection to learn it."""
+    channel, context = entry.channel, ssl.create_default_context()
+    place, name = str(settings.file or ""), entry.target.name
+    if channel.ca_file:
+        try:
+            context.load_verify_locations(channel.ca_file)
+        except OSError as error:
+            yield Problem(path=place, what=f"target {name!r}: ca_file {channel.ca_file} holds no certificates: {error.strerror or error}")
+    if channel.certificate:
+        try:
+            # A text in any case: without one OpenSSL would ask whoever sits at the terminal.
+            context.load_cert_chain(channel.certificate, channel.certificate_key, _revealed(entry.key_password))
+        except OSError as error:
+            what = f"target {name!r}: {channel.certificate} and {channel.certificate_key} are no certificate with its key"
+            yield Problem(
+                path=place, what=f"{what}: {error.strerror or error}", fix="both are PEM files; is certificate_key_password right?"
+            )
 
 
 def _addresses(settings: Settings, targets: Sequence[Target]) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from harness.errors import (
     SiemUnavailable,
     StepTimeout,
     TransportError,
+    Untrusted,
 )
 from harness.model.facts import Identity, SiemStatus, Watch
 from harness.model.health import Finding, Health
@@ -41,6 +42,7 @@ _CLOCKS_WRONG = timedelta(minutes=5)
 _MOST_NAMED = 20
 
 _MENDS: Mapping[type[TransportError], str] = {
+    Untrusted: "name who vouches for it: ca_file",
     ConnectFailed: "is WinRM running there (Enable-PSRemoting), and are host, port, tls and the firewall right?",
     AuthenticationFailed: "are user, password and auth of this [[target]] right?",
     Refused: "may the account use the remote endpoint (Remote Management Users), and is its quota of shells free?",

@@ -16,7 +16,7 @@ from itertools import groupby
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
 from harness import __version__
 from harness.core.cover import cover
@@ -36,6 +36,7 @@ from harness.errors import (
     SiemUnavailable,
     StepTimeout,
     TransportError,
+    Untrusted,
 )
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Footprint, Identity, SiemStatus
 from harness.model.intent import Plan, PlannedStep, Rule
@@ -57,6 +58,7 @@ from harness.ports import Clock, Session, Siem, Transport
 
 _FAILURES: Mapping[type[TransportError], FailureKind] = {
     ConnectFailed: FailureKind.CONNECT,
+    Untrusted: FailureKind.CONNECT,
     AuthenticationFailed: FailureKind.AUTHENTICATION,
     Refused: FailureKind.REFUSED,
     ConnectionLost: FailureKind.CONNECTION_LOST,
@@ -255,7 +257,7 @@ class Engine:
 
         usual = wait_exponential(multiplier=0.2, max=5.0) + wait_random(0.0, 0.2)
         return Retrying(
-            retry=retry_if_exception_type(error),
+            retry=retry_if_exception(lambda raised: isinstance(raised, error) and not isinstance(raised, Untrusted)),
             wait=lambda state: max(usual(state), _asked_to_wait(state)),
             # Who asks for more patience than there is gets none: waiting first and giving up then would gain nothing.
             stop=lambda state: cancel.is_set() or self._clock.monotonic() + _asked_to_wait(state) >= give_up,

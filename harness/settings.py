@@ -559,7 +559,10 @@ class _Lab(_LabAccess):
     def _reachable(self) -> Self:
         usual = self.over(LabAccess())
         _check_access(usual, self.keytab)
+        hosts = self.hosts or LabSettings().hosts
         for name, own in self.access.items():
+            if name not in hosts:
+                raise wrong("host", f"names {name!r}, which is no host of the lab", nearest(name, hosts) or ", ".join(hosts), at="access")
             _check_access(own.over(usual), self.keytab, name)
         return self
 

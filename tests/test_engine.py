@@ -11,7 +11,16 @@ from threading import Event
 import pytest
 
 from harness.engine import Engine, Patience
-from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, HarnessError, SiemDenied, SiemUnavailable, StepTimeout
+from harness.errors import (
+    AuthenticationFailed,
+    ConnectFailed,
+    ConnectionLost,
+    HarnessError,
+    SiemDenied,
+    SiemUnavailable,
+    StepTimeout,
+    Untrusted,
+)
 from harness.model.facts import Execution
 from harness.model.intent import Action, EnterPSSession, Expectation, Plan, PlannedStep, Step, Target
 from harness.model.report import Judged, Progress, Report, RunFinished, SiemTrouble, StepFinished, StepStarted, Waiting
@@ -93,6 +102,14 @@ def test_a_port_that_is_closed_at_first_is_tried_again() -> None:
     stage.transport.opens = lambda _: failures.pop() if failures else None
     stage.play()
     assert (len(stage.transport.tried), len(stage.transport.sent)) == (3, 1)
+
+
+def test_a_target_that_nobody_vouches_for_is_not_asked_again() -> None:
+    stage = Stage(step("a/1", "one"), step("b/1", "two"))
+    stage.transport.opens = lambda _: Untrusted("self-signed")
+    report = stage.play()
+    assert stage.transport.tried == ["ws1"]
+    assert {verdict.outcome for verdict in report.verdicts} == {Outcome.INCONCLUSIVE}
 
 
 def test_a_wrong_password_is_tried_once_and_the_target_left_alone() -> None:
