@@ -89,8 +89,8 @@ class ElasticsearchSettings:
     """An Elasticsearch as the SIEM: how to reach it, where events are, and which detection engines leave alerts there.
 
     `urls` of its nodes, or `cloud_id`. `password`, `api_key` and `bearer` are references. `events` are patterns of indices; `alerts` name
-    alert sources; `writeback` is ElastAlert2's writeback_index, `space` the Kibana space of Elastic Security. `ingest_lag` and
-    `rule_interval` are promised, and stand while nothing is measured.
+    alert sources, and "probe", which asks the queries of rules that none of them runs; `writeback` is ElastAlert2's writeback_index,
+    `space` the Kibana space of Elastic Security. `ingest_lag` and `rule_interval` are promised, and stand while nothing is measured.
     """
 
     urls: tuple[str, ...] = ()
@@ -295,7 +295,9 @@ class _Siem(Entry):
     proxy: Annotated[Url | None, Omittable()] = None
     timeout: Annotated[PositiveDuration | None, Omittable()] = None
     events: Annotated[tuple[IndexPattern, ...] | None, Omittable(), Field(min_length=1)] = None
-    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security", "watcher"], ...] | None, Omittable(), Field(min_length=1)] = None
+    alerts: Annotated[
+        tuple[Literal["elastalert2", "elastic-security", "watcher", "probe"], ...] | None, Omittable(), Field(min_length=1)
+    ] = None
     writeback: Annotated[IndexPattern | None, Omittable()] = None
     space: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9_-]+", wanted="the id of a Kibana space")] = None
     ingest_lag: Annotated[Duration | None, Omittable()] = None

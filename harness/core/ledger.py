@@ -17,7 +17,7 @@ from harness.core.judge import Case, judge, never_sent, undeployed, unexercisabl
 from harness.core.transport import transport_caused
 from harness.events.fields import short_name
 from harness.logic.priority import priority_of
-from harness.model.facts import Alert, Detonation, Facts, Observed, RuleRun, SiemStatus, Watch
+from harness.model.facts import Alert, Detonation, Facts, Observed, Probe, RuleRun, SiemStatus, Watch
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule, Severity
 from harness.model.verdicts import Basis, Inconclusive, Sighting, Verdict
 
@@ -55,6 +55,7 @@ class Ledger:
         self._alerts: dict[str, Alert] = {}
         self._priorities: dict[str, Severity | None] = {}
         self._runs: dict[str, dict[str, RuleRun]] = defaultdict(dict)
+        self._probes: dict[str, Probe] = {}
         self._now = started_at + siem_offset
         self._schedule_running = status.schedule_running
         self._lost = ""
@@ -70,7 +71,7 @@ class Ledger:
         state = self._status.rules.get(expectation.rule)
         if reason is not None:
             self._verdicts.append(unexercisable(planned, expectation, reason))
-        elif state is None or not (state.deployed and state.enabled):
+        elif state is None or not (state.runs or state.probed):
             self._verdicts.append(undeployed(planned, expectation, state))
         else:
             self._open.append(_Open(planned, expectation))
@@ -90,6 +91,8 @@ class Ledger:
             self._alerts.setdefault(alert.id, alert)
         for run in facts.runs:
             self._runs[run.rule][run.id] = run
+        for probe in facts.probes:
+            self._probes[probe.rule] = probe
         self._now = max(self._now, facts.now)
         self._schedule_running = facts.schedule_running
 
@@ -209,6 +212,7 @@ class Ledger:
             to_ours=-self._offset,
             schedule_running=self._schedule_running,
             siem_lost=self._lost,
+            probe=self._probes.get(expectation.rule),
         )
         return judge(case, interrupted=interrupted)
 

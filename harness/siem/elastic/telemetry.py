@@ -55,9 +55,7 @@ class Telemetry:
 
     def searches(self, wanted: Sequence[Wanted]) -> Sequence[Search]:
         """What finds these hosts' events, and perhaps others'."""
-        step = CLAUSES // _PER_HOST
-        groups = [wanted[start : start + step] for start in range(0, len(wanted), step)]
-        return [Search(index=self.index, query=any_of([_of_host(want) for want in group])) for group in groups]
+        return [Search(index=self.index, query=query) for query in of_hosts(wanted)]
 
     def read(self, answers: Sequence[Answer], wanted: Sequence[Wanted]) -> Sequence[Logged]:
         """The events of these hosts."""
@@ -78,6 +76,12 @@ class Telemetry:
         """The newest events that say when they were ingested."""
         query = all_of({"exists": {"field": "event.ingested"}}, since_("@timestamp", now - timedelta(days=1)))
         return Search(index=self.index, query=query, size=_LAGS_WANTED, whole=False)
+
+
+def of_hosts(wanted: Sequence[Wanted]) -> Sequence[Mapping[str, Any]]:
+    """Queries that together find these hosts' events, and perhaps others'."""
+    step = CLAUSES // _PER_HOST
+    return [any_of([_of_host(want) for want in wanted[start : start + step]]) for start in range(0, len(wanted), step)]
 
 
 def time_told(answer: Answer) -> datetime | None:
