@@ -122,7 +122,7 @@ class _Judgement:
         self._unseen = self._find_unseen()
         self._proof = self._find_proof()
         self._failure = step_failure(case.detonation)
-        self._is_probed = case.state is not None and case.state.probed and not case.state.runs
+        self._is_probed = case.state is not None and case.state.probed and not case.state.runs and not self._counted
         self._probed = self._find_probed() if self._is_probed else ()
         self._gates = (self._executed(), self._telemetry(), self._query(), self._alert())
 

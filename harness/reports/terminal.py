@@ -186,8 +186,10 @@ class TerminalReporter:
 
 def _siem_line(status: SiemStatus) -> Text:
     schedule = ("rule schedule running", "") if status.schedule_running else ("rule schedule STANDS STILL", "bold magenta")
+    probed = sum(state.probed for state in status.rules.values())
+    rules = count_of(len(status.rules), "rule") + (f" ({probed} not run, probed)" if probed else "")
     lag = f", ingest lag {seconds(status.ingest_lag)}"
-    return _text((f"SIEM {status.name}: {count_of(len(status.rules), 'rule')}, ", ""), schedule, (lag, ""))
+    return _text((f"SIEM {status.name}: {rules}, ", ""), schedule, (lag, ""))
 
 
 def _step_line(detonation: Detonation) -> Text:
@@ -204,7 +206,7 @@ def _step_line(detonation: Detonation) -> Text:
 def _verdict_line(verdict: Verdict, still_open: int) -> Text:
     after = f" after {seconds(verdict.time_to_detect)}" if verdict.time_to_detect is not None else ""
     return _text(
-        (verdict.outcome.value, OUTCOME_STYLE[verdict.outcome]),
+        (outcome_word(verdict) if verdict.probed is not None else verdict.outcome.value, OUTCOME_STYLE[verdict.outcome]),
         (f" {short(verdict.expectation.rule)} {verdict.planned}{after}", ""),
         (f" ({still_open} open)", "bright_black"),
     )
