@@ -104,7 +104,7 @@ class ElasticsearchSettings:
     verify: bool = True
     proxy: str = ""
     timeout: timedelta = timedelta(seconds=10)
-    events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*")
+    events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*", "logs-system.security-*")
     alerts: tuple[str, ...] = ("elastalert2",)
     writeback: str = "elastalert"
     space: str = "default"

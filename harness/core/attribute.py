@@ -207,6 +207,8 @@ class HostAttribution:
         footprint, host_pid = detonation.footprint, detonation.identity.process_id
         if footprint is not None and host_pid is not None and process_key(host_pid) in keys.grants and event.time > footprint.target_time:
             return False  # our host process told us its pid before this one was born: both readings are the target's clock
+        if keys.session:
+            return True  # our host process's own start, or its child's: a child that was seen first may have told a guid, of itself alone
         for what in ("logon", "guid"):
             borne = {key for key in keys.claims if key[0] == what}
             if borne and not borne & owned and any(key[0] == what for key in owned):

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from harness.core.probe import matches
 from harness.errors import RuleTooSlow
+from harness.events.endpoint import kind_text
 from harness.logic.match import matcher
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, reads, rule_kinds, wanted_by
 from harness.logic.sequence import find_all
@@ -378,7 +379,7 @@ class _Judgement:
         case = self._case
         wanted = f"no event of {_kinds_text(self._unseen)} arrived" if case.rule is not None and self._unseen else "no event arrived"
         if case.telemetry:
-            others = Counter(f"{observed.event.channel} {observed.event.event_id}" for observed in case.telemetry)
+            others = Counter(kind_text(observed.event.channel, observed.event.event_id) for observed in case.telemetry)
             seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(others.items()))
             return f"{wanted}, though others of this detonation did ({seen}): a sensor or an audit setting is missing"
         if case.host_events:
@@ -440,8 +441,8 @@ def _not_run(rule: str, state: RuleState | None) -> str:
 def _kinds_text(wanted: frozenset[Kind]) -> str:
     """Kinds of event for people: "security 5156 or any channel 4104"."""
     named = (
-        ("any channel" if channel == ANY_CHANNEL else channel) + (" with any id" if event_id == ANY_EVENT_ID else f" {event_id}")
-        for channel, event_id in wanted
+        f"{channel} with any id" if event_id == ANY_EVENT_ID else kind_text(channel, event_id)
+        for channel, event_id in (("any channel" if channel == ANY_CHANNEL else channel, event_id) for channel, event_id in wanted)
     )
     return " or ".join(sorted(named))
 
@@ -461,7 +462,7 @@ def _stopped_text(why: Stopped) -> tuple[str, ...]:
 
 
 def _event_text(event: Event) -> str:
-    return f"{event.channel} {event.event_id} of {event.host} at {event.time:%H:%M:%S.%f}"[:-3] + f" ({event.id})"
+    return f"{kind_text(event.channel, event.event_id)} of {event.host} at {event.time:%H:%M:%S.%f}"[:-3] + f" ({event.id})"
 
 
 def _sighting_text(sighting: Sighting) -> str:
