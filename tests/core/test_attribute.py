@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.attribute import Attribution, HostAttribution
-from harness.model.facts import Event
+from harness.model.facts import Event, FlatValue
 from harness.model.tree import And, Op, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis
 from tests.builders import FOOTPRINT, SECURITY, SYSMON, RemoteSession, alert, event, observed, planned
@@ -207,7 +207,12 @@ def test_a_child_that_is_seen_before_its_host_process_hides_it_from_nobody(first
     """Sysmon alone tells guids: what the child's start grants must not speak against its parent's."""
 
     def started(name: str, after: float, pid: int, image: str, parent: int, parent_image: str) -> Event:
-        flat = {"ProcessGuid": f"{{g-{pid}}}", "ProcessId": pid, "ParentProcessGuid": f"{{g-{parent}}}", "ParentProcessId": parent}
+        flat: dict[str, FlatValue] = {
+            "ProcessGuid": f"{{g-{pid}}}",
+            "ProcessId": pid,
+            "ParentProcessGuid": f"{{g-{parent}}}",
+            "ParentProcessId": parent,
+        }
         return event(name, SYSMON, 1, after, {**flat, "Image": image, "ParentImage": parent_image, "LogonId": "0xa001"})
 
     starts = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.core.attribute import HostAttribution
 from harness.core.ledger import Ledger
-from harness.model.facts import Alert, Detonation, Observed, Probe, RuleRun, RuleState
+from harness.model.facts import Alert, Detonation, FlatValue, Observed, Probe, RuleRun, RuleState
 from harness.model.intent import Expectation, Plan
 from harness.model.verdicts import Verdict
 from tests.builders import SECURITY, SYSMON, T0, RemoteSession, alert, at, event, facts, observed, planned, run, status
@@ -122,7 +122,12 @@ def test_what_is_kept_of_telemetry_is_what_would_be_found(order: list[Observed],
 
 def test_a_parent_that_is_seen_late_and_lies_elsewhere_in_time_takes_its_descendants_with_it() -> None:
     def started(name: str, after: float, pid: int, image: str, parent: int, parent_image: str) -> Observed:
-        flat = {"ProcessGuid": f"{{g-{pid}}}", "ProcessId": pid, "ParentProcessGuid": f"{{g-{parent}}}", "ParentProcessId": parent}
+        flat: dict[str, FlatValue] = {
+            "ProcessGuid": f"{{g-{pid}}}",
+            "ProcessId": pid,
+            "ParentProcessGuid": f"{{g-{parent}}}",
+            "ParentProcessId": parent,
+        }
         return observed(event(name, SYSMON, 1, after, {**flat, "Image": image, "ParentImage": parent_image, "User": "LAB\\purple"}))
 
     far = started("parent", -60.0, 76, r"C:\whoami.exe", 75, r"C:\wsmprovhost.exe")
