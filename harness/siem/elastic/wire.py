@@ -356,8 +356,22 @@ def _through(proxy: str) -> type[RequestsHttpNode]:
             super().__init__(config)
             self.session.proxies = {"http": proxy, "https": proxy}
             self.session.trust_env = False
+            if config.ssl_assert_fingerprint:
+                _pin(self.session.get_adapter(self.base_url), config.ssl_assert_fingerprint)
 
     return Node
+
+
+def _pin(adapter: Any, fingerprint: str) -> None:
+    """Hold certificates against the fingerprint through a proxy too: the client does so on direct connections, and here trusts any."""
+    unpinned, pools = adapter.proxy_manager_for, adapter.poolmanager.pool_classes_by_scheme
+
+    def pinned(proxy: str, **options: Any) -> Any:
+        manager = unpinned(proxy, **options, assert_fingerprint=fingerprint, cert_reqs="CERT_NONE", assert_hostname=False)
+        manager.pool_classes_by_scheme = pools
+        return manager
+
+    adapter.proxy_manager_for = pinned
 
 
 def _reason(reason: object) -> str:
