@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, process_key, socket_key, starts_session
+from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, opened_socket, process_key, socket_key, starts_session
 from harness.errors import RuleTooSlow
 from harness.logic.sequence import find_all
 from harness.model.facts import Alert, Detonation, Event, Observed
@@ -118,6 +118,19 @@ class HostAttribution:
             self._own(name, event)
         self._forget([name for time in touched for name in self._under_way(time, time)])
 
+    def learnt(self, name: str, keys: Iterable[Key]) -> None:
+        """The detonation owns these keys as well, as another host's telemetry told."""
+        fresh = [key for key in keys if key not in self._owned[name]]
+        if fresh:
+            self.version += 1
+            self._grant(name, fresh)
+            self._forget([name])
+
+    def opened_by(self, name: str) -> frozenset[Key]:
+        """Our ends of the connections that the detonation's processes opened from this host."""
+        mine = (self._observed[event_id].event for event_id, owners in self._exact.items() if owners == {name})
+        return frozenset(key for event in mine if (key := opened_socket(event)) is not None)
+
     def of_event(self, event: Event) -> Attribution | None:
         """Whose event it is; None where it is nobody's here."""
         keys = self._read(event)
@@ -198,7 +211,9 @@ class HostAttribution:
     def is_footprint(self, detonation: str, event: Event) -> bool:
         """Whether the event tells of what the harness itself ran in the session to learn its identity."""
         footprint = self._detonations[detonation].footprint
-        return footprint is not None and str(event.flat.get("scriptblocktext", "")).strip() == footprint.script.strip()
+        if footprint is None or not footprint.script:
+            return False
+        return str(event.flat.get("scriptblocktext", "")).strip() == footprint.script.strip()
 
     def seen_on_host(self, since: datetime, until: datetime) -> list[Observed]:
         """Every event of the host in that span, whosever it is."""
@@ -274,7 +289,12 @@ class HostAttribution:
             return False
         detonation = self._detonations[name]
         footprint, host_pid = detonation.footprint, detonation.identity.process_id
-        if footprint is not None and host_pid is not None and process_key(host_pid) in keys.grants and event.time > footprint.target_time:
+        if (
+            footprint is not None
+            and host_pid is not None
+            and process_key(host_pid) in keys.grants
+            and event.time > footprint.target_time + footprint.grain
+        ):
             return False  # our host process told us its pid before this one was born: both readings are the target's clock
         if keys.session:
             return True  # our host process's own start, or its child's: a child that was seen first may have told a guid, of itself alone
@@ -299,7 +319,7 @@ class HostAttribution:
         footprint = detonation.footprint
         if footprint is None or not exactly:
             return self._spans[name]
-        return self._read_span(detonation, _GRAIN + (footprint.finished_at - footprint.started_at) / 2)
+        return self._read_span(detonation, _GRAIN + footprint.grain + (footprint.finished_at - footprint.started_at) / 2)
 
     def _read_span(self, detonation: Detonation, slack: timedelta) -> tuple[datetime, datetime]:
         offset = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
@@ -309,7 +329,7 @@ class HostAttribution:
 
     def _fits(self, name: str, event: Event, keys: Keys) -> bool:
         user = bare_user(self._detonations[name].planned.target.user)
-        return self._in_time(name, event.time) and (not keys.user or user in keys.user) and not self._contradicts(name, event)
+        return self._in_time(name, event.time) and (not keys.user or not user or user in keys.user) and not self._contradicts(name, event)
 
     def _contradicts(self, name: str, event: Event) -> bool:
         """Whether the event bears a session's key of a kind that this detonation knows, with another value."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.attribute import HostAttribution
@@ -77,6 +77,7 @@ def by_item(verdicts: Sequence[Verdict]) -> dict[tuple[str, str, bool], Verdict]
     return {(verdict.planned, verdict.expectation.rule, verdict.expectation.fires): verdict for verdict in verdicts}
 
 
+@settings(deadline=None, max_examples=50)
 @given(order=st.permutations(everything()), cuts=st.lists(st.integers(0, len(everything())), max_size=5), pace=st.floats(0.2, 3.0))
 def test_every_verdict_comes_when_it_would_and_is_what_it_would_be(order: list[Fact], cuts: list[int], pace: float) -> None:
     kept = new()
@@ -97,6 +98,7 @@ def test_every_verdict_comes_when_it_would_and_is_what_it_would_be(order: list[F
     assert len(concluded) == len(STEPS) * (len(NAMES) + 1)
 
 
+@settings(deadline=None, max_examples=50)
 @given(order=st.permutations([observed(one) for session in (*OURS, STRANGER) for one in session.telemetry()]), asked=st.integers(1, 5))
 def test_what_is_kept_of_telemetry_is_what_would_be_found(order: list[Observed], asked: int) -> None:
     kept, sessions = HostAttribution(), [session.detonation(step) for session, step in zip(OURS, STEPS, strict=True)]

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from harness.core.cover import cover, exit_code
+from harness.core.cover import cover
+from harness.core.standing import exit_code
 from harness.model.facts import Probe, RuleState, SiemStatus
 from harness.model.intent import Expectation
 from harness.model.verdicts import CoverageStatus, GateKind, GateState, Inconclusive, Outcome, Probed, Verdict
 from harness.reports.ladder import ladder, outcome_word
-from tests.builders import alert, at, observed, status
+from tests.builders import T0, alert, at, observed, status
 from tests.core.test_ledger import ONE, RULES, TWO, Story, state, telemetry
 
 PASSED, FAILED, UNREACHED = GateState.PASSED, GateState.FAILED, GateState.UNREACHED
@@ -44,10 +45,10 @@ def check(verdict: Verdict, probed: Probed, query: GateState) -> None:
     assert "a probe" in outcome_word(verdict)
     assert not verdict.sightings
     assert verdict.proof is None
-    (row,) = (row for row in cover([verdict], RULES) if row.rule == verdict.expectation.rule)
+    (row,) = (row for row in cover([verdict], {name: rule.title for name, rule in RULES.items()}) if row.rule == verdict.expectation.rule)
     assert row.status is CoverageStatus.INCONCLUSIVE
     assert "a probe" in row.reason
-    assert exit_code([verdict], interrupted=False) == 3
+    assert exit_code([verdict], interrupted=False, day=T0.date()) == 3
 
 
 def test_a_match_is_told_at_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.probe import matches
@@ -53,6 +53,7 @@ def answered(of_rule: Rule, events: list[Event]) -> Probe:
 
 
 @pytest.mark.parametrize("query", PATTERNS, ids=range(len(PATTERNS)))
+@settings(deadline=None)
 @given(kinds=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=8))
 def test_a_pattern_is_found_as_our_own_engine_finds_it(query: str, kinds: list[tuple[str, str]]) -> None:
     events = [event(f"{n}", SECURITY, 4688, float(n), {"kind": kind, "key": key}) for n, (kind, key) in enumerate(kinds)]

@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from harness.clock import SystemClock
-from harness.errors import SiemError
+from harness.errors import SiemDenied, SiemError
 from harness.events.fields import iso_time
 from harness.model.facts import Alert, Event, Facts, Observed, RuleState, SiemStatus, Watch
 from harness.model.health import Finding
@@ -104,7 +105,18 @@ class ElasticSiem:
             ingest_lag=max(self._ingest_lag, ingest_lag(recent) or _NOTHING),
             schedule_running=any(engine.running for engine in engines),
             rules=states,
+            version=self._wire.version(),
+            mappings={pattern: digest for pattern in self._events if (digest := self._mapping(pattern))},
         )
+
+    def _mapping(self, pattern: str) -> str:
+        """The fields of these indices and their types, as a digest; empty where they may not be asked for, or there are none."""
+        try:
+            types = self._wire.field_types(pattern)
+        except SiemDenied:
+            return ""
+        told = "\n".join(f"{name} {' '.join(sorted(types[name]))}" for name in sorted(types))
+        return f"{len(types)} fields ({sha256(told.encode()).hexdigest()[:12]})" if types else ""
 
     def _absent(self, rule: str) -> RuleState:
         return RuleState(rule=rule, deployed=False, enabled=False, interval=_NOTHING, look_back=_NOTHING)
