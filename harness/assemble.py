@@ -49,6 +49,7 @@ DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
     from harness.doctor import Doctor
     from harness.siem.elastic.client import ElasticSiem
+    from harness.siem.elastic.probe import Question
     from harness.siem.elastic.wire import Connection
 
 
@@ -305,7 +306,7 @@ def _opened(
         yield EmbeddedClient(settings.path)
         return
     # Imported here: Elasticsearch's client takes longer to load than most commands take.
-    from harness.siem.elastic import elastalert, security, watcher
+    from harness.siem.elastic import elastalert, probe, security, watcher
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.source import AlertSource
     from harness.siem.elastic.wire import Wire
@@ -317,12 +318,14 @@ def _opened(
         security.NAME: lambda: security.ElasticSecurity(settings.space, by_title, settings.rule_interval),
         watcher.NAME: lambda: watcher.Watcher(settings.rule_interval),
     }
+    indices = list(dict.fromkeys([*settings.events, *filter(None, [own_index])]))
     wire = Wire(_connection(settings))
     try:
         yield ElasticSiem(
             wire,
-            events=list(dict.fromkeys([*settings.events, *filter(None, [own_index])])),
-            sources=[made[name]() for name in dict.fromkeys(settings.alerts)],
+            events=indices,
+            sources=[made[name]() for name in dict.fromkeys(settings.alerts) if name in made],
+            probe=probe.QueryProbe(",".join(indices), partial(_question, rules)) if probe.NAME in settings.alerts else None,
             severities={rule.id: rule.severity for rule in rules.values()},
             ingest_lag=settings.ingest_lag,
             rule_interval=settings.rule_interval,
@@ -330,6 +333,20 @@ def _opened(
         )
     finally:
         wire.close()
+
+
+def _question(rules: Mapping[str, Rule], id: str) -> Question:
+    """The rule's own query, as a probe puts it to Elasticsearch."""
+    from harness.siem.elastic.probe import Question
+    from harness.translate.es_filter import filters
+    from harness.translate.refusal import NotExpressible
+
+    if id not in rules:
+        return Question(refusal="its text is not known here: name its file with --rules")
+    try:
+        return Question(filters=filters(rules[id]))
+    except NotExpressible as error:
+        return Question(refusal=str(error))
 
 
 def _connection(settings: ElasticsearchSettings) -> Connection:

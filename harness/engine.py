@@ -77,8 +77,8 @@ _BEAT = 1.0
 class Patience:
     """How long the engine waits for others, in seconds.
 
-    `poll` between two sweeps; `siem` for a SIEM that does not answer, before it is given up; `connect` for a target's port, in all
-    tries together. `grace` after an expectation's `within`.
+    `poll` from the beginning of a sweep to the end of the next; `siem` for a SIEM that does not answer, before it is given up; `connect`
+    for a target's port, in all tries together. `grace` after an expectation's `within`.
     """
 
     poll: float
@@ -171,19 +171,22 @@ class Engine:
     def _watch(self, ledger: Ledger, workers: Sequence[Thread], cancel: Event) -> Iterator[Progress]:
         """Sweep, judge and yield until all is sent and judged.
 
-        What the threads did is told at once; the SIEM is asked once a poll interval, however much they do.
+        What the threads did is told at once; the SIEM is asked once a poll interval, however much they do, so that what can be found there
+        is judged within one. A SIEM that takes longer to answer is left alone for a quarter of it.
         """
         due = told = self._clock.monotonic()
         lately = True
         while True:
             alive = any(worker.is_alive() for worker in workers)
             yield from self._take(ledger)
-            if self._clock.monotonic() >= due or alive is not lately:
+            if (begun := self._clock.monotonic()) >= due or alive is not lately:
                 lately = alive
                 if ledger.open or alive:
                     yield from self._sweep(ledger, cancel)
                 yield from self._judged(ledger, ledger.settle())
-                due = self._clock.monotonic() + self._patience.poll
+                ended = self._clock.monotonic()
+                # What becomes searchable just after it was asked for waits until the end of the next sweep: that is a poll interval later.
+                due = ended + max(self._patience.poll - 2 * (ended - begun), self._patience.poll / 4)
                 told -= _BEAT
                 self._let_go(ledger)
             if ledger.open and self._clock.monotonic() >= told + _BEAT:

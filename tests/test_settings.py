@@ -35,6 +35,7 @@ from harness.settings import (
     Settings,
     SiemSettings,
     TargetSettings,
+    load_history_settings,
     load_settings,
     resolve,
     settings_schema,
@@ -617,3 +618,15 @@ def test_a_host_of_the_lab_may_differ(load: Load, tmp_path: Path) -> None:
 def test_what_cannot_work_in_the_lab_is_told(load: Load, text: str, said: str) -> None:
     found = problems(load, "[lab]\n" + text)
     assert [line.startswith(said) for line in found] == [True], found
+
+
+def test_the_history_is_known_where_flags_have_still_to_say_which_siem(tmp_path: Path) -> None:
+    """As `--es-url` does for a run: what a file leaves to flags is not asked where there are none."""
+    file = tmp_path / "harness.toml"
+    file.write_text('[siem]\nkind = "elasticsearch"\n[history]\nkeep = 7\n')
+    assert load_history_settings(file, {}).keep == 7
+    file.write_text('[siem]\nkind = "elasticsearch"\napi_key = "env:HARNESS_SIEM_KEY"\n[history]\nkeep = 7\n')
+    assert load_history_settings(file, {"HARNESS_SIEM_KEY": "x"}).keep == 7
+    file.write_text('[siem]\nkind = "elasticsearch"\n[history]\nkeep = "many"\n')
+    with pytest.raises(UsageError, match="keep"):
+        load_history_settings(file, {})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.attribute import Attribution, HostAttribution
-from harness.model.facts import Detonation, Event
+from harness.model.facts import Detonation, Event, FlatValue
 from harness.model.tree import And, Op, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis
 from tests.builders import FOOTPRINT, SECURITY, SYSMON, RemoteSession, alert, event, observed, planned
@@ -238,3 +238,29 @@ def test_a_pattern_that_our_own_events_do_not_make_is_ambiguous() -> None:
     twice = replace(sequence(), stages=(sequence().stages[0], *sequence().stages))
     mixed = alert("a", "r", TWO.connection(), ONE.connection(), ONE.child_process(), raised=2)
     assert basis(made.of_alert(mixed, twice)) == ("one/1@ws1", Basis.AMBIGUOUS)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_child_that_is_seen_before_its_host_process_hides_it_from_nobody(first: int) -> None:
+    """Sysmon alone tells guids: what the child's start grants must not speak against its parent's."""
+
+    def started(name: str, after: float, pid: int, image: str, parent: int, parent_image: str) -> Event:
+        flat: dict[str, FlatValue] = {
+            "ProcessGuid": f"{{g-{pid}}}",
+            "ProcessId": pid,
+            "ParentProcessGuid": f"{{g-{parent}}}",
+            "ParentProcessId": parent,
+        }
+        return event(name, SYSMON, 1, after, {**flat, "Image": image, "ParentImage": parent_image, "LogonId": "0xa001"})
+
+    starts = [
+        started("host", 0.1, 4000, r"C:\wsmprovhost.exe", 900, r"C:\svchost.exe"),
+        started("child", 0.2, 4004, r"C:\whoami.exe", 4000, r"C:\wsmprovhost.exe"),
+        started("grandchild", 0.3, 4008, r"C:\conhost.exe", 4004, r"C:\whoami.exe"),
+    ]
+    made = HostAttribution()
+    made.detonated(ONE.detonation(planned("one/1@ws1")))
+    for one in (*starts[first:], *starts[:first]):
+        made.observed(observed(one))
+    assert [basis(made.of_event(one)) for one in starts] == [("one/1@ws1", Basis.EXACT)] * 3
+    assert made.logon_of("one/1@ws1") == "0xa001"
