@@ -71,12 +71,42 @@ class Run:
     engine: Engine
 
 
+class Stage:
+    """Where single steps are detonated and judged, one after the other, without scenario files."""
+
+    def __init__(self, request: Request, rules: Mapping[str, Rule], places: _Places) -> None:
+        self._request = request
+        self._places = places
+        self._priorities = _priorities(request)
+        self.rules = rules
+        self.siem = places.siem
+        self.targets = places.targets
+
+    def plan(self, scenario: Scenario, target: Target) -> Plan:
+        """This scenario on this target."""
+        return _plan(self._request, [scenario], [target], self.rules, self._priorities)
+
+    def engine(self, made: Plan) -> Engine:
+        """An engine for this plan."""
+        return _engine(self._request.settings, made, self.rules, self._places)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """What a run is sent to and asked of. `addresses` are those of the targets that may be touched."""
+
+    siem: EmbeddedClient | ElasticSiem
+    targets: Sequence[Target]
+    credentials: Mapping[str, Credential]
+    addresses: Mapping[str, str]
+
+
 def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     """The plan and the rules behind it: no lab is started, no name resolved, no target touched; the SIEM is asked which rules it knows.
 
     Raises `UsageError` and `NothingToDo`.
     """
-    rules = _rules(request)
+    rules = rules_of(request)
     settings = request.settings
     if request.lab and not request.to_elasticsearch:
         known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
@@ -119,8 +149,36 @@ def examined(request: Request) -> Iterator[Doctor]:
     from harness.translate.refusal import NotExpressible
     from harness.transports.psrp import PsrpTransport
 
-    settings, clock = request.settings, SystemClock()
-    rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
+    rules = {id: rule for id, rule in rules_of(request).items() if not rule.not_evaluated}
+    with _places(request, rules) as places:
+        asked = {}
+        for rule in rules.values():
+            try:
+                asked[rule.id], _ = over_ecs(rule)
+            except NotExpressible:
+                continue  # of such a rule nothing is known before it runs
+        clock = SystemClock()
+        yield Doctor(
+            siem=places.siem,
+            examine_siem=partial(places.siem.examine, asked) if not isinstance(places.siem, EmbeddedClient) else tuple,
+            transport=PsrpTransport(credentials=places.credentials, addresses=places.addresses, clock=clock),
+            targets=places.targets,
+            rules=rules,
+            clock=clock,
+        )
+
+
+@contextmanager
+def staged(request: Request) -> Iterator[Stage]:
+    """The same places, for steps that no file holds. Raises `UsageError`, `ScopeError`, `LabError`, before anything is sent."""
+    rules = rules_of(request)
+    with _places(request, rules) as places:
+        yield Stage(request, rules, places)
+
+
+@contextmanager
+def _places(request: Request, rules: Mapping[str, Rule]) -> Iterator[_Places]:
+    settings = request.settings
     with ExitStack() as stack:
         if request.lab:
             place = stack.enter_context(_lab_place(settings))
@@ -129,27 +187,21 @@ def examined(request: Request) -> Iterator[Doctor]:
             if elastic is not None:
                 _let_ship(place, settings)
             targets = _chosen(request, _lab_targets(place.targets))
-            credentials = _lab_credentials(place)
-            addresses: Mapping[str, str] = {target.name: target.host for target in targets}
+            yield _places_on_lab(siem, targets, place)
         else:
             siem = stack.enter_context(_opened(settings.siem, rules))
             targets = _chosen(request, [entry.target for entry in settings.targets])
-            credentials = _credentials(settings, targets)
-            addresses = _addresses(settings, targets)
-        asked = {}
-        for rule in rules.values():
-            try:
-                asked[rule.id], _ = over_ecs(rule)
-            except NotExpressible:
-                continue  # of such a rule nothing is known before it runs
-        yield Doctor(
-            siem=siem,
-            examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
-            transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
-            targets=targets,
-            rules=rules,
-            clock=clock,
-        )
+            yield _places_of_settings(siem, targets, settings)
+
+
+def _places_on_lab(siem: EmbeddedClient | ElasticSiem, targets: Sequence[Target], place: LabPlace) -> _Places:
+    addresses = {target.name: target.host for target in targets}
+    return _Places(siem=siem, targets=targets, credentials=_lab_credentials(place), addresses=addresses)
+
+
+def _places_of_settings(siem: EmbeddedClient | ElasticSiem, targets: Sequence[Target], settings: Settings) -> _Places:
+    credentials, addresses = _credentials(settings, targets), _addresses(settings, targets)
+    return _Places(siem=siem, targets=targets, credentials=credentials, addresses=addresses)
 
 
 @contextmanager
@@ -207,7 +259,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
         starting = StartingLab(lab_config(settings)) if place is None else None
         if starting is not None:
             stack.callback(starting.stop)
-        rules = _rules(request)
+        rules = rules_of(request)
         elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
         priorities = _priorities(request)
         known = _known(rules, elastic) if elastic is not None else _known_on_lab(rules, place)
@@ -224,7 +276,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
             _let_ship(place, settings)
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
+        yield Run(plan=made, rules=rules, engine=_engine(settings, made, rules, _places_on_lab(siem, targets, place)))
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -243,13 +295,13 @@ def _let_ship(place: LabPlace, settings: Settings) -> None:
 @contextmanager
 def _on_targets(request: Request) -> Iterator[Run]:
     settings = request.settings
-    rules = _rules(request)
+    rules = rules_of(request)
     with _opened(settings.siem, rules) as siem:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         targets = _real_targets(request)
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets))
+        yield Run(plan=made, rules=rules, engine=_engine(settings, made, rules, _places_of_settings(siem, targets, settings)))
 
 
 @contextmanager
@@ -316,23 +368,16 @@ def _revealed(reference: str | None) -> str:
     return resolve(reference).reveal() if reference is not None else ""
 
 
-def _run(
-    request: Request,
-    made: Plan,
-    rules: Mapping[str, Rule],
-    siem: Siem,
-    credentials: Mapping[str, Credential],
-    addresses: Mapping[str, str],
-) -> Run:
+def _engine(settings: Settings, made: Plan, rules: Mapping[str, Rule], places: _Places) -> Engine:
     from harness.transports.psrp import PsrpTransport  # WinRM's libraries take longer to import than all of this: not for a replay
 
-    pace, clock = request.settings.run, SystemClock()
-    engine = Engine(
+    pace, clock = settings.run, SystemClock()
+    return Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
         rules=rules,
-        transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
-        siem=siem,
+        transport=PsrpTransport(credentials=places.credentials, addresses=places.addresses, clock=clock),
+        siem=places.siem,
         clock=clock,
         patience=Patience(
             poll=pace.poll_interval.total_seconds(),
@@ -341,7 +386,6 @@ def _run(
             grace=pace.grace,
         ),
     )
-    return Run(plan=made, rules=rules, engine=engine)
 
 
 def replay_rules(paths: Sequence[Path]) -> Catalog:
@@ -363,7 +407,7 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
     return replace(catalog, rules=evaluated, refused=(*refused, *repeated))
 
 
-def _rules(request: Request) -> Mapping[str, Rule]:
+def rules_of(request: Request) -> Mapping[str, Rule]:
     """The rules asked for by id. On the lab its own pack is always there, and a rule of the same id takes the place of the pack's."""
     asked = [path for path in request.settings.rules if not is_strategy(path)]
     sources, kept = rule_sources(), user_cache()

@@ -13,11 +13,20 @@ from harness.model.intent import Plan, PlannedStep, Priority, Rule, Scenario, St
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What of everything is asked for; an empty part selects all. A technique selects its sub-techniques too."""
+    """What of everything is asked for; an empty part selects all. A technique selects its sub-techniques too.
+
+    `expectations`: these alone, each a planned step's id and a rule's; None selects all.
+    """
 
     rules: frozenset[str] = frozenset()
     techniques: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
+    expectations: frozenset[tuple[str, str]] | None = None
+
+
+def planned_id(scenario: str, number: int, target: str) -> str:
+    """What a scenario's step is called on a target; steps are counted from 1."""
+    return f"{scenario}/{number}@{target}"
 
 
 def plan(
@@ -32,8 +41,9 @@ def plan(
     """Every selected scenario on every target, in file order.
 
     A scenario is kept whole, since its later steps stand on its earlier ones; of its expectations only the selected rules'
-    remain. One whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`. `priorities` are
-    those of the rules' detection strategies.
+    remain. Where single expectations are selected, the steps after the last of them are left out: nothing stands on these. A scenario
+    whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`. `priorities` are those of the
+    rules' detection strategies.
 
     Raises `NothingToDo` where nothing is selected.
     """
@@ -41,14 +51,40 @@ def plan(
     if not chosen or not targets:
         raise NothingToDo(_nothing(scenarios, targets, selection))
     steps: list[PlannedStep] = []
+    wanted = _by_step(selection.expectations)
     cannot: dict[tuple[str, str], Unexercisable] = {}
     for target in targets:
         for scenario in chosen:
-            for number, step in enumerate(scenario.steps, start=1):
-                planned = PlannedStep(id=f"{scenario.id}/{number}@{target.name}", scenario=scenario.id, step=step, target=target)
+            for planned in _steps(scenario, target, wanted):
                 steps.append(planned)
                 cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
+    if not steps:
+        raise NothingToDo(_nothing(scenarios, targets, selection))
     return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None, priorities=priorities or {})
+
+
+def _by_step(wanted: frozenset[tuple[str, str]] | None) -> Mapping[str, frozenset[str]] | None:
+    """The rules that are wanted of each planned step; None where all are."""
+    if wanted is None:
+        return None
+    rules: dict[str, set[str]] = {}
+    for planned, rule in wanted:
+        rules.setdefault(planned, set()).add(rule)
+    return {planned: frozenset(names) for planned, names in rules.items()}
+
+
+def _steps(scenario: Scenario, target: Target, wanted: Mapping[str, frozenset[str]] | None) -> list[PlannedStep]:
+    """The scenario's steps on this target, up to the last of which something is wanted."""
+    steps = [
+        PlannedStep(id=planned_id(scenario.id, number, target.name), scenario=scenario.id, step=step, target=target)
+        for number, step in enumerate(scenario.steps, start=1)
+    ]
+    if wanted is None:
+        return steps
+    steps = [replace(each, step=_only(each.step, wanted.get(each.id, frozenset()))) for each in steps]
+    while steps and not steps[-1].step.expect:
+        steps.pop()
+    return steps
 
 
 def worth_sending(made: Plan) -> list[PlannedStep]:
@@ -112,5 +148,5 @@ def _nothing(scenarios: Sequence[Scenario], targets: Sequence[Target], selection
         return "no target is selected"
     if not scenarios:
         return "there is no scenario"
-    asked = sorted(selection.rules | selection.techniques | selection.tags)
+    asked = sorted(selection.rules | selection.techniques | selection.tags) or ["what was selected"]
     return f"none of the {len(scenarios)} scenarios fits {', '.join(asked)}"

@@ -147,11 +147,7 @@ class TerminalReporter:
         if self._out.is_terminal:
             self._out.print(rendered)
             return
-        # Columns are filled up with blanks, which have no place in a file.
-        with self._out.capture() as captured:
-            self._out.print(rendered)
-        lines = (line.rstrip() for line in captured.get().splitlines())
-        self._out.file.write("\n".join(lines) + "\n")
+        self._out.file.write(_plain(rendered, self._out) + "\n")
         self._out.file.flush()
 
     def _print(self, line: Text) -> None:
@@ -179,6 +175,26 @@ class TerminalReporter:
             line.no_wrap = True
             line.overflow = "ellipsis"
         return Group(*lines, tally)
+
+
+def failure_text(verdict: Verdict, titles: Mapping[str, str]) -> str:
+    """A verdict with its ladder, as the report has it where it is no terminal: for who shows single verdicts."""
+    return _plain(_failure([verdict], titles), make_console(io.StringIO(), {}))
+
+
+def coverage_text(report: Report, width: int) -> str:
+    """The coverage of the rules that were judged, the alerts that nobody expected and what was not cleaned up, as the report has them."""
+    titles = {coverage.rule: coverage.title for coverage in report.coverage}
+    parts: list[RenderableType] = [_coverage([row for row in report.coverage if row.outcomes], width)]
+    parts += [*_alerts(report, titles), *_cleanups(report)]
+    return _plain(Group(*parts), make_console(io.StringIO(), {"COLUMNS": str(width)}))
+
+
+def _plain(rendered: RenderableType, console: Console) -> str:
+    """Its lines without the blanks that columns are filled up with: these have no place in a file."""
+    with console.capture() as captured:
+        console.print(rendered)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 # --- progress -------------------------------------------------------------------------------------------------------------
