@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from harness.errors import NothingToDo
 from harness.logic.needs import unexercisable
-from harness.model.intent import Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Unexercisable
+from harness.model.intent import Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Unexercisable, planned_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,6 @@ class Selection:
     techniques: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
     expectations: frozenset[tuple[str, str]] | None = None
-
-
-def planned_id(scenario: str, number: int, target: str) -> str:
-    """What a scenario's step is called on a target; steps are counted from 1."""
-    return f"{scenario}/{number}@{target}"
 
 
 def plan(

@@ -200,6 +200,11 @@ class Target:
     seen_from: str | None = None
 
 
+def planned_id(scenario: str, number: int, target: str) -> str:
+    """What a scenario's step is called on a target; steps are counted from 1."""
+    return f"{scenario}/{number}@{target}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
     """A step of a scenario on a target: the unit of detonation.

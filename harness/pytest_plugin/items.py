@@ -11,31 +11,27 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.core.cover import GAPS
-from harness.core.plan import planned_id
 from harness.documents import Place
 from harness.errors import HarnessError
-from harness.model.intent import Expectation, Rule, Scenario, Step
+from harness.model.intent import Expectation, Rule, Scenario, Step, planned_id
 from harness.model.verdicts import Outcome
+from harness.pytest_plugin.asked import Told, Wanted
 from harness.pytest_plugin.failures import Gap, KnownGap, NotJudged
-from harness.pytest_plugin.session import held
-from harness.pytest_plugin.shared import Told, Wanted
 from harness.pytest_plugin.where import Where
 from harness.reports.words import inert
-from harness.rules.header import header
 from harness.scenarios import distinct_id, read_scenario
 
 _IDS: pytest.StashKey[dict[str, Place]] = pytest.StashKey()
 _RULES: pytest.StashKey[Mapping[str, Rule]] = pytest.StashKey()
 _SELECTED: pytest.StashKey[Sequence[Wanted]] = pytest.StashKey()
-_MARKS: pytest.StashKey[dict[str, bool]] = pytest.StashKey()
-"""The names of marks, and whether each may be put on a test."""
+_MARKS: pytest.StashKey[dict[str, pytest.MarkDecorator | None]] = pytest.StashKey()
 _TAKES_ARGUMENTS = re.compile(r"\s*(\w+)\s*\(")
 
 
@@ -59,6 +55,8 @@ class ScenarioFile(pytest.File):
                 made.scenario, made.step, made.number = located.scenario, step, index + 1
                 made.lines = [located.lines[index, each] for each in range(len(step.expect))]
                 made.where = self.where
+                made.extra_keyword_matches.add(located.scenario.id)
+                _mark(made, [*located.scenario.tags, *_techniques(step.technique, located.scenario.technique)])
                 yield made
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
@@ -81,13 +79,13 @@ class ScenarioStep(pytest.Collector):
         """A test for each expectation on each target."""
         rules = _rules(self.config, self.where)
         for expectation, line in zip(self.step.expect, self.lines, strict=True):
-            marks = list(_marks(self.scenario, self.step, expectation, rules.get(expectation.rule)))
+            marks = list(_marks(expectation, rules.get(expectation.rule)))
             for target in self.where.targets:
                 test = ExpectationTest.from_parent(self, name=f"{expectation.rule}@{target}")
                 test.line, test.where = line, self.where
                 test.wanted = Wanted(file=str(self.path), planned=planned_id(self.scenario.id, self.number, target), rule=expectation.rule)
-                test.extra_keyword_matches.add(self.scenario.id)
-                _mark(test, marks, self._facts(expectation, target))
+                _mark(test, marks)
+                test.add_marker(self._facts(expectation, target))
                 if expectation.known_gap is not None:
                     test.add_marker(pytest.mark.xfail(reason=inert(expectation.known_gap), raises=KnownGap))
                 yield test
@@ -108,6 +106,8 @@ class ExpectationTest(pytest.Item):
 
     def setup(self) -> None:
         """Wait for the verdict. What tells nothing of the rule is told here: an error, or a skip."""
+        from harness.pytest_plugin.session import held  # only here is anything to be run
+
         try:
             told = held(self.config).shared(self.where).told(self.wanted, _selected(self.session))
         except HarnessError as error:
@@ -158,35 +158,39 @@ def _rules(config: pytest.Config, where: Where) -> Mapping[str, Rule]:
     return config.stash[_RULES]
 
 
-def _marks(scenario: Scenario, step: Step, expectation: Expectation, rule: Rule | None) -> Iterator[str]:
-    """The words that `-m` selects by: tags, techniques with what they are a part of, severity, and the rule's own and its status."""
-    yield from scenario.tags
-    techniques = {step.technique, scenario.technique, *(rule.techniques if rule is not None else ())}
-    for technique in techniques - {None}:
-        assert technique is not None
+def _techniques(*techniques: str | None) -> Iterator[str]:
+    """Each, and what it is a part of."""
+    for technique in filter(None, techniques):
         yield technique
         yield technique.partition(".")[0]
+
+
+def _marks(expectation: Expectation, rule: Rule | None) -> Iterator[str]:
+    """The words by which `-m` selects an expectation, beside those of its step: its severity; and the rule's, its techniques and status."""
     if expectation.severity is not None:
         yield expectation.severity.value
     if rule is not None:
+        from harness.rules.header import header
+
+        yield from _techniques(*rule.techniques)
         yield rule.severity.value
         if status := header(rule).get("status"):
             yield status
 
 
-def _is_free(config: pytest.Config, name: str) -> bool:
-    """Whether a mark of this name does nothing but select: one that is declared with arguments (skip, timeout) is somebody's to act on."""
+def _mark(node: ScenarioStep | ExpectationTest, names: Iterable[str]) -> None:
+    for name in dict.fromkeys(names):
+        if (mark := _made(node.config, name)) is not None:
+            node.add_marker(mark)
+
+
+def _made(config: pytest.Config, name: str) -> pytest.MarkDecorator | None:
+    """The mark of this name, registered; none where it would do more than select: one that is declared with arguments (skip, timeout)
+    is somebody's to act on."""
     known = config.stash.setdefault(_MARKS, {})
     if name not in known:
         declared = [line for line in config.getini("markers") if re.split(r"[:(]", line, maxsplit=1)[0].strip() == name]
-        known[name] = not any(_TAKES_ARGUMENTS.match(line) for line in declared)
         if not declared:
             config.addinivalue_line("markers", f"{name}: of scenarios")
+        known[name] = None if any(map(_TAKES_ARGUMENTS.match, declared)) else getattr(pytest.mark, name)
     return known[name]
-
-
-def _mark(test: ExpectationTest, names: Sequence[str], facts: pytest.MarkDecorator) -> None:
-    test.add_marker(facts)
-    for name in dict.fromkeys(names):
-        if _is_free(test.config, name):
-            test.add_marker(getattr(pytest.mark, name))

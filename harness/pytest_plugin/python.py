@@ -151,10 +151,12 @@ class Detonated:
         `rule` is an id, the beginning of one, or a title; `within` counts from the step's start. Skips the test where the
         action cannot make the rule fire; raises `NotJudged` where nothing can be known.
         """
+        __tracebackhide__ = True
         return self._bench.judged(self, self._bench.expectation(rule, within=within, severity=severity, priority=priority))
 
     def stays_quiet(self, rule: str) -> Detection:
         """Whether the rule is proven not to have fired because of this step. Raises `NotJudged` where nothing can be known."""
+        __tracebackhide__ = True
         return self._bench.judged(self, self._bench.expectation(rule, fires=False))
 
 
@@ -179,7 +181,11 @@ class Bench:
         beside it `arguments` by name; or both as a file has them), `connect={}`; and `name`, `timeout`, `exit_codes`, `output`, `cleanup`,
         which is run at the test's end. Raises `UsageError` where they are wrong, `NotJudged` where the step did not run to its end.
         """
-        made = step_of(_as_written(step, arguments))
+        __tracebackhide__ = True
+        try:
+            made = step_of(_as_written(step, arguments))
+        except UsageError as error:
+            raise UsageError(*error.problems) from None  # from here on: where it was found out tells the author of a test nothing
         detonated = self._send(replace(made, cleanup=None), target)
         if made.cleanup is not None:
             self._cleanups.append((Step(name=f"cleanup of {made.name}", action=made.cleanup, timeout=made.timeout), detonated.target))
@@ -209,6 +215,7 @@ class Bench:
         fires: bool = True,
     ) -> Expectation:
         """What is expected, of a rule that there is. Raises `UsageError`."""
+        __tracebackhide__ = True
         return Expectation(
             rule=self._rule(rule),
             within=_length(within),
@@ -219,6 +226,7 @@ class Bench:
 
     def judged(self, detonated: Detonated, expectation: Expectation) -> Detection:
         """The verdict on a step that was sent."""
+        __tracebackhide__ = True
         planned = detonated.detonation.planned
         planned = replace(planned, step=replace(planned.step, expect=(expectation,)))
         scenario = Scenario(id=planned.scenario, title=planned.scenario, source="", steps=(planned.step,))
@@ -230,7 +238,7 @@ class Bench:
         ]
         detection = Detection(verdicts[0], self._titles)
         if detection.outcome is Outcome.NOT_EXERCISABLE:
-            pytest.skip(inert(detection.cause))
+            raise pytest.skip.Exception(inert(detection.cause), _use_item_location=True)
         if detection.outcome is Outcome.INCONCLUSIVE:
             raise NotJudged(detection.ladder)
         if not detection:
@@ -238,6 +246,7 @@ class Bench:
         return detection
 
     def _send(self, step: Step, target: str | None) -> Detonated:
+        __tracebackhide__ = True
         targets = {each.name: each for each in self._stage.targets}
         name = target if target is not None else next(iter(targets))
         if name not in targets:
@@ -255,9 +264,13 @@ class Bench:
         return Detonated(finished[0], outcome, self)
 
     def _rule(self, name: str) -> str:
+        __tracebackhide__ = True
         if name in self._stage.rules or name in self._stage.siem.known_rules():
             return name
-        found = find(self._catalog, name)
+        try:
+            found = find(self._catalog, name)
+        except UsageError as error:
+            raise UsageError(*error.problems) from None
         if found.not_evaluated:
             raise UsageError(Problem(path=found.source, what=f"{found.title} cannot be expected to do anything: {found.not_evaluated}"))
         return found.id
@@ -275,6 +288,7 @@ class Asked:
 
     def __bool__(self) -> bool:
         """Of the step that was sent last."""
+        __tracebackhide__ = True
         if not self._bench.detonated:
             raise UsageError(Problem(path="", what="nothing was detonated yet", fix="call detonate(...) before, or use it as a context"))
         self.answered = True
@@ -290,7 +304,8 @@ class Asked:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Of each step that was sent meanwhile. Raises AssertionError with the ladder."""
+        """Of each step that was sent meanwhile. Raises AssertionError."""
+        __tracebackhide__ = True
         if error is not None:
             return
         within = self._bench.detonated[self._before :]
@@ -312,6 +327,7 @@ class Expects:
 
     def __call__(self, rule: str, **terms: Any) -> Asked:
         """The expectation; its terms are those of `Detonated.detects`."""
+        __tracebackhide__ = True
         asked = Asked(self._bench, self._bench.expectation(rule, fires=self._fires, **terms))
         self._asked.append(asked)
         return asked
@@ -336,6 +352,7 @@ def _as_written(step: Mapping[str, object], arguments: Mapping[str, object] | No
 
 
 def _length(text: str | timedelta | None) -> timedelta | None:
+    __tracebackhide__ = True
     if text is None or isinstance(text, timedelta):
         return text
     try:
@@ -345,6 +362,7 @@ def _length(text: str | timedelta | None) -> timedelta | None:
 
 
 def _severity(kind: str, text: Severity | str | None) -> Severity | None:
+    __tracebackhide__ = True
     if text is None or isinstance(text, Severity):
         return text
     if text not in set(Severity):

@@ -17,7 +17,8 @@ from threading import Thread
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.pytest_plugin.shared import Owner, Told, Wanted
+from harness.pytest_plugin.asked import Told, Wanted
+from harness.pytest_plugin.shared import Owner
 
 _GONE = (EOFError, OSError)
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Protocol
@@ -23,33 +23,14 @@ from harness.core.plan import Selection
 from harness.errors import HarnessError, UsageError
 from harness.history import history_file, opened
 from harness.model.report import Judged, Report, RunFinished
-from harness.model.verdicts import Inconclusive, Outcome, Verdict
+from harness.model.verdicts import Verdict
+from harness.pytest_plugin.asked import Told, Wanted
 from harness.pytest_plugin.where import Where
 from harness.reports.terminal import failure_text
 from lab.process import StartingLab, find, remember, state_file
 
 _LOOK_UP = 0.5
 """Seconds after which a waiting test lets an interrupt in: on Windows a lock does not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """An expectation on a target, as a test asks for it. `file` is its scenario's."""
-
-    file: str
-    planned: str
-    rule: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A verdict as a test needs it. `text` is the ladder, as the terminal's report has it; `time_to_detect` in seconds."""
-
-    outcome: Outcome
-    inconclusive: Inconclusive | None
-    cause: str
-    text: str
-    time_to_detect: float | None
 
 
 class Shared(Protocol):
@@ -208,7 +189,6 @@ def told_of(verdict: Verdict, titles: dict[str, str]) -> Told:
     took = verdict.time_to_detect
     return Told(
         outcome=verdict.outcome,
-        inconclusive=verdict.inconclusive,
         cause=verdict.cause,
         text=failure_text(verdict, titles),
         time_to_detect=took.total_seconds() if took is not None else None,
