@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
     from xdist.workermanage import WorkerController
 
+    from harness.model.report import Report
+    from harness.model.verdicts import RuleCoverage
     from harness.pytest_plugin.python import Bench, Expects, Lab
     from harness.pytest_plugin.session import Held
 
@@ -140,16 +142,20 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         terminalreporter.write_line(f"not run, since nothing says where, {len(skipped)}: {', '.join(sorted(skipped)[:5])}")
         terminalreporter.write_line(HOW_TO_RUN)
     found = _held_already(config)
-    if found is None or found.report is None:
-        return
+    for owner in found.owners if found is not None else ():
+        if rows := owner.coverage():
+            _write_coverage(terminalreporter, rows, owner.report)
+        if owner.report is not None:
+            run = owner.report.run_id
+            kept = f"harness report {run} writes it in any format" if not owner.not_kept else f"it was not kept: {owner.not_kept}"
+            terminalreporter.write_line(f"run {run}: {kept}")
+
+
+def _write_coverage(terminalreporter: TerminalReporter, rows: Sequence[RuleCoverage], report: Report | None) -> None:
     from harness.reports.terminal import coverage_text
 
     terminalreporter.section("coverage of rules")
-    terminalreporter.write_line(coverage_text(found.report, terminalreporter._tw.fullwidth))
-    if found.not_kept:
-        terminalreporter.write_line(f"the run was not kept: {found.not_kept}")
-    else:
-        terminalreporter.write_line(f"run {found.report.run_id}: harness report {found.report.run_id} writes it in any format")
+    terminalreporter.write_line(coverage_text(rows, report, terminalreporter._tw.fullwidth))
 
 
 def _held_already(config: pytest.Config) -> Held | None:

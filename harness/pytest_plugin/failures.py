@@ -1,4 +1,7 @@
-"""What a test raises. pytest shows these by their text alone: where our code stood then tells nobody anything."""
+"""What a test raises. pytest shows these by their text alone: where our code stood then tells nobody anything.
+
+They name no module, as pytest's own do not, since that is what a summary's line would begin with.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,16 @@ class _Plain(Failed):
 class Gap(_Plain):
     """A gap in detection."""
 
+    __module__ = "builtins"
+
 
 class KnownGap(_Plain):
     """A gap that is known."""
 
+    __module__ = "builtins"
+
 
 class NotJudged(_Plain):
     """Nothing is known of the rule: the step did not run, the SIEM could not tell, or an input is wrong."""
+
+    __module__ = "builtins"

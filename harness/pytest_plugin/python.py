@@ -174,6 +174,9 @@ class Bench:
         self._cleanups: list[tuple[Step, str]] = []
         self.detonated: list[Detonated] = []
 
+    def __repr__(self) -> str:
+        return "<detonate>"
+
     def __call__(self, *, target: str | None = None, arguments: Mapping[str, object] | None = None, **step: object) -> Detonated:
         """Send a step to a target (the first, where none is named) and wait for its end.
 
@@ -237,6 +240,7 @@ class Bench:
             if isinstance(progress, Judged)
         ]
         detection = Detection(verdicts[0], self._titles)
+        self._shared.note(verdicts[0], self._titles.get(expectation.rule, expectation.rule))
         if detection.outcome is Outcome.NOT_EXERCISABLE:
             raise pytest.skip.Exception(inert(detection.cause), _use_item_location=True)
         if detection.outcome is Outcome.INCONCLUSIVE:
@@ -324,6 +328,9 @@ class Expects:
         self._bench = bench
         self._fires = fires
         self._asked: list[Asked] = []
+
+    def __repr__(self) -> str:
+        return "<detects>" if self._fires else "<stays_quiet>"
 
     def __call__(self, rule: str, **terms: Any) -> Asked:
         """The expectation; its terms are those of `Detonated.detects`."""

@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.model.verdicts import Verdict
 from harness.pytest_plugin.asked import Told, Wanted
 from harness.pytest_plugin.shared import Owner
 
@@ -64,6 +65,8 @@ class Relay:
                             selected = details[0]
                         case "told":
                             answer = self._owner.told(details[0], selected)
+                        case "note":
+                            self._owner.note(*details)
                         case "lab":
                             answer = self._owner.lab()
                         case "take":
@@ -92,6 +95,10 @@ class Worker:
         told = self._ask("told", wanted)
         assert isinstance(told, Told)
         return told
+
+    def note(self, verdict: Verdict, title: str) -> None:
+        """As `Shared` says."""
+        self._ask("note", verdict, title)
 
     def lab(self) -> Path:
         """As `Shared` says."""

@@ -5,6 +5,7 @@ All is made when first asked for, and given back at the session's end. This modu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 
 from harness.assemble import Stage, staged
 from harness.errors import HarnessError
-from harness.model.report import Report
 from harness.pytest_plugin.relay import Relay, Worker
 from harness.pytest_plugin.shared import Owner, Shared, on
 from harness.pytest_plugin.where import Where, is_asked, where
@@ -31,7 +31,6 @@ class Held:
         self._leader: dict[str, Any] | None = getattr(config, "workerinput", {}).get(INPUT)
         self._shared: dict[bool, Shared] = {}
         self._stages: dict[bool, Stage] = {}
-        self._owner: Owner | None = None
         self._relay: Relay | None = None
 
     def shared(self, at: Where) -> Shared:
@@ -71,19 +70,14 @@ class Held:
         worker[INPUT] = self._relay.place
 
     @property
-    def report(self) -> Report | None:
-        """That of the run, once there was one."""
-        return self._owner.report if self._owner is not None else None
-
-    @property
-    def not_kept(self) -> str:
-        """Why the run is not in the history; empty where it is."""
-        return self._owner.not_kept if self._owner is not None else ""
+    def owners(self) -> Sequence[Owner]:
+        """Those of this process: of what was asked for, and of a lab that a test in Python asked for besides."""
+        return [shared for shared in self._shared.values() if isinstance(shared, Owner)]
 
     def finish(self) -> None:
         """Wait for the run's end, or end it where not all of it was asked for."""
-        if self._owner is not None:
-            self._owner.finish()
+        for owner in self.owners:
+            owner.finish()
 
     def close(self) -> None:
         """Give everything back."""
@@ -92,8 +86,6 @@ class Held:
     def _own(self, at: Where) -> Owner:
         owner = Owner(at)
         self._stack.callback(owner.close)
-        if at is self._where:
-            self._owner = owner
         return owner
 
 

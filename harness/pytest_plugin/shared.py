@@ -19,11 +19,12 @@ from threading import Condition, Event, Lock
 from typing import Protocol
 
 from harness.assemble import assembled, lab_config
+from harness.core.cover import cover
 from harness.core.plan import Selection
 from harness.errors import HarnessError, UsageError
 from harness.history import history_file, opened
 from harness.model.report import Judged, Report, RunFinished
-from harness.model.verdicts import Verdict
+from harness.model.verdicts import RuleCoverage, Verdict
 from harness.pytest_plugin.asked import Told, Wanted
 from harness.pytest_plugin.where import Where
 from harness.reports.terminal import failure_text
@@ -42,6 +43,9 @@ class Shared(Protocol):
     def lab(self) -> Path:
         """The state file of the session's lab, which is started where it is not up. Raises `LabError`."""
 
+    def note(self, verdict: Verdict, title: str) -> None:
+        """A test in Python came to this verdict on a rule of this title."""
+
     @contextmanager
     def turn(self, target: str) -> Iterator[None]:
         """Nobody else of the session is on the target meanwhile."""
@@ -59,6 +63,8 @@ class Owner:
         self._told: dict[tuple[str, str], Told] = {}
         self._refused: dict[str, str] = {}
         self._unasked: set[tuple[str, str]] = set()
+        self._noted: list[Verdict] = []
+        self._titles: dict[str, str] = {}
         self._lab: Path | None = None
         self._lab_lock = Lock()
         self._turns = {target: Lock() for target in where.targets}
@@ -93,11 +99,22 @@ class Owner:
                 self._lab = self._find_or_start()
             return self._lab
 
+    def note(self, verdict: Verdict, title: str) -> None:
+        """As `Shared` says."""
+        self._noted.append(verdict)
+        self._titles[verdict.expectation.rule] = title
+
     @contextmanager
     def turn(self, target: str) -> Iterator[None]:
         """As `Shared` says."""
         with self._turns[target]:
             yield
+
+    def coverage(self) -> tuple[RuleCoverage, ...]:
+        """What all verdicts of the session say of each rule that one is about."""
+        run = self.report.verdicts if self.report is not None else ()
+        rows = cover([*run, *self._noted], {})
+        return tuple(replace(row, title=self._titles.get(row.rule, row.title)) for row in rows)
 
     def finish(self) -> None:
         """Wait for the run's end; where not every test asked for its verdict, cancel it first."""
@@ -145,6 +162,7 @@ class Owner:
         where = on(self._where, self.lab()) if self._where.lab else self._where
         with assembled(where.request(files, selection)) as ready:
             titles = {rule.id: rule.title for rule in ready.rules.values()}
+            self._titles |= titles
             for progress in ready.engine.run(self._cancel):
                 if isinstance(progress, Judged):
                     self._tell(progress.verdict, titles)

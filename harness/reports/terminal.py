@@ -182,11 +182,11 @@ def failure_text(verdict: Verdict, titles: Mapping[str, str]) -> str:
     return _plain(_failure([verdict], titles), make_console(io.StringIO(), {}))
 
 
-def coverage_text(report: Report, width: int) -> str:
-    """The coverage of the rules that were judged, the alerts that nobody expected and what was not cleaned up, as the report has them."""
-    titles = {coverage.rule: coverage.title for coverage in report.coverage}
-    parts: list[RenderableType] = [_coverage([row for row in report.coverage if row.outcomes], width)]
-    parts += [*_alerts(report, titles), *_cleanups(report)]
+def coverage_text(rows: Sequence[RuleCoverage], report: Report | None, width: int) -> str:
+    """The coverage of rules and, of a run, the alerts that nobody expected and what was not cleaned up, as a report has them."""
+    parts: list[RenderableType] = [_coverage(rows, width)]
+    if report is not None:
+        parts += [*_alerts(report, {coverage.rule: coverage.title for coverage in report.coverage}), *_cleanups(report)]
     return _plain(Group(*parts), make_console(io.StringIO(), {"COLUMNS": str(width)}))
 
 
