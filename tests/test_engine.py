@@ -9,7 +9,7 @@ import pytest
 
 from harness.engine import Engine, Patience
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, HarnessError, SiemDenied, SiemUnavailable, StepTimeout
-from harness.model.facts import Execution
+from harness.model.facts import Detonation, Execution
 from harness.model.intent import Action, EnterPSSession, Expectation, Plan, PlannedStep, Step, Target
 from harness.model.report import Judged, Progress, Report, RunFinished, SiemTrouble, StepFinished, StepStarted
 from harness.model.verdicts import Inconclusive, Outcome
@@ -43,7 +43,7 @@ class Stage:
         self.judged = Event()
         self.seen: list[Progress] = []
 
-    def play(self) -> Report:
+    def play(self, *detonated: Detonation) -> Report:
         engine = Engine(
             run_id="run",
             plan=Plan(steps=self.steps, unexercisable={}),
@@ -54,7 +54,7 @@ class Stage:
             patience=PATIENCE,
         )
         self.seen = []
-        for progress in engine.run(self.cancel):
+        for progress in engine.run(self.cancel, detonated):
             self.seen.append(progress)
             if isinstance(progress, Judged):
                 self.judged.set()
@@ -241,3 +241,18 @@ def test_the_number_of_requests_does_not_grow_with_the_expectations(count: int) 
     stage.steps = (many,)
     stage.play()
     assert all(len(watches) == 1 for watches, _ in stage.siem.sweeps)
+
+
+def test_what_was_detonated_before_is_judged_and_nothing_is_sent() -> None:
+    before = Stage(step("a/1", "one", cleanup=True))
+    before.siem.see = lambda: facts(run("r", 1.0), now=(before.clock.now() - T0).total_seconds())
+    before.play()
+    (detonation, _) = [item.detonation for item in before.seen if isinstance(item, StepFinished)]
+    after = Stage(*before.steps)
+    after.clock.wait(60.0)
+    after.siem.see = lambda: facts(run("r", 1.0), now=(after.clock.now() - T0).total_seconds())
+    report = after.play(detonation)
+    assert after.lines() == []
+    assert [verdict.detonation for verdict in report.verdicts] == [detonation]
+    assert report.started_at == detonation.started_at
+    assert min(watch.since for watches, _ in after.siem.sweeps for watch in watches) < detonation.started_at

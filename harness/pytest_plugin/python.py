@@ -293,9 +293,9 @@ class Asked:
     def __bool__(self) -> bool:
         """Of the step that was sent last."""
         __tracebackhide__ = True
+        self.answered = True
         if not self._bench.detonated:
             raise UsageError(Problem(path="", what="nothing was detonated yet", fix="call detonate(...) before, or use it as a context"))
-        self.answered = True
         self._detection = self._bench.judged(self._bench.detonated[-1], self._expectation)
         return bool(self._detection)
 
