@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 import pytest
 
 from tests.cli.sessions import ON_LAB, ON_ONE, Suite, cases
+from tests.needs import ROOT
 
 GOOD = """
     from datetime import timedelta
@@ -147,3 +149,10 @@ def test_a_siem_that_is_away_is_no_miss(suite: Suite, monkeypatch: pytest.Monkey
     found = suite.run("--harness-config", str(settings))
     found.assert_outcomes(failed=1)
     found.stdout.fnmatch_lines(["*nothing was sent: the SIEM cannot answer*"])
+
+
+def test_the_readmes_own_tests(suite: Suite) -> None:
+    found = re.search(r"```python\n(# test_whoami\.py\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert found is not None
+    suite.pytester.makepyfile(test_whoami=found[1])
+    suite.run(*ON_LAB).assert_outcomes(passed=2)
