@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _SUFFIX = ".scenario.yml"
 _LADDERS: pytest.StashKey[list[tuple[str, str]]] = pytest.StashKey()
 """What a test in Python was told and did not like: headings and ladders, shown where it fails."""
+_EXPECTS: pytest.StashKey[list[Expects]] = pytest.StashKey()
+"""What a test in Python states."""
 
 HOW_TO_RUN = (
     "pass --harness-lab for the embedded lab, or --harness-config FILE with targets; "
@@ -195,8 +197,7 @@ def detonate(request: pytest.FixtureRequest) -> Iterator[Bench]:
     from harness.pytest_plugin.python import Bench
     from harness.pytest_plugin.session import held
 
-    ladders: list[tuple[str, str]] = []
-    request.node.stash[_LADDERS] = ladders
+    ladders = request.node.stash[_LADDERS]
     here = held(config)
     bench = Bench(here.stage(at), here.shared(at), request.node.name, lambda heading, ladder: ladders.append((heading, ladder)))
     yield bench
@@ -204,23 +205,41 @@ def detonate(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def detects(detonate: Bench) -> Iterator[Expects]:
+def detects(request: pytest.FixtureRequest, detonate: Bench) -> Expects:
     """That a rule fires because of a step: `assert detects(rule, within="2m")` after it, or `with detects(rule): detonate(...)`."""
-    yield from _expects(detonate, fires=True)
+    return _expects(request, detonate, fires=True)
 
 
 @pytest.fixture
-def stays_quiet(detonate: Bench) -> Iterator[Expects]:
+def stays_quiet(request: pytest.FixtureRequest, detonate: Bench) -> Expects:
     """That a rule is proven not to fire because of a step: `assert stays_quiet(rule)` after it, or `with stays_quiet(rule): ...`."""
-    yield from _expects(detonate, fires=False)
+    return _expects(request, detonate, fires=False)
 
 
-def _expects(bench: Bench, *, fires: bool) -> Iterator[Expects]:
+def _expects(request: pytest.FixtureRequest, bench: Bench, *, fires: bool) -> Expects:
     from harness.pytest_plugin.python import Expects
 
     expects = Expects(bench, fires=fires)
-    yield expects
-    expects.check()
+    request.node.stash.setdefault(_EXPECTS, []).append(expects)
+    return expects
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """What a test states without asserting it is asserted at its end: no expectation is lost."""
+    __tracebackhide__ = True
+    result = yield
+    for expects in item.stash.get(_EXPECTS, ()):
+        expects.settle()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that is run again begins anew."""
+    item.stash[_EXPECTS] = []
+    item.stash[_LADDERS] = []
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -51,6 +51,11 @@ class Lab:
         """The lab that is there."""
         return cls(hosts=place.targets, siem=Path(place.siem), password=place.password)
 
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Where each host listens, by its name."""
+        return {host.name: host.port for host in self.hosts}
+
     def host(self, name: str) -> LabTarget:
         """The host of this name. Raises KeyError."""
         return {host.name: host for host in self.hosts}[name]
@@ -281,19 +286,19 @@ class Bench:
 
 
 class Asked:
-    """An expectation that a test states: asserted after a step was sent, or as a context around the steps that it is about."""
+    """An expectation that a test states: asserted after a step was sent, a context around the steps that it is about, or left standing."""
 
     def __init__(self, bench: Bench, expectation: Expectation) -> None:
         self._bench = bench
         self._expectation = expectation
-        self._before = 0
+        self._before = len(bench.detonated)
         self._detection: Detection | None = None
-        self.answered = False
+        self._answered = False
 
     def __bool__(self) -> bool:
         """Of the step that was sent last."""
         __tracebackhide__ = True
-        self.answered = True
+        self._answered = True
         if not self._bench.detonated:
             raise UsageError(Problem(path="", what="nothing was detonated yet", fix="call detonate(...) before, or use it as a context"))
         self._detection = self._bench.judged(self._bench.detonated[-1], self._expectation)
@@ -303,22 +308,33 @@ class Asked:
         return repr(self._detection) if self._detection is not None else f"<expects something of {inert(self._expectation.rule)}>"
 
     def __enter__(self) -> Self:
-        self.answered = True
+        self._answered = True
         self._before = len(self._bench.detonated)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Of each step that was sent meanwhile. Raises AssertionError."""
         __tracebackhide__ = True
-        if error is not None:
-            return
-        within = self._bench.detonated[self._before :]
-        if not within:
-            raise UsageError(Problem(path="", what="nothing was detonated in this context"))
-        for detonated in within:
-            detection = self._bench.judged(detonated, self._expectation)
-            if not detection:
-                raise AssertionError(repr(detection))
+        if error is None:
+            self._assert(self._bench.detonated[self._before :])
+
+    def settle(self) -> None:
+        """At the test's end: one that was left standing is of the step before it, and where there was none, of those after it.
+
+        Raises AssertionError: a test that states what it expects must not pass whatever happens.
+        """
+        __tracebackhide__ = True
+        if not self._answered:
+            self._assert(self._bench.detonated[max(0, self._before - 1) : self._before or None])
+
+    def _assert(self, steps: Sequence[Detonated]) -> None:
+        __tracebackhide__ = True
+        if not steps:
+            raise UsageError(Problem(path="", what=f"nothing was detonated that {self!r} could be about"))
+        for detonated in steps:
+            self._detection = self._bench.judged(detonated, self._expectation)
+            if not self._detection:
+                raise AssertionError(repr(self._detection))
 
 
 class Expects:
@@ -339,10 +355,11 @@ class Expects:
         self._asked.append(asked)
         return asked
 
-    def check(self) -> None:
-        """Raises `NotJudged` where an expectation was stated and never asked: such a test would pass whatever happens."""
-        if forgotten := [repr(asked) for asked in self._asked if not asked.answered]:
-            raise NotJudged(f"stated but not asserted: {', '.join(forgotten)} (assert it, or use it as a context)")
+    def settle(self) -> None:
+        """At the test's end: what was stated and left standing is asserted. Raises AssertionError."""
+        __tracebackhide__ = True
+        for asked in self._asked:
+            asked.settle()
 
 
 def _as_written(step: Mapping[str, object], arguments: Mapping[str, object] | None) -> Mapping[str, object]:

@@ -30,6 +30,7 @@ class Relay:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._key = secrets.token_bytes(32)
+        self._closed = False
         self._listener = Listener(authkey=self._key)
         Thread(target=self._accept, name="harness relay", daemon=True).start()
 
@@ -40,15 +41,18 @@ class Relay:
 
     def close(self) -> None:
         """Take no further connections."""
+        self._closed = True
         self._listener.close()
 
     def _accept(self) -> None:
         while True:
             try:
                 connection = self._listener.accept()
-            except AuthenticationError:
-                continue
-            except _GONE:
+            except (AuthenticationError, EOFError, ConnectionError):
+                if self._closed:
+                    return
+                continue  # whoever that was, workers still come
+            except OSError:
                 return
             Thread(target=self._serve, args=(connection,), name="harness relay to a worker", daemon=True).start()
 

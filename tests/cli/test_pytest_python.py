@@ -31,9 +31,14 @@ GOOD = """
         detonate(connect={})
         assert detects("13acf386", within=timedelta(minutes=2))
 
+    def test_a_statement_alone_is_asserted(detonate, detects, stays_quiet):
+        detects("13acf386")
+        detonate(connect={})
+        stays_quiet("79df3f68")
+
     def test_the_lab(lab, detonate):
         assert [host.name for host in lab.hosts] == ["lab-ws1", "lab-ws2"]
-        assert all(host.port for host in lab.hosts) and lab.siem.exists()
+        assert all(lab.ports.values()) and lab.siem.exists()
         assert lab.password not in repr(lab)
         there = detonate(invoke_command="hostname.exe", target=lab.host("lab-ws2").name)
         assert there.output == ("WS2",)
@@ -48,7 +53,7 @@ def test_what_holds(suite: Suite) -> None:
     marker = f"p-{secrets.token_hex(6)}"
     suite.pytester.makepyfile(GOOD.replace("MARKER", marker))
     found = suite.run(*ON_LAB)
-    found.assert_outcomes(passed=5)
+    found.assert_outcomes(passed=6)
     found.stdout.fnmatch_lines(["*coverage of rules*", "VALIDATED*"])
     mine = [text.removeprefix("Write-Output ").strip() for text in suite.lab.scripts() if marker in text and "param" not in text]
     assert mine == [f"{marker}-{each}" for each in ("1", "2", "undo-2", "undo-1")]
@@ -82,9 +87,19 @@ BAD = {
         ["*INCONCLUSIVE (not executed)*"],
     ),
     "stated alone": (
-        'def test_it(detonate, detects):\n    detonate(connect={})\n    detects("13acf386")',
-        "error",
-        ["*stated but not asserted: <expects something of 13acf386*"],
+        'def test_it(detonate, stays_quiet):\n    detonate(connect={})\n    stays_quiet("13acf386")\n    detonate(connect={})',
+        "failure",
+        ["*<NOISY 13acf386 *", "*test-it-1/1@lab-ws1*"],
+    ),
+    "stated before": (
+        'def test_it(detonate, detects):\n    detects("5cc2cda8")\n    detonate(invoke_command="hostname.exe")',
+        "failure",
+        ["*<MISSED 5cc2cda8 *"],
+    ),
+    "stated for nothing": (
+        'def test_it(detects):\n    detects("5cc2cda8")',
+        "failure",
+        ["*nothing was detonated that <expects something of 5cc2cda8*"],
     ),
     "nothing detonated": (
         'def test_it(detects):\n    assert detects("13acf386")',
