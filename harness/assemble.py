@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import harness
 from harness.clock import SystemClock
 from harness.core.plan import Selection, plan
+from harness.core.shard import shard_of
 from harness.engine import Engine, Patience
 from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
@@ -51,7 +52,8 @@ class Request:
     """What was asked for on the command line, beside the settings.
 
     `lab`: detonate on the embedded lab; then `targets` choose among its hosts. Its SIEM is its own, else the Elasticsearch of the settings,
-    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios.
+    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios. `shard`: which part of the plan, from 1, of how many.
+    `hold`: a target waits for its verdicts before it is used again.
     """
 
     settings: Settings
@@ -60,6 +62,8 @@ class Request:
     targets: tuple[str, ...] = ()
     scenarios: tuple[Path, ...] = ()
     selection: Selection = field(default_factory=Selection)
+    shard: tuple[int, int] | None = None
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ class Stage:
 
     def engine(self, made: Plan) -> Engine:
         """An engine for this plan."""
-        return _engine(self._request.settings, made, self.rules, self._places)
+        return _engine(self._request, made, self.rules, self._places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +280,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
             _let_ship(place, settings)
         targets = _chosen(request, _lab_targets(place.targets))
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield Run(plan=made, rules=rules, engine=_engine(settings, made, rules, _places_on_lab(siem, targets, place)))
+        yield Run(plan=made, rules=rules, engine=_engine(request, made, rules, _places_on_lab(siem, targets, place)))
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -301,7 +305,7 @@ def _on_targets(request: Request) -> Iterator[Run]:
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         targets = _real_targets(request)
         made = _plan(request, scenarios, targets, rules, priorities)
-        yield Run(plan=made, rules=rules, engine=_engine(settings, made, rules, _places_of_settings(siem, targets, settings)))
+        yield Run(plan=made, rules=rules, engine=_engine(request, made, rules, _places_of_settings(siem, targets, settings)))
 
 
 @contextmanager
@@ -368,10 +372,10 @@ def _revealed(reference: str | None) -> str:
     return resolve(reference).reveal() if reference is not None else ""
 
 
-def _engine(settings: Settings, made: Plan, rules: Mapping[str, Rule], places: _Places) -> Engine:
+def _engine(request: Request, made: Plan, rules: Mapping[str, Rule], places: _Places) -> Engine:
     from harness.transports.psrp import PsrpTransport  # WinRM's libraries take longer to import than all of this: not for a replay
 
-    pace, clock = settings.run, SystemClock()
+    pace, clock = request.settings.run, SystemClock()
     return Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
@@ -385,6 +389,7 @@ def _engine(settings: Settings, made: Plan, rules: Mapping[str, Rule], places: _
             connect=pace.connect_timeout.total_seconds(),
             grace=pace.grace,
         ),
+        hold=request.hold,
     )
 
 
@@ -454,7 +459,8 @@ def _plan(
     rules: Mapping[str, Rule],
     priorities: Mapping[str, Priority],
 ) -> Plan:
-    return plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    whole = plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    return whole if request.shard is None else shard_of(whole, *request.shard)
 
 
 def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:

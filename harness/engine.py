@@ -38,7 +38,18 @@ from harness.errors import (
 )
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Footprint, Identity, SiemStatus
 from harness.model.intent import Plan, PlannedStep, Rule
-from harness.model.report import Environment, Judged, Progress, Report, RunFinished, SiemChecked, SiemTrouble, StepFinished, StepStarted
+from harness.model.report import (
+    Environment,
+    Judged,
+    Progress,
+    Report,
+    RunFinished,
+    SiemChecked,
+    SiemTrouble,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
 from harness.model.verdicts import Inconclusive, Verdict
 from harness.ports import Clock, Session, Siem, Transport
 
@@ -54,6 +65,8 @@ _FAILURES: Mapping[type[TransportError], FailureKind] = {
 _TARGET_DOWN = frozenset({FailureKind.CONNECT, FailureKind.AUTHENTICATION})
 # After these nothing of the step reached the target, so there is nothing to clean up.
 _NOTHING_SENT = _TARGET_DOWN | {FailureKind.NOT_SENT}
+_BEAT = 1.0
+"""Seconds after which those who look on are told again what is waited for, however seldom the SIEM is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +84,23 @@ class Patience:
 
 
 class Engine:
-    """One run of a plan. Not to be used twice."""
+    """One run of a plan. Not to be used twice.
+
+    `hold`: a target goes on, be it to its scenario's cleanup, only when every expectation of its last step is judged and whoever takes the
+    progress has taken that: he may look around on the target and in the SIEM meanwhile, as long as he likes.
+    """
 
     def __init__(
-        self, *, run_id: str, plan: Plan, rules: Mapping[str, Rule], transport: Transport, siem: Siem, clock: Clock, patience: Patience
+        self,
+        *,
+        run_id: str,
+        plan: Plan,
+        rules: Mapping[str, Rule],
+        transport: Transport,
+        siem: Siem,
+        clock: Clock,
+        patience: Patience,
+        hold: bool = False,
     ) -> None:
         self._run_id = run_id
         self._plan = plan
@@ -89,6 +115,7 @@ class Engine:
         self._verdicts: list[Verdict] = []
         self._cleanups: list[Detonation] = []
         self._under_way: dict[str, PlannedStep] = {}
+        self._held = {planned.id: Event() for planned in plan.steps} if hold else {}
         self._cursor = ""
         self._offsets: dict[str, float] = {}
         self._siem_name = ""
@@ -143,22 +170,36 @@ class Engine:
 
         What the threads did is told at once; the SIEM is asked once a poll interval, however much they do.
         """
-        due = self._clock.monotonic()
+        due = told = self._clock.monotonic()
+        lately = True
         while True:
             alive = any(worker.is_alive() for worker in workers)
             yield from self._take(ledger)
-            if self._clock.monotonic() >= due or not alive:
+            if self._clock.monotonic() >= due or alive is not lately:
+                lately = alive
                 if ledger.open or alive:
                     yield from self._sweep(ledger, cancel)
                 yield from self._judged(ledger, ledger.settle())
                 due = self._clock.monotonic() + self._patience.poll
+                told -= _BEAT
+                self._let_go(ledger)
+            if ledger.open and self._clock.monotonic() >= told + _BEAT:
+                told = self._clock.monotonic()
+                yield Waiting(now=self._clock.now(), open=ledger.standing)
             if not alive and self._inbox.empty():
                 if cancel.is_set():
                     yield from self._judged(ledger, ledger.settle(interrupted=True))
                 if not ledger.open:
                     return
             self._wake.clear()
-            self._clock.wait(max(0.0, due - self._clock.monotonic()), self._wake if alive else cancel)
+            until = min(due, told + _BEAT) if ledger.open else due
+            self._clock.wait(max(0.0, until - self._clock.monotonic()), self._wake if alive else cancel)
+
+    def _let_go(self, ledger: Ledger) -> None:
+        """Those targets that wait for verdicts which were taken by now."""
+        for planned, taken in self._held.items():
+            if not taken.is_set() and ledger.decided(planned):
+                taken.set()
 
     def _take(self, ledger: Ledger) -> Iterator[Progress]:
         while True:
@@ -250,12 +291,13 @@ class Engine:
             finished_at=self._clock.now(),
             interrupted=interrupted,
             verdicts=tuple(self._verdicts),
-            coverage=cover(self._verdicts, {name: rule for name, rule in self._rules.items() if self._plan.about(name)}),
+            coverage=cover(self._verdicts, {name: rule.title for name, rule in self._rules.items() if self._plan.about(name)}),
             unexpected=tuple(ledger.unexpected()) if ledger else (),
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
-            exit_code=exit_code(self._verdicts, interrupted=interrupted),
+            exit_code=exit_code(self._verdicts, interrupted=interrupted, whole=self._plan.shard is None),
             rules=recorded(self._verdicts, self._rules),
+            shard=self._plan.shard,
         )
         return RunFinished(report=report)
 
@@ -293,12 +335,18 @@ class Engine:
             failure = self._send(planned, cancel)
             if planned.step.cleanup is not None and (failure is None or failure.kind not in _NOTHING_SENT):
                 to_clean.append(replace(planned, id=f"{planned.id}/cleanup", cleanup=True))
+            self._hold(planned, cancel)
             if failure is not None:
                 lost = f"an earlier step failed ({failure.kind.value}): {failure.message}"
                 down = lost if failure.kind in _TARGET_DOWN else down
         for planned in reversed(to_clean):
             self._send(planned, Event())
         return down
+
+    def _hold(self, planned: PlannedStep, cancel: Event) -> None:
+        if (taken := self._held.get(planned.id)) is not None:
+            while not (taken.is_set() or cancel.is_set() or self._halt.is_set()):
+                self._clock.wait(_BEAT, taken)
 
     def _send(self, planned: PlannedStep, cancel: Event) -> Failure | None:
         self._report(StepStarted(planned=planned))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from threading import Event
 
 import pytest
@@ -11,7 +14,7 @@ from harness.engine import Engine, Patience
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, HarnessError, SiemDenied, SiemUnavailable, StepTimeout
 from harness.model.facts import Detonation, Execution
 from harness.model.intent import Action, EnterPSSession, Expectation, Plan, PlannedStep, Step, Target
-from harness.model.report import Judged, Progress, Report, RunFinished, SiemTrouble, StepFinished, StepStarted
+from harness.model.report import Judged, Progress, Report, RunFinished, SiemTrouble, StepFinished, StepStarted, Waiting
 from harness.model.verdicts import Inconclusive, Outcome
 from tests.builders import SECURITY, T0, facts, rule, run, target
 from tests.fakes import FakeClock, FakeSiem, FakeTransport
@@ -42,8 +45,10 @@ class Stage:
         self.cancel = Event()
         self.judged = Event()
         self.seen: list[Progress] = []
+        self.patience = PATIENCE
+        self.look: Callable[[Progress], None] = lambda progress: None
 
-    def play(self, *detonated: Detonation) -> Report:
+    def play(self, *detonated: Detonation, hold: bool = False) -> Report:
         engine = Engine(
             run_id="run",
             plan=Plan(steps=self.steps, unexercisable={}),
@@ -51,11 +56,13 @@ class Stage:
             transport=self.transport,
             siem=self.siem,
             clock=self.clock,
-            patience=PATIENCE,
+            patience=self.patience,
+            hold=hold,
         )
         self.seen = []
         for progress in engine.run(self.cancel, detonated):
             self.seen.append(progress)
+            self.look(progress)
             if isinstance(progress, Judged):
                 self.judged.set()
         last = self.seen[-1]
@@ -256,3 +263,33 @@ def test_what_was_detonated_before_is_judged_and_nothing_is_sent() -> None:
     assert [verdict.detonation for verdict in report.verdicts] == [detonation]
     assert report.started_at == detonation.started_at
     assert min(watch.since for watches, _ in after.siem.sweeps for watch in watches) < detonation.started_at
+
+
+def test_however_seldom_the_siem_is_asked_it_is_told_each_second_what_is_waited_for() -> None:
+    stage = Stage(step("a/1"))
+    stage.patience = replace(PATIENCE, poll=60.0)
+    stage.play()
+    told = [item.now for item in stage.seen if isinstance(item, Waiting)]
+    assert len(told) > 30
+    assert max(later - earlier for earlier, later in pairwise(told)) <= timedelta(seconds=1.1)
+    (standing,) = next(item.open for item in reversed(stage.seen) if isinstance(item, Waiting))
+    assert (standing.planned, standing.rule, standing.fires) == ("a/1@ws1", "r", True)
+    assert standing.started_at is not None
+    assert standing.deadline is not None
+
+
+def test_on_hold_nothing_more_is_sent_before_the_verdict_was_taken() -> None:
+    stage = Stage(step("a/1", "one", cleanup=True), step("a/2", "two", cleanup=True))
+    sent_at_verdict: list[list[str]] = []
+    stage.look = lambda progress: sent_at_verdict.append(stage.lines()) if isinstance(progress, Judged) else None
+    stage.play(hold=True)
+    assert sent_at_verdict == [["one"], ["one", "two"]]
+    assert stage.lines() == ["one", "two", "undo two", "undo one"]
+
+
+def test_an_interrupt_ends_the_hold() -> None:
+    stage = Stage(step("a/1", "one", cleanup=True), step("a/2", "two"))
+    stage.look = lambda progress: stage.cancel.set() if isinstance(progress, Judged) else None
+    report = stage.play(hold=True)
+    assert stage.lines() == ["one", "undo one"]
+    assert report.exit_code == 130

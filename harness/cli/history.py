@@ -27,8 +27,8 @@ def history() -> None:
 def list_(limit: int, json_path: str | None, history_path: Path | None) -> int:
     """The runs that were made, the newest first."""
     from harness.history import history_file, opened
+    from harness.reports.console import make_console
     from harness.reports.history import print_runs
-    from harness.reports.terminal import make_console
 
     with opened(history_path or history_file()) as kept:
         runs = kept.runs(limit)
@@ -46,7 +46,8 @@ def show(run: str, history_path: Path | None) -> int:
     """Show a run as it was shown at its end. RUN is its id, the beginning of one, or "last"."""
     from harness.history import history_file, opened
     from harness.model.report import RunFinished
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.console import make_console
+    from harness.reports.terminal import TerminalReporter
 
     with opened(history_path or history_file()) as kept:
         report = kept.report(run)
@@ -66,8 +67,8 @@ def diff(before: str, after: str, history_path: Path | None) -> int:
     from harness.core.changes import changes
     from harness.history import history_file, opened
     from harness.model.changes import ChangeKind
+    from harness.reports.console import make_console
     from harness.reports.history import print_changes
-    from harness.reports.terminal import make_console
 
     with opened(history_path or history_file()) as kept:
         old, new = kept.report(before), kept.report(after)

@@ -1,4 +1,4 @@
-"""What several commands share: the settings file's flag and reading it, and where `--json` writes to."""
+"""What several commands share: the settings file's flag and reading it, where `--json` writes to, and keeping a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from harness.model.report import Report
     from harness.settings import Settings
 
 PATH = click.Path(path_type=Path)
@@ -46,3 +47,17 @@ def write_text(path: str, text: str) -> None:
 def write_json(path: str, document: Mapping[str, object]) -> None:
     """The same of plain values, as JSON."""
     write_text(path, json.dumps(document, indent=2))
+
+
+def keep(report: Report, history_path: Path | None) -> None:
+    """In the history; a part of a run is kept when it is merged. A place that cannot be written to is no reason for a run to fail."""
+    from harness.errors import UsageError
+    from harness.history import history_file, opened
+
+    if report.shard is not None:
+        return
+    try:
+        with opened(history_path or history_file(), make=True) as kept:
+            kept.append(report)
+    except UsageError as error:
+        click.echo(f"harness: the run was not kept: {error}", err=True)

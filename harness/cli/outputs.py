@@ -1,17 +1,24 @@
-"""The flags that say in which formats a report is written, and to where. Each format is loaded by the command that was asked for it."""
+"""The flags that say in which formats a report is written, to where, and who else is told.
+
+Each format is loaded by the command that was asked for it.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from harness.model.report import Report
+    from harness.ports import Reporter
     from harness.reports.document import DocumentReporter
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -22,6 +29,7 @@ _FORMATS: Mapping[str, str] = {
     "junit": "Write it as JUnit XML.",
     "markdown": "Write it as Markdown, for pull requests and job summaries.",
     "sarif": "Write it as SARIF 2.1.0: what failed, at the rule's line.",
+    "gitlab": "Write it as GitLab's Code Quality report.",
     "attire": "Write what was executed as ATTiRe 1.1.",
     "navigator": "Write a layer of the ATT&CK Navigator.",
     "navigator-diff": "Write a layer of what changed since --baseline.",
@@ -34,6 +42,28 @@ def output_options(command: F) -> F:
     for name, text in reversed(list(_FORMATS.items())):
         command = click.option(f"--{name}", metavar="FILE", help=text)(command)
     return command
+
+
+annotations_option = click.option(
+    "--annotations",
+    type=click.Choice(["auto", "none", "github", "azure", "teamcity"]),
+    default="auto",
+    help="Say what failed in the words of a CI system; auto: of the one whose job this is, if any.",
+)
+
+
+@contextmanager
+def annotating(asked: dict[str, Any], stream: TextIO) -> Iterator[list[Reporter]]:
+    """What says the annotations asked for, taken out of `asked`, on a stream; to be told of each progress last."""
+    from harness.reports.annotations import Annotations, CiSystem, detected
+
+    wanted = asked.pop("annotations")
+    system = detected(os.environ) if wanted == "auto" else None if wanted == "none" else CiSystem(wanted)
+    if system is None:
+        yield []
+        return
+    with Annotations(system, stream, secrets.token_hex(16)) as annotations:
+        yield [annotations]
 
 
 def writers(asked: dict[str, Any]) -> tuple[list[DocumentReporter], bool]:
@@ -85,6 +115,10 @@ def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]
                 from harness.reports.sarif import dump_sarif
 
                 return dump_sarif
+            case "gitlab":
+                from harness.reports.gitlab import dump_gitlab
+
+                return dump_gitlab
             case "attire":
                 from harness.reports.attire import dump_attire
 

@@ -19,7 +19,7 @@ from harness.events.fields import short_name
 from harness.logic.priority import priority_of
 from harness.model.facts import Alert, Detonation, Facts, Observed, RuleRun, SiemStatus, Watch
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule, Severity
-from harness.model.verdicts import Basis, Inconclusive, Sighting, Verdict
+from harness.model.verdicts import Basis, GateKind, Inconclusive, Sighting, Standing, Verdict
 
 # For what nobody measured: drift between readings of a clock, and the time a document takes from written to found.
 MARGIN = timedelta(seconds=1)
@@ -61,6 +61,7 @@ class Ledger:
         self._outages: list[tuple[datetime, datetime]] = []
         self._verdicts: list[Verdict] = []
         self._open: list[_Open] = []
+        self._standing: tuple[Standing, ...] = ()
         for planned in plan.steps:
             for expectation in planned.step.expect if not planned.cleanup else ():
                 self._open_or_close(planned, expectation)
@@ -111,16 +112,27 @@ class Ledger:
         if not self._open:
             return fresh
         still: list[_Open] = []
+        standing: list[Standing] = []
         sightings = self._sightings_by_step()
         seen: dict[str, tuple[list[Observed], timedelta]] = {}
         for item in self._open:
             verdict = self._judge(item, sightings, seen, interrupted)
-            if verdict is None:
+            if isinstance(verdict, Standing):
                 still.append(item)
+                standing.append(verdict)
             else:
                 fresh.append(verdict)
-        self._open = still
+        self._open, self._standing = still, tuple(standing)
         return fresh
+
+    def decided(self, planned: str) -> bool:
+        """Whether this step is over and none of its expectations is open."""
+        return planned in self._detonations and all(item.planned.id != planned for item in self._open)
+
+    @property
+    def standing(self) -> tuple[Standing, ...]:
+        """How what is open stood when it was last settled."""
+        return self._standing
 
     @property
     def open(self) -> int:
@@ -172,7 +184,7 @@ class Ledger:
         sightings: Mapping[str, list[Sighting]],
         seen: dict[str, tuple[list[Observed], timedelta]],
         interrupted: bool,
-    ) -> Verdict | None:
+    ) -> Verdict | Standing:
         """`seen`: by planned step its telemetry and how long its last event may still take, found once for all its expectations."""
         planned, expectation = item.planned, item.expectation
         detonation = self._detonations.get(planned.id)
@@ -180,7 +192,8 @@ class Ledger:
             if self._lost:
                 return never_sent(planned, expectation, f"not sent, the SIEM was lost: {self._lost}", Inconclusive.SIEM_LOST)
             if not interrupted:
-                return None
+                where = planned.target.name
+                return Standing(planned=planned.id, target=where, rule=expectation.rule, fires=expectation.fires, gate=GateKind.EXECUTED)
             return never_sent(planned, expectation, "interrupted before it was sent", Inconclusive.INTERRUPTED)
         host = self._host(detonation)
         if planned.id not in seen:

@@ -241,17 +241,28 @@ class Unexercisable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Which part of a plan is run: `number`, from 1, of `count`. `plan` is the same for all parts of one plan, and for no other's."""
+
+    number: int
+    count: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What would run where, and what cannot be exercised: made before anything is sent.
 
     `steps` in the order of each target's run. `unexercisable` by (planned step id, rule id). `rules`: the rules that the run is about;
-    None where it is about all. `priorities` by rule id, of the rules that have a detection strategy.
+    None where it is about all. `priorities` by rule id, of the rules that have a detection strategy. `shard`: the part of a plan that this
+    is; None where it is whole.
     """
 
     steps: tuple[PlannedStep, ...]
     unexercisable: Mapping[tuple[str, str], Unexercisable]
     rules: frozenset[str] | None = None
     priorities: Mapping[str, Priority] = field(default_factory=dict)
+    shard: Shard | None = None
 
     def about(self, rule: str) -> bool:
         """Whether the run is about this rule."""

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 from harness.model.facts import Alert, Detonation, SiemStatus
-from harness.model.intent import PlannedStep, Severity
-from harness.model.verdicts import RuleCoverage, Sighting, Verdict
+from harness.model.intent import PlannedStep, Severity, Shard
+from harness.model.verdicts import RuleCoverage, Sighting, Standing, Verdict
 
 REPORT_VERSION = 1
 
@@ -48,7 +48,8 @@ class Report:
 
     `rules` are those that expectations named and that were loaded: a rule that only the SIEM knows has no record.
     `unexpected` are sightings of rules that no expectation of their step named; `unattributed` are alerts of the run's hosts and
-    time that belong to none of its detonations. `cleanups` are the detonations of cleanup actions.
+    time that belong to none of its detonations. `cleanups` are the detonations of cleanup actions. `shard`: the part of a plan that was
+    run; None where it was all of it.
     """
 
     version: Literal[1] = 1
@@ -64,6 +65,7 @@ class Report:
     cleanups: tuple[Detonation, ...]
     exit_code: int
     rules: tuple[RuleRecord, ...] = ()
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,14 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The SIEM was asked, and this is what is waited for still. `now` is our clock's."""
+
+    now: datetime
+    open: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiemTrouble:
     """A read of the SIEM failed and will be tried again."""
 
@@ -122,4 +132,4 @@ class RunFinished:
     report: Report
 
 
-Progress = SiemChecked | StepStarted | StepFinished | Judged | SiemTrouble | RunFinished
+Progress = SiemChecked | StepStarted | StepFinished | Judged | Waiting | SiemTrouble | RunFinished

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import quote
 
@@ -16,13 +15,13 @@ from harness.core.cover import GAPS
 from harness.model.intent import Severity
 from harness.model.report import Report, RuleRecord
 from harness.model.verdicts import Outcome, Verdict
+from harness.reports.findings import MILD, fingerprint
 from harness.reports.json import json_text
 from harness.reports.ladder import ladder, outcome_word
 from harness.reports.words import count_of, grouped, inert, listed, named
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = ("error", "warning", "note")
-_WARNED = (Outcome.LATE, Outcome.MISGRADED)
 _SECURITY = {Severity.INFORMATIONAL: "1.0", Severity.LOW: "3.0", Severity.MEDIUM: "5.5", Severity.HIGH: "8.0", Severity.CRITICAL: "9.5"}
 """What GitHub makes its own severities of: the middle of each of its ranges."""
 
@@ -81,7 +80,7 @@ def _result(verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, 
         "ruleIndex": index,
         "level": _level(worst.outcome),
         "message": {"text": _plain("\n".join([*lines, *ladder(worst)]))},
-        "partialFingerprints": {"ruleAndScenario/v1": _fingerprint(rule, worst.scenario)},
+        "partialFingerprints": {"ruleAndScenario/v1": fingerprint(rule, worst.scenario)},
         "occurrenceCount": len(verdicts),
     }
     if record is not None and record.source:
@@ -93,7 +92,7 @@ def _result(verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, 
 
 
 def _level(outcome: Outcome) -> str:
-    return "note" if outcome is Outcome.KNOWN_GAP else "warning" if outcome in _WARNED else "error"
+    return "note" if outcome is Outcome.KNOWN_GAP else "warning" if outcome in MILD else "error"
 
 
 def _notifications(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
@@ -108,10 +107,6 @@ def _notifications(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
 def _plain(text: str) -> str:
     """What a reader could take for a link (3.11.6) or a placeholder (3.11.5), said as the text that it is."""
     return re.sub(r"\{(\d+)\}", r"{{\1}}", text.replace("](", "\\]("))
-
-
-def _fingerprint(*parts: str) -> str:
-    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _uri(source: str) -> str:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from harness.core.cover import GAPS, cover, exit_code
 from harness.model.intent import Expectation
 from harness.model.verdicts import CoverageStatus, Inconclusive, Outcome, Verdict
-from tests.builders import SECURITY, rule
 
 S = CoverageStatus
 
@@ -49,13 +48,13 @@ def verdict(outcome: Outcome, rule_id: str = "r", cause: str = "because") -> Ver
     ],
 )
 def test_status(outcomes: list[Outcome], status: CoverageStatus) -> None:
-    (row,) = cover([verdict(outcome) for outcome in outcomes], {"r": rule("r", SECURITY, 4688)})
+    (row,) = cover([verdict(outcome) for outcome in outcomes], {"r": "r title"})
     assert row.status is status
     assert bool(row.reason) is (status is not S.VALIDATED)
 
 
 def test_a_rule_that_only_the_siem_knows_has_a_row_too() -> None:
-    rows = cover([verdict(Outcome.DETECTED, "foreign")], {"r": rule("r", SECURITY, 4688)})
+    rows = cover([verdict(Outcome.DETECTED, "foreign")], {"r": "r title"})
     assert [(row.rule, row.status) for row in rows] == [("foreign", S.VALIDATED), ("r", S.UNTESTED)]
 
 
@@ -92,3 +91,9 @@ def test_time_to_detect_is_none_without_a_sighting() -> None:
     (row,) = cover([verdict(Outcome.DETECTED)], {})
     assert (row.fastest, row.slowest) == (None, None)
     assert timedelta(0) not in (row.fastest, row.slowest)
+
+
+def test_a_part_of_a_plan_may_have_nothing_that_can_be_exercised() -> None:
+    nothing = [verdict(Outcome.NOT_EXERCISABLE)]
+    assert exit_code(nothing, interrupted=False) == 5
+    assert exit_code(nothing, interrupted=False, whole=False) == 0

@@ -197,6 +197,22 @@ SARIF = record(
     {"$schema": {"type": "string", "format": "uri"}},
 )
 
+# docs.gitlab.com, "Code Quality report format"
+GITLAB = every(
+    record(
+        {
+            "description": SAID,
+            "check_name": {"type": "string", "pattern": "^harness/[a-z_]+$"},
+            "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            # A path from the repository's root, without "./".
+            "location": record(
+                {"path": {"type": "string", "pattern": r"^(?!\./)[^/]"}, "lines": record({"begin": {"type": "integer", "minimum": 1}})}
+            ),
+        }
+    )
+)
+
 # JUnit has no specification; these are what Jenkins' junit-10.xsd allows of what we write, and which attributes it demands.
 _CASE_CHILDREN = {"skipped", "error", "failure", "system-out", "system-err"}
 _ALLOWED: dict[str, tuple[set[str], set[str], set[str]]] = {

@@ -420,7 +420,8 @@ def progress_of(finished: Report) -> list[Progress]:
 
 if __name__ == "__main__":
     from harness.clock import SystemClock
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.console import make_console
+    from harness.reports.terminal import TerminalReporter
 
     chosen = {"clean": clean, "gap": gap, "outage": outage}[sys.argv[1] if len(sys.argv) > 1 else "gap"]()
     with TerminalReporter(make_console(sys.stdout, os.environ), make_console(sys.stderr, os.environ)) as reporter:
