@@ -55,7 +55,8 @@ def plan(
                 cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
     if not steps:
         raise NothingToDo(_nothing(scenarios, targets, selection))
-    return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None, priorities=priorities or {})
+    rules_about = selection.rules or _rules_of_a_part(steps, chosen, targets)
+    return Plan(steps=tuple(steps), unexercisable=cannot, rules=rules_about, priorities=priorities or {})
 
 
 def _by_step(wanted: frozenset[tuple[str, str]] | None) -> Mapping[str, frozenset[str]] | None:
@@ -80,6 +81,13 @@ def _steps(scenario: Scenario, target: Target, wanted: Mapping[str, frozenset[st
     while steps and not steps[-1].step.expect:
         steps.pop()
     return steps
+
+
+def _rules_of_a_part(steps: Sequence[PlannedStep], scenarios: Sequence[Scenario], targets: Sequence[Target]) -> frozenset[str] | None:
+    """The rules that the run is about where it is of single expectations: None where it is whole."""
+    planned = [expectation.rule for each in steps for expectation in each.step.expect]
+    whole = len(targets) * sum(len(step.expect) for scenario in scenarios for step in scenario.steps)
+    return None if len(planned) == whole else frozenset(planned)
 
 
 def worth_sending(made: Plan) -> list[PlannedStep]:

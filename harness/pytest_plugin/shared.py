@@ -112,9 +112,9 @@ class Owner:
 
     def coverage(self) -> tuple[RuleCoverage, ...]:
         """What all verdicts of the session say of each rule that one is about."""
-        run = self.report.verdicts if self.report is not None else ()
-        rows = cover([*run, *self._noted], {})
-        return tuple(replace(row, title=self._titles.get(row.rule, row.title)) for row in rows)
+        verdicts = [*(self.report.verdicts if self.report is not None else ()), *self._noted]
+        about = {verdict.expectation.rule for verdict in verdicts}
+        return cover(verdicts, {rule: title for rule, title in self._titles.items() if rule in about})
 
     def finish(self) -> None:
         """Wait for the run's end; where not every test asked for its verdict, cancel it first."""
@@ -167,8 +167,8 @@ class Owner:
                 if isinstance(progress, Judged):
                     self._tell(progress.verdict, titles)
                 elif isinstance(progress, RunFinished):
-                    self.report = progress.report
-                    self._keep(progress.report)
+                    self.report = from_directory(progress.report, self._where.directory)
+                    self._keep(self.report)
 
     def _tell(self, verdict: Verdict, titles: dict[str, str]) -> None:
         with self._changed:
@@ -200,6 +200,17 @@ class Owner:
 def on(where: Where, lab: Path) -> Where:
     """The same on the lab of this state file."""
     return replace(where, settings=replace(where.settings, lab=replace(where.settings.lab, state_file=lab)))
+
+
+def from_directory(report: Report, directory: Path) -> Report:
+    """The report with the paths of its rules as seen from there, as a run on the command line has them: a test may change the directory,
+    so the run itself goes by whole paths."""
+    return replace(report, rules=tuple(replace(rule, source=_seen_from(directory, rule.source)) for rule in report.rules))
+
+
+def _seen_from(directory: Path, source: str) -> str:
+    path = Path(source)
+    return str(path.relative_to(directory)) if path.is_relative_to(directory) else source
 
 
 def told_of(verdict: Verdict, titles: dict[str, str]) -> Told:

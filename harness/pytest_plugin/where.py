@@ -23,9 +23,10 @@ _DEFAULT = "harness.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """What was asked for. `targets` are the names of all that are sent to, in order."""
+    """What was asked for. `targets` are the names of all that are sent to, in order; `directory` is where pytest was started."""
 
     settings: Settings
+    directory: Path
     lab: bool
     targets: tuple[str, ...]
 
@@ -88,7 +89,7 @@ def _where(config: pytest.Config, *, lab: bool) -> Where | None:
         if name not in known:
             hint = nearest(name, known) or f"known: {', '.join(known)}"
             raise pytest.UsageError(f"harness: there is no target {name!r} ({hint})")
-    return Where(settings=settings, lab=lab, targets=tuple(dict.fromkeys(asked)))
+    return Where(settings=settings, directory=config.invocation_params.dir, lab=lab, targets=tuple(dict.fromkeys(asked)))
 
 
 def _settings(config: pytest.Config, named: Path | None) -> Settings:

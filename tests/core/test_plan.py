@@ -122,5 +122,13 @@ def test_single_expectations_are_planned_with_what_they_stand_on() -> None:
         ("three/3@ws1", ["port"]),
         ("three/1@ws2", ["child"]),
     ]
+    assert made.rules == frozenset({"port", "child"})
+    every = frozenset(
+        (planned.id, each.rule)
+        for planned in plan([THREE], [target("ws1")], RULES, Selection(), driver_is_windows=False).steps
+        for each in planned.step.expect
+    )
+    whole = plan([THREE], [target("ws1")], RULES, Selection(expectations=every), driver_is_windows=False)
+    assert whole == plan([THREE], [target("ws1")], RULES, Selection(), driver_is_windows=False)
     with pytest.raises(NothingToDo, match="what was selected"):
         ids(NATIVE, selection=Selection(expectations=frozenset({("native/1@ws1", "gone")})))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
@@ -20,7 +21,7 @@ from harness.settings import Settings
 @pytest.fixture
 def relay() -> Iterator[Relay]:
     """Of a session on a target that no settings name: its run ends by an error before anything is sent."""
-    owner = Owner(Where(settings=Settings(), lab=False, targets=("ws6",)))
+    owner = Owner(Where(settings=Settings(), directory=Path.cwd(), lab=False, targets=("ws6",)))
     made = Relay(owner)
     yield made
     made.close()
