@@ -32,6 +32,7 @@ _IDS: pytest.StashKey[dict[str, Place]] = pytest.StashKey()
 _RULES: pytest.StashKey[Mapping[str, Rule]] = pytest.StashKey()
 _SELECTED: pytest.StashKey[Sequence[Wanted]] = pytest.StashKey()
 _MARKS: pytest.StashKey[dict[str, pytest.MarkDecorator | None]] = pytest.StashKey()
+_SELECTABLE = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _TAKES_ARGUMENTS = re.compile(r"\s*(\w+)\s*\(")
 
 
@@ -188,6 +189,8 @@ def _made(config: pytest.Config, name: str) -> pytest.MarkDecorator | None:
     """The mark of this name, registered; none where it would do more than select: one that is declared with arguments (skip, timeout)
     is somebody's to act on."""
     known = config.stash.setdefault(_MARKS, {})
+    if not _SELECTABLE.fullmatch(name):
+        return None
     if name not in known:
         declared = [line for line in config.getini("markers") if re.split(r"[:(]", line, maxsplit=1)[0].strip() == name]
         if not declared:

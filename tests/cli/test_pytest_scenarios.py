@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -270,3 +272,21 @@ def test_rules_of_the_command_line_and_of_the_settings(suite: Suite) -> None:
     suite.pytester.makeini("[pytest]\nharness_rules = rules\n")
     suite.run(*ON_ONE).assert_outcomes(passed=1)
     assert [Path(rule.source) for rule in suite.report.rules] == [Path("rules", "mine.yml")]
+
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    pytest (.*)$", README, re.MULTILINE), ids=str)
+def test_the_readmes_own_commands(suite: Suite, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    scenario = re.search(r"```yaml\n(# whoami\.scenario\.yml\n.*?)```", README, re.DOTALL)
+    assert scenario is not None
+    (suite.path / "scenarios").mkdir()
+    (suite.path / "scenarios" / "whoami.scenario.yml").write_text(scenario[1])
+    settings = suite.lab.settings(suite.path / "harness.toml")
+    settings.write_text(settings.read_text().replace('"lab-ws1"', '"ws6"'))
+    monkeypatch.setenv("LAB_PASSWORD", suite.lab.password)
+    arguments = shlex.split(command, comments=True)
+    found = suite.run(*arguments)
+    assert found.ret == 0, found.stdout.str()
+    assert suite.report.environment.targets == (("ws6",) if "ws6" in arguments else ("lab-ws1", "lab-ws2"))
