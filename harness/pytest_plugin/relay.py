@@ -84,11 +84,13 @@ class Relay:
 
 
 class Worker:
-    """A worker's end: what tests there share with all others."""
+    """A worker's end: what tests there share with all others. Raises `HarnessError` where it cannot reach the leader."""
 
     def __init__(self, place: dict[str, Any]) -> None:
-        address = place["address"]
-        self._connection = Client(tuple(address) if isinstance(address, list) else address, authkey=place["key"])
+        try:
+            self._connection = Client(place["address"], authkey=place["key"])
+        except (OSError, EOFError, AuthenticationError) as error:
+            raise HarnessError("this worker cannot reach the process that leads it: is it on another machine?") from error
         self._selected: Sequence[Wanted] | None = None
 
     def told(self, wanted: Wanted, selected: Sequence[Wanted]) -> Told:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from pathlib import Path
 from threading import Event, Thread
@@ -29,8 +28,8 @@ def relay() -> Iterator[Relay]:
 
 
 def test_without_the_key_nobody_is_let_in_and_workers_still_are(relay: Relay) -> None:
-    with pytest.raises(AuthenticationError):
-        Client(relay.place["address"], authkey=b"guessed")
+    with pytest.raises(HarnessError, match="cannot reach"):
+        Worker(relay.place | {"key": b"guessed"})
     Client(relay.place["address"]).close()  # a stranger that hangs up at once
     worker = Worker(relay.place)
     with worker.turn("ws6"):
@@ -75,3 +74,7 @@ def test_a_leader_that_has_gone_is_no_riddle(relay: Relay) -> None:
     worker.close()
     with pytest.raises(HarnessError, match="has gone"):
         worker.lab()
+    place = relay.place
+    relay.close()
+    with pytest.raises(HarnessError, match="cannot reach"):
+        Worker(place)
