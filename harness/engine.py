@@ -19,11 +19,12 @@ from threading import Event, Thread
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from harness import __version__
-from harness.core.cover import cover, exit_code
+from harness.core.cover import cover
 from harness.core.judge import never_sent
 from harness.core.ledger import Ledger
 from harness.core.plan import worth_sending
-from harness.core.record import recorded
+from harness.core.record import circumstances_of, recorded, steps_of
+from harness.core.standing import exit_code
 from harness.errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -39,6 +40,7 @@ from harness.errors import (
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Footprint, Identity, SiemStatus
 from harness.model.intent import Plan, PlannedStep, Rule
 from harness.model.report import (
+    Circumstance,
     Environment,
     Judged,
     Progress,
@@ -100,8 +102,10 @@ class Engine:
         siem: Siem,
         clock: Clock,
         patience: Patience,
+        circumstances: Sequence[Circumstance] = (),
         hold: bool = False,
     ) -> None:
+        """`circumstances` are those of the run that are known before it starts."""
         self._run_id = run_id
         self._plan = plan
         self._rules = rules
@@ -119,6 +123,7 @@ class Engine:
         self._cursor = ""
         self._offsets: dict[str, float] = {}
         self._siem_name = ""
+        self._circumstances = tuple(circumstances)
 
     def run(self, cancel: Event, detonated: Sequence[Detonation] = ()) -> Iterator[Progress]:
         """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive.
@@ -162,6 +167,7 @@ class Engine:
                 yield SiemTrouble(message=_trouble(attempt.retry_state))
         assert status is not None
         self._siem_name = status.name
+        self._circumstances += circumstances_of(status)
         yield SiemChecked(status=status)
         return status
 
@@ -276,7 +282,7 @@ class Engine:
                 yield Judged(verdict=verdict, open=0)
 
     def _finish(self, started_at: datetime, ledger: Ledger | None, *, interrupted: bool) -> RunFinished:
-        targets = dict.fromkeys(planned.target.name for planned in self._plan.steps)
+        targets = dict.fromkeys(planned.target.shown for planned in self._plan.steps)
         report = Report(
             run_id=self._run_id,
             environment=Environment(
@@ -286,6 +292,7 @@ class Engine:
                 targets=tuple(targets),
                 siem=self._siem_name,
                 clock_offsets=dict(self._offsets),
+                circumstances=self._circumstances,
             ),
             started_at=started_at,
             finished_at=self._clock.now(),
@@ -295,8 +302,10 @@ class Engine:
             unexpected=tuple(ledger.unexpected()) if ledger else (),
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
-            exit_code=exit_code(self._verdicts, interrupted=interrupted, whole=self._plan.shard is None),
+            exit_code=exit_code(self._verdicts, interrupted=interrupted, day=started_at.date(), whole=self._plan.shard is None),
             rules=recorded(self._verdicts, self._rules),
+            steps=steps_of(self._plan.steps),
+            telemetry=ledger.telemetry() if ledger else (),
             shard=self._plan.shard,
         )
         return RunFinished(report=report)
@@ -317,14 +326,14 @@ class Engine:
 
     def _drive(self, steps: Sequence[PlannedStep], cancel: Event) -> None:
         """All of one target's steps, a scenario after the other."""
-        down = ""
+        down: dict[str, str] = {}
         for _, group in groupby(steps, key=lambda planned: planned.scenario):
-            down = self._play(list(group), cancel, down)
+            self._play(list(group), cancel, down)
         self._wake.set()
 
-    def _play(self, steps: Sequence[PlannedStep], cancel: Event, down: str) -> str:
-        """One scenario, and its cleanups in reverse order; why the target is down from now on, or nothing."""
-        lost = down
+    def _play(self, steps: Sequence[PlannedStep], cancel: Event, down: dict[str, str]) -> None:
+        """One scenario, and its cleanups in reverse order. `down`: why the target cannot be reached any more, by the way there."""
+        lost = next((down[way] for way in map(_way, steps) if way in down), "")
         to_clean: list[PlannedStep] = []
         for planned in steps:
             if cancel.is_set() or self._halt.is_set():
@@ -338,10 +347,10 @@ class Engine:
             self._hold(planned, cancel)
             if failure is not None:
                 lost = f"an earlier step failed ({failure.kind.value}): {failure.message}"
-                down = lost if failure.kind in _TARGET_DOWN else down
+                if failure.kind in _TARGET_DOWN:
+                    down[_way(planned)] = lost
         for planned in reversed(to_clean):
             self._send(planned, Event())
-        return down
 
     def _hold(self, planned: PlannedStep, cancel: Event) -> None:
         if (taken := self._held.get(planned.id)) is not None:
@@ -398,6 +407,12 @@ class Engine:
         """Connect, again while there is no connection: nothing was sent then."""
         attempts = self._attempts(ConnectFailed, self._patience.connect, cancel)
         return attempts(self._transport.open, planned.target, planned.action)
+
+
+def _way(planned: PlannedStep) -> str:
+    """By way of whom the step goes to its target: a jump host's name, "" for the driver itself."""
+    via = planned.target.via
+    return via.name if via is not None else ""
 
 
 def _asked_to_wait(state: RetryCallState) -> float:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import PATH, history_option, keep
+from harness.cli.ending import Ending, ending_options
+from harness.cli.options import PATH, config_option
 from harness.cli.outputs import annotating, annotations_option, output_options, writers
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 @click.argument("reports", nargs=-1, required=True, type=PATH)
 @output_options
 @annotations_option
-@history_option
-def merge(reports: tuple[Path, ...], history_path: Path | None, **asked: Any) -> int:
+@ending_options
+@config_option
+def merge(reports: tuple[Path, ...], **asked: Any) -> int:
     """Make one report of those of `harness run --shard`, as if one run had made it, and keep it in the history.
 
     REPORTS are the files of --json of all the parts. Ends with the code that the whole run would have ended with.
@@ -32,8 +34,9 @@ def merge(reports: tuple[Path, ...], history_path: Path | None, **asked: Any) ->
     from harness.reports.json import read_report
     from harness.reports.terminal import TerminalReporter
 
-    files, to_stdout = writers(asked)
-    report = merged({str(path): read_report(path) for path in reports})
+    ending = Ending.of(asked)
+    files, to_stdout = writers(asked, ending.baseline_of())
+    report = ending.appraised(merged({str(path): read_report(path) for path in reports}))
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
     with (
         annotating(asked, sys.stderr if to_stdout else sys.stdout) as annotations,
@@ -42,5 +45,5 @@ def merge(reports: tuple[Path, ...], history_path: Path | None, **asked: Any) ->
         reporters: list[Reporter] = [*files, terminal, *annotations]
         for reporter in reporters:
             reporter.see(RunFinished(report=report))
-    keep(report, history_path)
+    ending.keep(report)
     return report.exit_code

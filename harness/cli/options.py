@@ -1,4 +1,4 @@
-"""What several commands share: the settings file's flag and reading it, where `--json` writes to, and keeping a run."""
+"""What several commands share: the settings file's flag and reading it, and where `--json` writes to."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.model.report import Report
-    from harness.settings import Settings
+    from harness.settings import HistorySettings, Settings
 
 PATH = click.Path(path_type=Path)
 
 config_option = click.option("--config", type=PATH, metavar="FILE", help="The settings file; else HARNESS_CONFIG, else ./harness.toml.")
 
 history_option = click.option(
-    "--history", "history_path", type=PATH, envvar="HARNESS_HISTORY", metavar="FILE", help="The history's file; else the user's own."
+    "--history",
+    "history_path",
+    type=PATH,
+    envvar="HARNESS_HISTORY",
+    metavar="FILE",
+    help="The history's file; else that of the settings, else the user's own.",
 )
 
 
@@ -49,15 +53,13 @@ def write_json(path: str, document: Mapping[str, object]) -> None:
     write_text(path, json.dumps(document, indent=2))
 
 
-def keep(report: Report, history_path: Path | None) -> None:
-    """In the history; a part of a run is kept when it is merged. A place that cannot be written to is no reason for a run to fail."""
-    from harness.errors import UsageError
-    from harness.history import history_file, opened
+def history_settings(config: Path | None) -> HistorySettings:
+    """What the settings say of the history. Raises `UsageError`."""
+    return read_settings(config).history
 
-    if report.shard is not None:
-        return
-    try:
-        with opened(history_path or history_file(), make=True) as kept:
-            kept.append(report)
-    except UsageError as error:
-        click.echo(f"harness: the run was not kept: {error}", err=True)
+
+def history_place(history_path: Path | None, config: Path | None) -> Path:
+    """The history's file: that of the flag, of the settings, or the user's own. Raises `UsageError`."""
+    from harness.history import history_file
+
+    return history_path or history_settings(config).path or history_file()

@@ -10,7 +10,6 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -37,8 +36,7 @@ _FORMATS: Mapping[str, str] = {
 
 
 def output_options(command: F) -> F:
-    """A flag for each format, and `--baseline`."""
-    command = click.option("--baseline", type=click.Path(path_type=Path), metavar="REPORT", help="An earlier run's JSON report.")(command)
+    """A flag for each format."""
     for name, text in reversed(list(_FORMATS.items())):
         command = click.option(f"--{name}", metavar="FILE", help=text)(command)
     return command
@@ -66,23 +64,23 @@ def annotating(asked: dict[str, Any], stream: TextIO) -> Iterator[list[Reporter]
         yield [annotations]
 
 
-def writers(asked: dict[str, Any]) -> tuple[list[DocumentReporter], bool]:
+def writers(asked: dict[str, Any], baseline: Callable[[Report], Report] | None) -> tuple[list[DocumentReporter], bool]:
     """What writes the formats asked for, taken out of `asked`, and whether one of them takes standard output.
 
-    Raises `UsageError` where two would, where a file could never be written, or where the baseline is no report.
+    `baseline` gives the report that a run is held against; None where none was asked for. Raises `UsageError` where two would take standard
+    output, where a file could never be written, or where there is nothing to tell a difference from.
     """
     from harness.errors import Problem, UsageError
     from harness.reports.document import DocumentFile, DocumentReporter
 
     places = {name: asked.pop(name.replace("-", "_")) for name in _FORMATS}
-    baseline_path: Path | None = asked.pop("baseline")
     to_stdout = [name for name, place in places.items() if place == "-"]
     if len(to_stdout) > 1:
         what = f"--{to_stdout[0]} and --{to_stdout[1]} both write to standard output"
         raise UsageError(Problem(path="", what=what, fix="give one of them a file"))
-    if (places["navigator-diff"] is None) != (baseline_path is None):
-        raise UsageError(Problem(path="", what="--navigator-diff and --baseline need each other"))
-    made = _made(baseline_path)
+    if places["navigator-diff"] is not None and baseline is None:
+        raise UsageError(Problem(path="", what="--navigator-diff needs --baseline"))
+    made = _made(baseline)
     return [
         DocumentReporter(made(name), DocumentFile(None if place == "-" else Path(place), sys.stdout))
         for name, place in places.items()
@@ -90,7 +88,7 @@ def writers(asked: dict[str, Any]) -> tuple[list[DocumentReporter], bool]:
     ], bool(to_stdout)
 
 
-def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]]:
+def _made(baseline: Callable[[Report], Report] | None) -> Callable[[str], Callable[[Report], str]]:
     """The function that makes a format's text, by its name."""
 
     def made(name: str) -> Callable[[Report], str]:
@@ -127,10 +125,9 @@ def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]
                 from harness.reports.navigator import dump_navigator
 
                 return dump_navigator
-        from harness.reports.json import read_report
         from harness.reports.navigator import dump_navigator_diff
 
-        assert baseline_path is not None
-        return partial(dump_navigator_diff, baseline=read_report(baseline_path))
+        assert baseline is not None
+        return lambda report: dump_navigator_diff(report, baseline=baseline(report))
 
     return made

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from harness.cli import completion
-from harness.cli.options import PATH, config_option, history_option, keep, read_settings
+from harness.cli.ending import Ending, ending_options
+from harness.cli.options import PATH, config_option, read_settings
 from harness.cli.outputs import annotating, annotations_option, output_options, writers
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def _selecting(command: F) -> F:
 @output_options
 @annotations_option
 @click.option("--pause-on-failure", "pausing", is_flag=True, help="Stop at every gap, say where to look, and wait for Enter.")
-@history_option
-def run(history_path: Path | None, pausing: bool, **asked: Any) -> int:
+@ending_options
+def run(pausing: bool, **asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
 
     SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
@@ -95,7 +95,8 @@ def run(history_path: Path | None, pausing: bool, **asked: Any) -> int:
     from harness.reports.console import make_console
     from harness.reports.terminal import TerminalReporter
 
-    files, to_stdout = writers(asked)
+    ending = Ending.of(asked)
+    files, to_stdout = writers(asked, ending.baseline_of())
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
     code = 3
     with (
@@ -107,12 +108,13 @@ def run(history_path: Path | None, pausing: bool, **asked: Any) -> int:
         reporters: list[Reporter] = [*files, terminal, *annotations]
         if pausing:
             reporters.append(PauseOnFailure(err, ready.rules, terminal.close, cancel, SystemClock()))
-        for progress in ready.engine.run(cancel):
+        for made in ready.engine.run(cancel):
+            progress = RunFinished(report=ending.appraised(made.report)) if isinstance(made, RunFinished) else made
             for reporter in reporters:
                 reporter.see(progress)
             if isinstance(progress, RunFinished):
                 code = progress.report.exit_code
-                keep(progress.report, history_path)
+                ending.keep(progress.report)
     return code
 
 

@@ -1,9 +1,9 @@
-"""Coverage: what the verdicts of a run say of each rule, and with which code the run ends."""
+"""Coverage: what the verdicts of a run say of each rule."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.model.verdicts import CoverageStatus, Outcome, RuleCoverage, Verdict
 
@@ -20,23 +20,6 @@ def cover(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> tuple[RuleC
         by_rule.setdefault(verdict.expectation.rule, []).append(verdict)
     rows = (_row(rule, titles.get(rule, rule), found) for rule, found in by_rule.items())
     return tuple(sorted(rows, key=lambda row: (row.title.lower(), row.rule)))
-
-
-def exit_code(verdicts: Iterable[Verdict], *, interrupted: bool, whole: bool = True) -> int:
-    """130 interrupted, 5 nothing exercisable, 1 a gap, 3 inconclusive, else 0: the first that applies.
-
-    Of a part of a plan, not `whole`, nothing need be exercisable.
-
-    2 and 4 are refusals and never come from a run that was made.
-    """
-    outcomes = [verdict.outcome for verdict in verdicts]
-    if interrupted:
-        return 130
-    if whole and outcomes and all(outcome is Outcome.NOT_EXERCISABLE for outcome in outcomes):
-        return 5
-    if any(outcome in GAPS for outcome in outcomes):
-        return 1
-    return 3 if Outcome.INCONCLUSIVE in outcomes else 0
 
 
 def _row(rule: str, title: str, verdicts: Sequence[Verdict]) -> RuleCoverage:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
-from harness.core.cover import cover, exit_code
+from harness.core.cover import cover
+from harness.core.standing import exit_code
 from harness.errors import Problem, UsageError
 from harness.model.facts import Alert
-from harness.model.report import Environment, Report, RuleRecord
+from harness.model.report import Environment, HostTelemetry, Report, RuleRecord
 from harness.model.verdicts import Sighting
 
 
@@ -34,8 +36,10 @@ def merge(reports: Mapping[str, Report]) -> Report:
         unexpected=unexpected,
         unattributed=_unattributed(parts, [*(s for verdict in verdicts for s in verdict.sightings), *unexpected]),
         cleanups=tuple(cleanup for part in parts for cleanup in part.cleanups),
-        exit_code=exit_code(verdicts, interrupted=interrupted),
+        exit_code=exit_code(verdicts, interrupted=interrupted, day=min(part.started_at for part in parts).date()),
         rules=rules,
+        steps=tuple(step for part in parts for step in part.steps),
+        telemetry=_telemetry(parts),
     )
 
 
@@ -106,6 +110,26 @@ def _environment(parts: Sequence[Report]) -> Environment:
         targets=tuple(dict.fromkeys(target for environment in found for target in environment.targets)),
         siem=_each(environment.siem for environment in found),
         clock_offsets=offsets,
+        circumstances=tuple(dict.fromkeys(each for environment in found for each in environment.circumstances)),
+    )
+
+
+def _telemetry(parts: Sequence[Report]) -> tuple[HostTelemetry, ...]:
+    """Counts are added up; of several lags of a host the largest is told."""
+    found: dict[str, HostTelemetry] = {}
+    for telemetry in (each for part in parts for each in part.telemetry):
+        first = found.get(telemetry.host)
+        found[telemetry.host] = telemetry if first is None else _together(first, telemetry)
+    return tuple(found[host] for host in sorted(found))
+
+
+def _together(one: HostTelemetry, other: HostTelemetry) -> HostTelemetry:
+    return HostTelemetry(
+        host=one.host,
+        agents=tuple(sorted({*one.agents, *other.agents})),
+        kinds=dict(sorted((Counter(one.kinds) + Counter(other.kinds)).items())),
+        lag_p50=max(one.lag_p50, other.lag_p50),
+        lag_p95=max(one.lag_p95, other.lag_p95),
     )
 
 

@@ -81,7 +81,7 @@ class ScenarioStep(pytest.Collector):
         rules = _rules(self.config, self.where)
         for expectation, line in zip(self.step.expect, self.lines, strict=True):
             marks = list(_marks(expectation, rules.get(expectation.rule)))
-            for target in self.where.targets:
+            for target in _reached(self.scenario, self.where):
                 test = ExpectationTest.from_parent(self, name=f"{expectation.rule}@{target}")
                 test.line, test.where = line, self.where
                 test.wanted = Wanted(file=str(self.path), planned=planned_id(self.scenario.id, self.number, target), rule=expectation.rule)
@@ -157,6 +157,13 @@ def _rules(config: pytest.Config, where: Where) -> Mapping[str, Rule]:
 
         config.stash[_RULES] = rules_of(where.request())
     return config.stash[_RULES]
+
+
+def _reached(scenario: Scenario, where: Where) -> Sequence[str]:
+    """The targets that it goes to: not to one that it goes by way of, unless there is no other. As the plan has it."""
+    ways = {where.jump_hosts.get(step.via.lower()) for step in scenario.steps if step.via is not None}
+    others = [target for target in where.targets if target not in ways]
+    return others if others and None not in ways else where.targets
 
 
 def _techniques(*techniques: str | None) -> Iterator[str]:

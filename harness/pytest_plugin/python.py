@@ -257,14 +257,17 @@ class Bench:
     def _send(self, step: Step, target: str | None) -> Detonated:
         __tracebackhide__ = True
         targets = {each.name: each for each in self._stage.targets}
-        name = target if target is not None else next(iter(targets))
-        if name not in targets:
-            raise UsageError(Problem(path="", what=f"there is no target {name!r}", fix=f"known: {', '.join(targets)}"))
+        if target is not None and target not in targets:
+            raise UsageError(Problem(path="", what=f"there is no target {target!r}", fix=f"known: {', '.join(targets)}"))
         self._count += 1
         identity = f"{self._test}-{self._count}"
-        made = self._stage.plan(Scenario(id=identity, title=identity, source="", steps=(step,)), targets[name])
+        scenario = Scenario(id=identity, title=identity, source="", steps=(step,))
+        plans = {name: self._stage.plan(scenario, targets[name]) for name in ([target] if target is not None else targets)}
+        name = next((name for name, made in plans.items() if made.steps), None)
+        if name is None:
+            raise NotJudged(f"there is no way to {', '.join(plans)} by way of {step.via}")
         with self._shared.turn(name):
-            finished = [p.detonation for p in self._stage.engine(made).run(Event()) if isinstance(p, StepFinished)]
+            finished = [p.detonation for p in self._stage.engine(plans[name]).run(Event()) if isinstance(p, StepFinished)]
         if not finished:
             raise NotJudged("nothing was sent: the SIEM cannot answer")
         outcome = finished[0].outcome

@@ -7,6 +7,7 @@ settings, but nothing is sent to its targets: that takes `--harness-config` or `
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +24,12 @@ _DEFAULT = "harness.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """What was asked for. `targets` are the names of all that are sent to, in order; `directory` is where pytest was started."""
+    """What was asked for. `targets` are the names of all that are sent to, in order; `jump_hosts` the names of all that a step may go by
+    way of, by what it may call them, in lower case; `directory` is where pytest was started."""
 
     settings: Settings
     directory: Path
+    jump_hosts: Mapping[str, str]
     lab: bool
     targets: tuple[str, ...]
 
@@ -81,7 +84,8 @@ def _where(config: pytest.Config, *, lab: bool) -> Where | None:
         settings = _settings(config, named)
     except UsageError as error:
         raise pytest.UsageError(f"harness: {error}") from None
-    known = [target.name for target in targets_of(LabConfig())] if lab else [entry.target.name for entry in settings.targets]
+    everyone = targets_of(LabConfig()) if lab else tuple(entry.target for entry in settings.targets)
+    known = [target.name for target in everyone]
     if not lab and (named is None or not known):
         return None
     asked = config.getoption("harness_target") or config.getini("harness_targets") or known
@@ -89,7 +93,8 @@ def _where(config: pytest.Config, *, lab: bool) -> Where | None:
         if name not in known:
             hint = nearest(name, known) or f"known: {', '.join(known)}"
             raise pytest.UsageError(f"harness: there is no target {name!r} ({hint})")
-    return Where(settings=settings, directory=config.invocation_params.dir, lab=lab, targets=tuple(dict.fromkeys(asked)))
+    called = {name.lower(): each.name for each in everyone for name in (each.computer, each.computer.partition(".")[0], each.name)}
+    return Where(settings=settings, directory=config.invocation_params.dir, jump_hosts=called, lab=lab, targets=tuple(dict.fromkeys(asked)))
 
 
 def _settings(config: pytest.Config, named: Path | None) -> Settings:

@@ -5,15 +5,17 @@ For formats that show findings beside the lines of a repository. It must never k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import PurePath, PurePosixPath
 
 from harness.core.cover import GAPS
+from harness.core.standing import fails_in
 from harness.model.report import Report, RuleRecord
-from harness.model.verdicts import Outcome
+from harness.model.verdicts import Outcome, Verdict
+from harness.reports import standing
 from harness.reports.ladder import ladder, outcome_word
 from harness.reports.words import count_of, grouped, inert, listed, named
 
@@ -67,18 +69,25 @@ def relative(source: str) -> str:
 def _failed(report: Report, titles: Mapping[str, str], records: Mapping[str, RuleRecord]) -> Iterator[Finding]:
     failed = [verdict for verdict in report.verdicts if verdict.outcome in GAPS]
     for (rule, scenario), alike in grouped(failed, lambda verdict: (verdict.expectation.rule, verdict.scenario)):
-        worst = min(alike, key=lambda verdict: verdict.outcome in MILD)
+        worst = min(alike, key=lambda verdict: (not fails_in(report, verdict), verdict.outcome in MILD))
         record = records.get(rule)
         where = listed(list(dict.fromkeys(verdict.planned for verdict in alike)), 5)
         yield Finding(
-            level=Level.WARNING if worst.outcome in MILD else Level.ERROR,
+            level=_level(report, alike, worst),
             outcome=worst.outcome,
             title=f"{outcome_word(worst)}: {inert(named(rule, titles))}",
-            details=(f"at {inert(where)}", *ladder(worst)),
+            details=(f"at {inert(where)}", *([inert(stands)] if (stands := standing.note(report, worst)) else []), *ladder(worst)),
             path=inert(record.source) if record is not None else "",
             line=record.line if record is not None else 1,
             fingerprint=fingerprint(rule, scenario),
         )
+
+
+def _level(report: Report, alike: Sequence[Verdict], worst: Verdict) -> Level:
+    """What does not count is told, not shouted."""
+    if not any(fails_in(report, verdict) for verdict in alike):
+        return Level.NOTICE
+    return Level.WARNING if worst.outcome in MILD else Level.ERROR
 
 
 def _unjudged(report: Report) -> Iterator[Finding]:

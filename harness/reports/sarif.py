@@ -12,12 +12,15 @@ from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import quote
 
 from harness.core.cover import GAPS
+from harness.core.standing import line_of, standing_in
+from harness.model.changes import GapStanding
 from harness.model.intent import Severity
 from harness.model.report import Report, RuleRecord
 from harness.model.verdicts import Outcome, Verdict
 from harness.reports.findings import MILD, fingerprint
 from harness.reports.json import json_text
 from harness.reports.ladder import ladder, outcome_word
+from harness.reports.standing import note
 from harness.reports.words import count_of, grouped, inert, listed, named
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -33,7 +36,7 @@ def dump_sarif(report: Report) -> str:
     failed = [verdict for verdict in report.verdicts if verdict.outcome in GAPS or verdict.outcome is Outcome.KNOWN_GAP]
     rules = list(dict.fromkeys(verdict.expectation.rule for verdict in failed))
     results = [
-        _result(verdicts, rules.index(rule), records.get(rule), titles)
+        _result(verdicts, rules.index(rule), records.get(rule), titles, report)
         for (rule, _), verdicts in grouped(failed, lambda verdict: (verdict.expectation.rule, verdict.scenario))
     ]
     run = {
@@ -68,7 +71,9 @@ def _descriptor(rule: str, record: RuleRecord | None, titles: Mapping[str, str])
     return made
 
 
-def _result(verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, titles: Mapping[str, str]) -> dict[str, object]:
+def _result(
+    verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, titles: Mapping[str, str], report: Report
+) -> dict[str, object]:
     worst = min(verdicts, key=lambda verdict: _LEVELS.index(_level(verdict.outcome)))
     rule = worst.expectation.rule
     lines = [
@@ -86,8 +91,15 @@ def _result(verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, 
     if record is not None and record.source:
         region = {"startLine": record.line}
         made["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": _uri(record.source)}, "region": region}}]
+    # 3.27.24: of the results of a run with a baseline each says whether that one had it.
+    if report.comparison is not None and report.comparison.baseline:
+        known = all(verdict.outcome is Outcome.KNOWN_GAP or line_of(verdict) in report.comparison.known for verdict in verdicts)
+        made["baselineState"] = "unchanged" if known else "new"
+    stands = [standing_in(report, verdict) for verdict in verdicts]
     if worst.outcome is Outcome.KNOWN_GAP:
         made["suppressions"] = [{"kind": "external", "justification": inert(worst.expectation.known_gap or worst.cause)}]
+    elif set(stands) == {GapStanding.QUARANTINED}:
+        made["suppressions"] = [{"kind": "external", "status": "accepted", "justification": inert(note(report, worst))}]
     return made
 
 

@@ -21,11 +21,12 @@ from harness.core.cover import GAPS
 from harness.model.facts import Alert
 from harness.model.report import Progress, Report, RunFinished
 from harness.model.verdicts import CoverageStatus, Gate, GateState, Outcome, RuleCoverage, Sighting, Verdict
+from harness.reports import standing
 from harness.reports.console import OUTCOME_STYLE, make_console, styled, tally
+from harness.reports.history import change_lines
 from harness.reports.ladder import EVIDENCE_LINES, GATE_WORD, gate_evidence, gate_time, outcome_word
 from harness.reports.waiting import ProgressView
 from harness.reports.words import (
-    EXIT_MEANING,
     STATUS_ORDER,
     cleanup_trouble,
     clock,
@@ -87,7 +88,7 @@ class TerminalReporter:
 
 def failure_text(verdict: Verdict, titles: Mapping[str, str]) -> str:
     """A verdict with its ladder, as the report has it where it is no terminal: for who shows single verdicts."""
-    return _plain(_failure([verdict], titles), make_console(io.StringIO(), {}))
+    return _plain(_failure([verdict], titles, ""), make_console(io.StringIO(), {}))
 
 
 def coverage_text(rows: Sequence[RuleCoverage], report: Report | None, width: int) -> str:
@@ -114,6 +115,9 @@ def _report(report: Report, width: int) -> RenderableType:
     if report.coverage:
         parts += [Text(), _coverage(report.coverage, width)]
     for section in (_compact(report, titles), _alerts(report, titles), _cleanups(report)):
+        if section:
+            parts += [Text(), *section]
+    for section in (_past(report, titles), _changed(report, titles)):
         if section:
             parts += [Text(), *section]
     failures = [*_failures(report, (Outcome.INCONCLUSIVE,), titles), *_failures(report, GAPS, titles)]
@@ -180,6 +184,26 @@ def _compact(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
     return lines
 
 
+def _past(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
+    """What the runs before it, and people, said of this one's expectations. Never left out, however well it ended."""
+    return [
+        styled((head, style), (line, ""))
+        for head, style, lines in (
+            ("Quarantine: ", "bold yellow", standing.quarantined(report, titles)),
+            ("Objective not kept: ", "bold yellow", standing.breached(report.breaches, titles)),
+            ("Flaky: ", "bold yellow", standing.flaky(report, titles)),
+        )
+        for line in lines
+    ]
+
+
+def _changed(report: Report, titles: Mapping[str, str]) -> list[RenderableType]:
+    """The run against its baseline, and why it differs."""
+    head = standing.against(report)
+    lines: list[RenderableType] = [styled((head, "bold"))] if head else []
+    return lines + [Text(inert(line), style=style) for line, style in change_lines(standing.told(report), titles)]
+
+
 def _reason(verdict: Verdict) -> str:
     if verdict.outcome is Outcome.KNOWN_GAP and verdict.expectation.known_gap:
         return verdict.expectation.known_gap
@@ -227,22 +251,24 @@ def _failures(report: Report, outcomes: Collection[Outcome], titles: Mapping[str
     """One block for what failed in one way: sixty equal ladders of one dead host tell less than one."""
     found = [verdict for verdict in report.verdicts if verdict.outcome in outcomes]
 
-    def key(verdict: Verdict) -> tuple[str, str, str]:
+    def key(verdict: Verdict) -> tuple[str, str, str, str]:
         # What could not be judged shares its reason across rules; what failed is the one rule's own.
         rule = "" if verdict.outcome is Outcome.INCONCLUSIVE else verdict.expectation.rule
-        return verdict.outcome.value, rule, verdict.cause
+        return verdict.outcome.value, rule, verdict.cause, standing.note(report, verdict)
 
     for _, verdicts in grouped(found, key):
-        yield _failure(verdicts, titles)
+        yield _failure(verdicts, titles, standing.note(report, verdicts[0]))
 
 
-def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> RenderableType:
+def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str], note: str) -> RenderableType:
     first = verdicts[0]
     rules = list(dict.fromkeys(verdict.expectation.rule for verdict in verdicts))
     of_rules = named(rules[0], titles) if len(rules) == 1 else listed([short(rule) for rule in rules], 8)
     head = styled((f"{outcome_word(first)} ", OUTCOME_STYLE[first.outcome]), (of_rules, "bold"))
     steps = list(dict.fromkeys(verdict.planned for verdict in verdicts))
     lines: list[RenderableType] = [styled((first.cause, ""))]
+    if note:
+        lines.insert(0, styled((note, "yellow")))
     where = f"{steps[0]}  {first.detonation.planned.step.name}" if first.detonation is not None else steps[0]
     lines.append(styled((where, "bright_black")))
     if first.gates:
@@ -280,7 +306,7 @@ def _gate_details(gate: Gate, started: datetime | None) -> Text:
 
 
 def _summary(report: Report) -> Text:
-    meaning, style = EXIT_MEANING.get(report.exit_code, ""), _EXIT_STYLE.get(report.exit_code, "bold red")
+    meaning, style = standing.meaning(report), _EXIT_STYLE.get(report.exit_code, "bold red")
     line = styled((f"{count_of(len(report.verdicts), 'expectation')}: ", ""))
     line.append_text(tally(Counter(verdict.outcome for verdict in report.verdicts)) if report.verdicts else Text("none judged"))
     line.append(". ")

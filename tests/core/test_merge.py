@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from harness.core.cover import cover, exit_code
+from harness.core.cover import cover
 from harness.core.merge import merge
+from harness.core.standing import exit_code
 from harness.errors import UsageError
 from harness.model.intent import Shard
 from harness.model.report import Report
@@ -28,7 +29,7 @@ def parts_of(whole: Report, count: int) -> dict[str, Report]:
             finished_at=whole.finished_at - timedelta(seconds=number),
             verdicts=mine,
             coverage=cover(mine, titles),
-            exit_code=exit_code(mine, interrupted=False, whole=False),
+            exit_code=exit_code(mine, interrupted=False, whole=False, day=sample.START.date()),
             shard=Shard(number=number + 1, count=count, plan="p"),
         )
     return made

@@ -20,7 +20,7 @@ from harness.settings import Settings
 @pytest.fixture
 def relay() -> Iterator[Relay]:
     """Of a session on a target that no settings name: its run ends by an error before anything is sent."""
-    owner = Owner(Where(settings=Settings(), directory=Path.cwd(), lab=False, targets=("ws6",)))
+    owner = Owner(Where(settings=Settings(), directory=Path.cwd(), jump_hosts={}, lab=False, targets=("ws6",)))
     made = Relay(owner)
     yield made
     made.close()

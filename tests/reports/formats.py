@@ -152,6 +152,7 @@ SARIF = record(
                             {
                                 "level": {"enum": ["none", "note", "warning", "error"]},
                                 "partialFingerprints": {"type": "object", "additionalProperties": SAID},
+                                "baselineState": {"enum": ["new", "unchanged", "updated", "absent"]},
                                 "occurrenceCount": {"type": "integer", "minimum": 1},
                                 "locations": every(
                                     record(
@@ -168,7 +169,11 @@ SARIF = record(
                                     )
                                 ),
                                 "suppressions": every(
-                                    record({"kind": {"enum": ["inSource", "external"]}}, {"justification": TEXT}), uniqueItems=True
+                                    record(
+                                        {"kind": {"enum": ["inSource", "external"]}},
+                                        {"justification": TEXT, "status": {"enum": ["accepted", "underReview", "rejected"]}},
+                                    ),
+                                    uniqueItems=True,
                                 ),
                             },
                         )
