@@ -18,9 +18,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A verdict as a test needs it. `text` is the ladder, as the terminal's report has it; `time_to_detect` in seconds."""
+    """A verdict as a test needs it. `text` is the ladder, as the terminal's report has it; `time_to_detect` in seconds.
+
+    `quarantine` says why and until when a gap does not count, where it is under quarantine; else it is empty."""
 
     outcome: Outcome
     cause: str
     text: str
     time_to_detect: float | None
+    quarantine: str

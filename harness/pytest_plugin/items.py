@@ -129,6 +129,8 @@ class ExpectationTest(pytest.Item):
         if self._told.outcome is Outcome.KNOWN_GAP:
             raise KnownGap(self._told.text)
         if self._told.outcome in GAPS:
+            if self._told.quarantine:
+                pytest.xfail(inert(self._told.quarantine))
             raise Gap(self._told.text)
 
     def reportinfo(self) -> tuple[Path, int, str]:

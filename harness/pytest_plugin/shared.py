@@ -14,15 +14,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Protocol
 
 from harness.assemble import assembled, lab_config
+from harness.clock import SystemClock
 from harness.core.cover import cover
 from harness.core.plan import Selection
+from harness.core.standing import standing
 from harness.errors import HarnessError, UsageError
 from harness.history import history_file, opened
+from harness.model.changes import GapStanding
 from harness.model.report import Judged, Report, RunFinished
 from harness.model.verdicts import RuleCoverage, Verdict
 from harness.pytest_plugin.asked import Told, Wanted
@@ -172,14 +176,16 @@ class Owner:
 
     def _tell(self, verdict: Verdict, titles: dict[str, str]) -> None:
         with self._changed:
-            self._told[verdict.planned, verdict.expectation.rule] = told_of(verdict, titles)
+            self._told[verdict.planned, verdict.expectation.rule] = told_of(verdict, titles, SystemClock().now().date())
             self._changed.notify_all()
 
     def _keep(self, report: Report) -> None:
         """In the history, as every run. A place that cannot be written to is no reason for tests to fail."""
+        settings = self._where.settings.history
+        named = os.environ.get("HARNESS_HISTORY")
         try:
-            with opened(Path(os.environ.get("HARNESS_HISTORY") or history_file()), make=True) as kept:
-                kept.append(report)
+            with opened(Path(named) if named else settings.path or history_file(), make=True) as kept:
+                kept.append(report, keep=settings.keep)
         except UsageError as error:
             self.not_kept = str(error)
 
@@ -213,12 +219,15 @@ def _seen_from(directory: Path, source: str) -> str:
     return str(path.relative_to(directory)) if path.is_relative_to(directory) else source
 
 
-def told_of(verdict: Verdict, titles: dict[str, str]) -> Told:
-    """The verdict as a test needs it."""
+def told_of(verdict: Verdict, titles: dict[str, str], day: date) -> Told:
+    """The verdict as a test needs it. `day`: that of the run, in UTC; a quarantine holds until one."""
     took = verdict.time_to_detect
+    quarantine = verdict.expectation.quarantine
+    holds = quarantine is not None and standing(verdict, day, None) is GapStanding.QUARANTINED
     return Told(
         outcome=verdict.outcome,
         cause=verdict.cause,
         text=failure_text(verdict, titles),
         time_to_detect=took.total_seconds() if took is not None else None,
+        quarantine=f"quarantined until {quarantine.until}: {quarantine.reason}" if holds and quarantine is not None else "",
     )

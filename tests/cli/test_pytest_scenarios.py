@@ -87,6 +87,26 @@ def test_an_unexpected_pass_fails_where_that_is_asked_for(suite: Suite) -> None:
     found.stdout.fnmatch_lines(["*XPASS(strict)*not any more*"])
 
 
+@pytest.mark.parametrize(("until", "became"), [("2099-12-31", "xfailed"), ("2020-01-31", "failed")])
+def test_a_gap_under_quarantine_is_expected_until_its_day(suite: Suite, until: str, became: str) -> None:
+    quarantine = f"{{until: {until}, reason: ticket 12}}"
+    expect = f"[{{rule: {NETWORK}, fires: false, quarantine: {quarantine}}}]"
+    suite.scenario("x", f"id: x\ntitle: x\nsteps:\n  - name: x\n    connect: {{}}\n    expect: {expect}")
+    found = suite.run(*ON_ONE, "-rx")
+    assert found.parseoutcomes() == {became: 1}
+    if became == "xfailed":
+        found.stdout.fnmatch_lines([f"XFAIL *quarantined until {until}: ticket 12"])
+
+
+def test_a_scenario_by_way_of_a_jump_host_is_no_test_on_that_host(suite: Suite) -> None:
+    step = f"{{name: x, invoke_command: {{script: Get-Date}}, expect: [{{rule: {NETWORK}}}]}}"
+    suite.scenario("x", f"id: x\ntitle: x\nvia: lab-ws1\nsteps:\n  - {step}")
+    assert suite.listed(*ON_LAB) == [f"x.scenario.yml::x::{NETWORK}@lab-ws2"]
+    assert suite.listed(*ON_ONE) == [f"x.scenario.yml::x::{NETWORK}@lab-ws1"]
+    suite.run(*ON_LAB).assert_outcomes(passed=1)
+    suite.run(*ON_ONE).assert_outcomes(skipped=1)
+
+
 def test_the_same_verdicts_as_the_command_line(suite: Suite) -> None:
     starters = [
         str(ROOT / "scenarios" / f"{name}.scenario.yml") for name in ("interactive_native_child", "benign_twin_hostname", "null_action")
