@@ -48,7 +48,7 @@ def project(tmp_path: Path) -> Path:
     ("words", "offered"),
     [
         (("ru",), ["rules", "run"]),
-        (("lab", ""), ["down", "status", "up"]),
+        (("lab", "stat"), ["status"]),
         (("run", "--juni"), ["--junit"]),
         (("run", "scenarios/w"), ["scenarios/whoami.scenario.yml"]),
         (("run", ""), ["scenarios/benign_twin.scenario.yml", "scenarios/whoami.scenario.yml"]),
