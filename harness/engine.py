@@ -127,9 +127,12 @@ class Engine:
         self._siem_name = ""
         self._circumstances = tuple(circumstances)
 
-    def run(self, cancel: Event) -> Iterator[Progress]:
-        """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive."""
-        started_at = self._clock.now()
+    def run(self, cancel: Event, detonated: Sequence[Detonation] = ()) -> Iterator[Progress]:
+        """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive.
+
+        `detonated`: the plan's steps, where they were detonated before; then they are judged alone, and nothing is sent.
+        """
+        started_at = min([self._clock.now(), *(detonation.started_at for detonation in detonated)])
         try:
             status = yield from self._check(cancel)
         except SiemError as error:
@@ -140,7 +143,9 @@ class Engine:
         ledger = Ledger(self._plan, self._rules, status, started_at=started_at, siem_offset=offset, grace=self._patience.grace)
         yield from self._judged(ledger, ledger.settle())
 
-        workers = self._start(cancel)
+        for detonation in detonated:
+            self._report(detonation)
+        workers = self._start(cancel) if not detonated else []
         try:
             yield from self._watch(ledger, workers, cancel)
         finally:

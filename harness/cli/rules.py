@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from harness.cli.completion import rule_ids
 from harness.cli.options import PATH, config_option, read_settings, write_json, write_text
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
 
 
 @rules.command()
-@click.argument("name")
+@click.argument("name", shell_complete=rule_ids)
 @_looking
 @_scenarios_option
 @click.option(
@@ -112,7 +113,7 @@ def show(
 
 
 @rules.command()
-@click.argument("rule")
+@click.argument("rule", shell_complete=rule_ids)
 @_looking
 def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
     """Say what RULE reads, needs, asks for and excludes, and how many other rules look for the same.
