@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from harness.cli.completion import rule_ids
-from harness.cli.options import PATH, config_option, read_settings, write_json, write_text
+from harness.cli.options import PATH, config_option, history_place, read_settings, write_json, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -316,7 +316,7 @@ def _known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
 def _show_strategy(
     file: StrategyFile, rules: Mapping[str, Rule], scenarios: Sequence[Path], reports: Sequence[Path], json_path: str | None
 ) -> None:
-    from harness.history import history_file, opened
+    from harness.history import opened
     from harness.reports.json import read_report
     from harness.reports.strategy import StrategyPage, print_strategy, strategy_json
     from harness.rules.strategy_lint import last_verdicts
@@ -324,7 +324,7 @@ def _show_strategy(
     if reports:
         read = [read_report(path) for path in reports]
     else:
-        with opened(history_file()) as kept:
+        with opened(history_place(None, None)) as kept:
             read = [report for report in (kept.last(),) if report is not None]
     steps = _known_scenarios(scenarios)
     page = StrategyPage(
