@@ -22,6 +22,7 @@ from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, opened_
 from harness.errors import RuleTooSlow
 from harness.logic.sequence import find_all
 from harness.model.facts import Alert, Detonation, Event, Observed
+from harness.model.intent import Remoting, remoting
 from harness.model.tree import Pattern
 from harness.model.verdicts import Basis
 
@@ -337,9 +338,13 @@ class HostAttribution:
         known = {"socket"}
         if identity.process_id is not None:
             known |= {"pid", "guid"}
-        if identity.host_id is not None:
+        if identity.host_id is not None or self._has_no_engine(name):
             known.add("engine")
         return any(what in known for what, _ in self._session_keys(event))
+
+    def _has_no_engine(self, name: str) -> bool:
+        """A remote shell brings no PowerShell engine for remoting with it: whatever such an engine leaves is another session's."""
+        return remoting(self._detonations[name].planned.action) is Remoting.WINRS
 
     def _session_keys(self, event: Event) -> frozenset[Key]:
         """The session's keys that the event bears itself or through the processes that it descends from."""
@@ -387,8 +392,9 @@ class HostAttribution:
                 hosts |= {key for key in keys.session if key[0] == "pid"}
             if any(key[0] == "engine" for key in keys.session):
                 engines.add(keys.session)
-        excused = sum(self._detonations[other].identity.process_id is None for other in self._under_way(*self._spans[name]))
-        return bool(sockets) or len(hosts) > excused or len(engines) > excused
+        unknown = [other for other in self._under_way(*self._spans[name]) if self._detonations[other].identity.process_id is None]
+        with_engine = sum(not self._has_no_engine(other) for other in unknown)
+        return bool(sockets) or len(hosts) > len(unknown) or len(engines) > with_engine
 
     def _near(self, name: str) -> list[Observed]:
         start, end = self._span(name)

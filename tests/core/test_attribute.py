@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.core.attribute import Attribution, HostAttribution
 from harness.model.facts import Detonation, Event, FlatValue
+from harness.model.intent import WinRS
 from harness.model.tree import And, Op, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis
 from tests.builders import FOOTPRINT, SECURITY, SYSMON, RemoteSession, alert, event, observed, planned
@@ -44,6 +45,17 @@ def test_every_kind_of_event_of_a_session_is_exact(one: Event) -> None:
 @pytest.mark.parametrize("one", [e for e in TWO.telemetry() if e.event_id != 4624], ids=lambda e: e.id)
 def test_another_runs_events_are_nobodys(one: Event) -> None:
     assert host(ONE, strangers=(TWO,)).of_event(one) is None
+
+
+@pytest.mark.parametrize("one", [TWO.engine(), TWO.command()], ids=lambda e: e.id)
+def test_a_remote_shell_has_no_engine_so_that_one_is_another_sessions(one: Event) -> None:
+    """A session that goes on by way of another host tells its keys at its end, after the alerts on its engine may have come."""
+    made = HostAttribution()
+    made.observed(observed(ONE.connection()))
+    made.observed(observed(one))
+    made.detonated(ONE.detonation(planned("one/1@ws1", action=WinRS(command="ipconfig.exe")), known=False))
+    assert made.of_event(one) is None
+    assert made.of_alert(alert("a", "r", one, raised=0.5)) is None
 
 
 def test_a_strangers_logon_is_never_credited() -> None:
