@@ -1,7 +1,8 @@
 """WS-Management as [MS-WSMV] profiles it: SOAP envelopes to requests, results and faults to SOAP envelopes.
 
 Pure: text in, values out and back. Knows nothing of sockets, shells' state, PSRP's content or the machine. Two kinds of shell speak it:
-PowerShell's, whose streams carry PSRP, and the command shell of WinRS, told apart by the resource's URI.
+PowerShell's, whose streams carry PSRP, and the command shell of WinRS, told apart by the resource's URI. Besides there are the list of shells
+and of their commands, the service's settings, and what anybody may ask of it: what it is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid4
 from xml.etree import ElementTree
@@ -18,6 +20,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 POWERSHELL_URI: Final = "http://schemas.microsoft.com/powershell/Microsoft.PowerShell"
 COMMAND_SHELL_URI: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd"
+SHELL_URI: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
+"""All shells, of whatever kind, to be listed and looked at."""
+COMMANDS_URI: Final = f"{SHELL_URI}/Command"
+CONFIG_URI: Final = "http://schemas.microsoft.com/wbem/wsman/1/config"
 MAX_ENVELOPE: Final = 512_000
 """Bytes of an envelope that the service takes and gives: MaxEnvelopeSizekb = 500, the default of Windows [MS-WSMV 2.2.4.23]."""
 
@@ -27,6 +33,8 @@ _WSMAN = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"
 _MS_WSMAN = "http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"
 _SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 _TRANSFER = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
+_ENUMERATION = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
+_IDENTITY = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
 _POWERSHELL = "http://schemas.microsoft.com/powershell"
 _WSMAN_FAULT = "http://schemas.microsoft.com/wbem/wsman/1/wsmanfault"
 
@@ -38,7 +46,7 @@ _ENVELOPE_OVERHEAD = 2048  # everything of a ReceiveResponse that is not the str
 _UNDERSTOOD = frozenset(
     [f"{{{_ADDRESSING}}}{name}" for name in ("Action", "MessageID", "To", "ReplyTo", "FaultTo", "From", "RelatesTo")]
     + [f"{{{_WSMAN}}}{name}" for name in ("ResourceURI", "SelectorSet", "OptionSet", "OperationTimeout", "MaxEnvelopeSize", "Locale")]
-    + [f"{{{_MS_WSMAN}}}{name}" for name in ("DataLocale", "SessionId", "OperationID", "SequenceId")]
+    + [f"{{{_MS_WSMAN}}}{name}" for name in ("DataLocale", "SessionId", "OperationID", "SequenceId", "ActivityId")]
 )
 _DURATION = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z", re.ASCII)
 
@@ -89,6 +97,71 @@ def too_many_operations() -> Fault:
     return Fault(2150859174, "w:QuotaLimit", "The maximum number of concurrent operations of this shell has been exceeded.")
 
 
+def too_many_users(most: int) -> Fault:
+    """ERROR_WSMAN_QUOTA_MAX_SHELLUSERS: as many users as may have shells have some."""
+    return Fault(2150859179, "w:QuotaLimit", f"{most} users may have shells at the same time, and have them.")
+
+
+def out_of_resources() -> Fault:
+    """ERROR_WSMAN_QUOTA_SYSTEM: the machine has no room for another process."""
+    return Fault(2150859176, "w:QuotaLimit", "The system has not the resources for another shell.")
+
+
+def command_in_use(command_id: str) -> Fault:
+    """ERROR_WINRS_SHELLCOMMAND_CLIENTID_RESOURCE_CONFLICT: the proposed CommandId is in use."""
+    return Fault(2150859222, "w:AlreadyExists", f"There already is a command {command_id}.")
+
+
+def code_page_not_supported(code_page: int) -> Fault:
+    """ERROR_WINRS_CODE_PAGE_NOT_SUPPORTED."""
+    return Fault(2150859072, "w:InvalidOptions", f"There is no code page {code_page}.")
+
+
+def disconnected() -> Fault:
+    """ERROR_WINRS_SHELL_DISCONNECTED: nothing can be asked of a shell that its client has left."""
+    return Fault(2150859204, "w:InternalError", "The shell is disconnected: reconnect it, or connect to it, first.")
+
+
+def stream_disconnected() -> Fault:
+    """ERROR_WSMAN_SERVICE_STREAM_DISCONNECTED: a Receive that waited while the shell was disconnected."""
+    return Fault(2150859230, "w:InternalError", "The stream is currently disconnected.", by_sender=False)
+
+
+def disconnect_not_supported() -> Fault:
+    """ERROR_WINRS_SHELL_DISCONNECT_NOT_SUPPORTED: a command shell cannot be left."""
+    return Fault(2150859205, "w:UnsupportedFeature", "This shell cannot be disconnected.")
+
+
+def session_mismatch() -> Fault:
+    """ERROR_WINRS_SHELL_CLIENTSESSIONID_MISMATCH."""
+    return Fault(2150859206, "w:InvalidParameter", "The SessionId is not that of the client that has the shell.")
+
+
+def connected_elsewhere() -> Fault:
+    """ERROR_WINRS_SHELL_CONNECTED_TO_DIFFERENT_CLIENT."""
+    return Fault(2150859213, "w:InternalError", "The shell is connected to another client.")
+
+
+def not_connected() -> Fault:
+    """ERROR_WINRS_SHELL_DISCONNECT_OPERATION_NOT_VALID."""
+    return Fault(2150859215, "w:InternalError", "The shell is disconnected already.")
+
+
+def not_disconnected() -> Fault:
+    """ERROR_WINRS_SHELL_RECONNECT_OPERATION_NOT_VALID."""
+    return Fault(2150859216, "w:InternalError", "The shell is not disconnected.")
+
+
+def filter_expected() -> Fault:
+    """ERROR_WSMAN_ENUMERATE_SHELLCOMAMNDS_FILTER_EXPECTED."""
+    return Fault(2150859200, "n:CannotProcessFilter", "Commands are listed of one shell: the filter names its ShellId.")
+
+
+def no_such_enumeration() -> Fault:
+    """ERROR_WSMAN_ENUMERATE_INVALID_ENUMERATION_CONTEXT."""
+    return Fault(2150858779, "n:InvalidEnumerationContext", "There is no enumeration of this context.")
+
+
 def unsupported(what: str) -> Fault:
     """ERROR_WSMAN_INVALID_ACTIONURI."""
     return Fault(2150858753, "a:ActionNotSupported", f"This service does not do {what}.")
@@ -111,13 +184,18 @@ class Broken(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The SOAP header. Times are seconds, sizes bytes; `shell_id` is the selector in upper case, "" where there is none."""
+    """The SOAP header. Times are seconds, sizes bytes; `shell_id` is the selector in upper case, "" where there is none.
+
+    `session_id` tells one client from another [MS-WSMV 2.2.4.1]; `operation_id` is the client's own, and comes back with the answer.
+    """
 
     message_id: str
     action: str
     shell_id: str
     operation_timeout: float
     max_envelope: int
+    session_id: str = ""
+    operation_id: str = ""
 
     @property
     def stream_budget(self) -> int:
@@ -125,14 +203,25 @@ class Header:
         return (min(self.max_envelope, MAX_ENVELOPE) - _ENVELOPE_OVERHEAD) * 3 // 4
 
 
+class BufferMode(StrEnum):
+    """What happens to output that nobody fetches [MS-WSMV 2.2.4.15]: the command waits, or the oldest goes."""
+
+    BLOCK = "Block"
+    DROP = "Drop"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewShell:
-    """What both kinds of shell are opened with. `idle_timeout` in seconds or None."""
+    """What both kinds of shell are opened with. `idle_timeout` in seconds or None; `name` is the client's for it."""
 
     shell_id: str
     idle_timeout: float | None
     input_streams: str
     output_streams: str
+    buffer_mode: BufferMode = BufferMode.BLOCK
+    name: str = ""
+    locale: str = "en-US"
+    data_locale: str = "en-US"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,11 +259,15 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """More PSRP fragments, for the shell (`command_id` "") or one command; or standard input, `end` where it is the last of it."""
+    """More PSRP fragments, for the shell (`command_id` "") or one command; or standard input, `end` where it is the last of it.
+
+    `stream` is stdin or, for what a client's host answers, pr.
+    """
 
     command_id: str
     data: bytes
     end: bool
+    stream: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +291,95 @@ class Delete:
     """Close a shell."""
 
 
-Operation = Create | CreateCommandShell | Command | RunLine | Send | Receive | Signal | Delete
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect:
+    """Leave a shell. What is None stays as it is."""
+
+    idle_timeout: float | None
+    buffer_mode: BufferMode | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect:
+    """Come back to a shell (`command_id` ""), or to one command of it."""
+
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connect:
+    """Take over a shell that another client left, or (`command_id`) one command of it. `fragments` are the first PSRP fragments."""
+
+    command_id: str
+    fragments: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetShell:
+    """What is known of one shell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnumerateShells:
+    """A list of the client's shells. `of` "" or the commands of one shell; `at_once`: all of it in this answer."""
+
+    of: str | None
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """More of a list, as much as is there."""
+
+    context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """No more of a list."""
+
+    context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetConfig:
+    """The service's settings, or the part of them that has this name (in lower case; "" all)."""
+
+    part: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnumerateListeners:
+    """A list of the listeners; see `EnumerateShells`."""
+
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identify:
+    """What this is [DSP0226 11]."""
+
+
+Operation = (
+    Create
+    | CreateCommandShell
+    | Command
+    | RunLine
+    | Send
+    | Receive
+    | Signal
+    | Delete
+    | Disconnect
+    | Reconnect
+    | Connect
+    | GetShell
+    | EnumerateShells
+    | Pull
+    | Release
+    | GetConfig
+    | EnumerateListeners
+    | Identify
+)
 
 SIGNAL_TERMINATE: Final = f"{_SHELL}/signal/terminate"
 SIGNAL_CTRL_C: Final = f"{_SHELL}/signal/ctrl_c"
@@ -232,28 +413,54 @@ def parse(envelope: bytes) -> Request:
         raise RequestFault(fault) from None
     message_id = _text(root.find(f"{{{_SOAP}}}Header/{{{_ADDRESSING}}}MessageID"))
     try:
+        if root.find(f"{{{_SOAP}}}Body/{{{_IDENTITY}}}Identify") is not None:
+            return _identify(message_id)
         header, uri = _parse_header(root, message_id)
-        if header.action not in _OPERATIONS[POWERSHELL_URI]:  # both kinds of shell know the same
+        if header.action not in _ACTIONS:
             raise unsupported(f"the action {header.action}")
-        if uri not in _OPERATIONS:
+        resource = _RESOURCES.get(uri.rstrip("/").lower())
+        if resource is None:
             raise Fault(2150858752, "a:DestinationUnreachable", f"There is no resource {uri} here.")
-        operation = _OPERATIONS[uri][header.action](root)
-        if not header.shell_id and not isinstance(operation, NewShell):
+        operation_of = _OPERATIONS[resource].get(header.action)
+        if operation_of is None:
+            raise unsupported(f"the action {header.action} with the resource {uri}")
+        operation = operation_of(root)
+        if not header.shell_id and not isinstance(operation, _WITHOUT_SHELL):
             raise Fault(2150858843, "w:InvalidSelectors", "The request needs the selector ShellId.")
     except Fault as fault:
         raise RequestFault(fault, message_id) from None
-    return Request(header=header, resource=uri, operation=operation)
+    return Request(header=header, resource=resource, operation=operation)
+
+
+def _identify(message_id: str) -> Request:
+    """It has no header that it would need."""
+    header = Header(
+        message_id=message_id, action=f"{_IDENTITY}/Identify", shell_id="", operation_timeout=_DEFAULT_TIMEOUT, max_envelope=MAX_ENVELOPE
+    )
+    return Request(header=header, resource="", operation=Identify())
+
+
+def encoding_of(envelope: bytes) -> str:
+    """How an envelope is encoded: utf-8, or UTF-16 in either order, by its mark or by its first character, which is a bracket."""
+    if envelope.startswith((b"\xff\xfe", b"<\0")):
+        return "utf-16-le"
+    if envelope.startswith((b"\xfe\xff", b"\0<")):
+        return "utf-16-be"
+    return "utf-8"
+
+
+_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 
 
 def _parse_xml(envelope: bytes) -> ElementTree.Element:
     # SOAP 1.2 forbids a document type declaration, and without one no entity can be declared to blow up: turned away before any
-    # parser sees it. Other encodings than UTF-8 could hide the word, so they are turned away too.
+    # parser sees it. Encodings beyond those of WS-Management could hide the word, so they are turned away too.
     try:
-        text = envelope.decode("utf-8-sig")
+        text = envelope.decode(encoding_of(envelope)).removeprefix("\ufeff")
         if "<!DOCTYPE" in text:
             raise Fault(2150858819, "w:SchemaValidationError", "A document type declaration is not allowed.")
-        root = ElementTree.fromstring(text)  # noqa: S314 - no DTD gets here, and expat bounds the rest
-    except (UnicodeDecodeError, ValueError, ElementTree.ParseError, RecursionError):
+        root = ElementTree.fromstring(_DECLARATION.sub("", text, count=1) if text.lstrip().startswith("<?xml") else text)  # noqa: S314 - no DTD
+    except (UnicodeError, ValueError, ElementTree.ParseError, RecursionError):
         raise Fault(2150858819, "w:SchemaValidationError", "The request is not well-formed XML.") from None
     if root.tag != f"{{{_SOAP}}}Envelope":
         raise Fault(2150858765, "s:VersionMismatch", "The request is not a SOAP 1.2 envelope.")
@@ -285,6 +492,8 @@ def _parse_header(root: ElementTree.Element, message_id: str) -> tuple[Header, s
         shell_id=shell_id,
         operation_timeout=_DEFAULT_TIMEOUT if timeout is None else _parse_duration(_text(timeout)),
         max_envelope=_parse_envelope_size(_text(found.get(f"{{{_WSMAN}}}MaxEnvelopeSize"))),
+        session_id=_text(found.get(f"{{{_MS_WSMAN}}}SessionId")).lower(),
+        operation_id=_text(found.get(f"{{{_MS_WSMAN}}}OperationID")),
     ), uri
 
 
@@ -364,6 +573,10 @@ def _parse_create(root: ElementTree.Element) -> Create:
         idle_timeout=_idle_timeout(shell),
         input_streams=_text(shell.find(f"{{{_SHELL}}}InputStreams")) or "stdin pr",
         output_streams=_text(shell.find(f"{{{_SHELL}}}OutputStreams")) or "stdout",
+        buffer_mode=_buffer_mode(shell) or BufferMode.BLOCK,
+        name=_shell_name(shell),
+        locale=_language(root, f"{{{_WSMAN}}}Locale"),
+        data_locale=_language(root, f"{{{_MS_WSMAN}}}DataLocale"),
     )
 
 
@@ -381,6 +594,9 @@ def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell
         idle_timeout=_idle_timeout(shell),
         input_streams=_text(shell.find(f"{{{_SHELL}}}InputStreams")) or "stdin",
         output_streams=_text(shell.find(f"{{{_SHELL}}}OutputStreams")) or "stdout stderr",
+        name=_shell_name(shell),
+        locale=_language(root, f"{{{_WSMAN}}}Locale"),
+        data_locale=_language(root, f"{{{_MS_WSMAN}}}DataLocale"),
         environment=environment,
         directory=_text(shell.find(f"{{{_SHELL}}}WorkingDirectory")),
         code_page=int(code_page or _OEM_CODE_PAGE),
@@ -390,6 +606,93 @@ def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell
 def _idle_timeout(shell: ElementTree.Element) -> float | None:
     idle = shell.find(f"{{{_SHELL}}}IdleTimeOut")
     return None if idle is None else _parse_duration(_text(idle))
+
+
+def _buffer_mode(element: ElementTree.Element) -> BufferMode | None:
+    text = _text(element.find(f"{{{_SHELL}}}BufferMode"))
+    if not text:
+        return None
+    try:
+        return BufferMode(text.capitalize())
+    except ValueError:
+        raise invalid_parameter(f"There is no buffer mode {text!r}.") from None
+
+
+def _shell_name(shell: ElementTree.Element) -> str:
+    """The client's name for a shell: an attribute [MS-WSMV 2.2.4.38], or as some send it an element."""
+    return shell.get("Name", "") or _text(shell.find(f"{{{_SHELL}}}Name"))
+
+
+def _language(root: ElementTree.Element, header: str) -> str:
+    """The language that a client wants texts or data in, as its shell's description tells it."""
+    element = root.find(f"{{{_SOAP}}}Header/{header}")
+    return ("" if element is None else element.get("{http://www.w3.org/XML/1998/namespace}lang", ""))[:32] or "en-US"
+
+
+def _parse_disconnect(root: ElementTree.Element) -> Disconnect:
+    body = _child(root, "Disconnect")
+    return Disconnect(idle_timeout=_idle_timeout(body), buffer_mode=_buffer_mode(body))
+
+
+def _parse_reconnect(root: ElementTree.Element) -> Reconnect:
+    body = root.find(f"{{{_SOAP}}}Body/{{{_SHELL}}}Reconnect")  # a client that comes back to its shell may have nothing to say
+    return Reconnect(command_id="" if body is None else body.get("CommandId", "").upper())
+
+
+def _parse_connect(root: ElementTree.Element) -> Connect:
+    body = _child(root, "Connect")
+    command_id = body.get("CommandId", "").upper()
+    content = body.find(f"{{{_POWERSHELL}}}connectXml")
+    if content is None and not command_id:
+        raise _invalid_body("Who connects to a PowerShell shell needs a connectXml.")
+    return Connect(command_id=command_id, fragments=b"" if content is None else _base64(_text(content)))
+
+
+def _parse_get_shell(_: ElementTree.Element) -> GetShell:
+    return GetShell()
+
+
+def _enumerate(root: ElementTree.Element) -> ElementTree.Element:
+    element = root.find(f"{{{_SOAP}}}Body/{{{_ENUMERATION}}}Enumerate")
+    if element is None:
+        raise _invalid_body("The body has no Enumerate.")
+    return element
+
+
+def _at_once(element: ElementTree.Element) -> bool:
+    return element.find(f"{{{_WSMAN}}}OptimizeEnumeration") is not None
+
+
+def _parse_enumerate_shells(root: ElementTree.Element) -> EnumerateShells:
+    return EnumerateShells(of=None, at_once=_at_once(_enumerate(root)))
+
+
+def _parse_enumerate_commands(root: ElementTree.Element) -> EnumerateShells:
+    element = _enumerate(root)
+    for selector in element.findall(f"{{{_WSMAN}}}Filter/{{{_WSMAN}}}SelectorSet/{{{_WSMAN}}}Selector"):
+        if selector.get("Name", "").lower() == "shellid" and _text(selector):
+            return EnumerateShells(of=_text(selector).upper(), at_once=_at_once(element))
+    raise filter_expected()
+
+
+def _parse_enumerate_listeners(root: ElementTree.Element) -> EnumerateListeners:
+    return EnumerateListeners(at_once=_at_once(_enumerate(root)))
+
+
+def _context(root: ElementTree.Element, name: str) -> str:
+    return _text(root.find(f"{{{_SOAP}}}Body/{{{_ENUMERATION}}}{name}/{{{_ENUMERATION}}}EnumerationContext"))
+
+
+def _parse_pull(root: ElementTree.Element) -> Pull:
+    return Pull(context=_context(root, "Pull"))
+
+
+def _parse_release(root: ElementTree.Element) -> Release:
+    return Release(context=_context(root, "Release"))
+
+
+def _parse_config(part: str) -> Callable[[ElementTree.Element], GetConfig]:
+    return lambda _: GetConfig(part=part)
 
 
 def _parse_command(root: ElementTree.Element) -> Command:
@@ -417,7 +720,12 @@ def _parse_send(root: ElementTree.Element) -> Send:
     (stream,) = streams
     if stream.get("Name") not in ("stdin", "pr"):
         raise Fault(2150859147, "w:InvalidParameter", f"There is no input stream {stream.get('Name')!r}.")
-    return Send(command_id=stream.get("CommandId", "").upper(), data=_base64(_text(stream)), end=_is_true(stream.get("End", "")))
+    return Send(
+        command_id=stream.get("CommandId", "").upper(),
+        data=_base64(_text(stream)),
+        end=_is_true(stream.get("End", "")),
+        stream=stream.get("Name", ""),
+    )
 
 
 def _parse_receive(root: ElementTree.Element) -> Receive:
@@ -449,8 +757,15 @@ _Parser = Callable[[ElementTree.Element], Operation]
 _COMMON: dict[str, _Parser] = {
     f"{_SHELL}/Send": _parse_send,
     f"{_SHELL}/Signal": _parse_signal,
+    f"{_SHELL}/Disconnect": _parse_disconnect,
+    f"{_SHELL}/Reconnect": _parse_reconnect,
+    f"{_SHELL}/Connect": _parse_connect,
     f"{_TRANSFER}/Delete": _parse_delete,
+    f"{_TRANSFER}/Get": _parse_get_shell,
 }
+_PULLED: dict[str, _Parser] = {f"{_ENUMERATION}/Pull": _parse_pull, f"{_ENUMERATION}/Release": _parse_release}
+CONFIG_PARTS: Final = ("client", "client/auth", "service", "service/auth", "winrs")
+"""Parts of the settings that can be asked for alone, below the settings' URI."""
 _OPERATIONS: Final[dict[str, dict[str, _Parser]]] = {
     POWERSHELL_URI: {
         f"{_TRANSFER}/Create": _parse_create,
@@ -464,7 +779,20 @@ _OPERATIONS: Final[dict[str, dict[str, _Parser]]] = {
         f"{_SHELL}/Receive": _parse_receive_of_line,
         **_COMMON,
     },
+    SHELL_URI: {
+        f"{_TRANSFER}/Get": _parse_get_shell,
+        f"{_TRANSFER}/Delete": _parse_delete,
+        f"{_ENUMERATION}/Enumerate": _parse_enumerate_shells,
+        **_PULLED,
+    },
+    COMMANDS_URI: {f"{_ENUMERATION}/Enumerate": _parse_enumerate_commands, **_PULLED},
+    CONFIG_URI: {f"{_TRANSFER}/Get": _parse_config("")},
+    f"{CONFIG_URI}/listener": {f"{_ENUMERATION}/Enumerate": _parse_enumerate_listeners, **_PULLED},
+    **{f"{CONFIG_URI}/{part}": {f"{_TRANSFER}/Get": _parse_config(part)} for part in CONFIG_PARTS},
 }
+_RESOURCES: Final = {uri.lower(): uri for uri in _OPERATIONS}  # Windows compares them without regard to case
+_ACTIONS: Final = frozenset(action for actions in _OPERATIONS.values() for action in actions)
+_WITHOUT_SHELL: Final = (NewShell, EnumerateShells, EnumerateListeners, Pull, Release, GetConfig)
 
 
 # --- responses ------------------------------------------------------------------------------------------------------------
@@ -501,16 +829,68 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """Nothing but an acknowledgement: the answer to Send, Signal and Delete."""
+    """Nothing but an acknowledgement: the answer to Send, Signal, Delete, Disconnect, Reconnect and Release."""
 
 
-Result = Created | Started | Received | Done
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A shell or command was taken over; `fragments` is what its new client is told at once."""
+
+    fragments: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellState:
+    """What is known of a shell. Times in seconds."""
+
+    created: Created
+    resource: str
+    name: str
+    locale: str
+    data_locale: str
+    buffer_mode: BufferMode
+    is_connected: bool
+    age: float
+    idle_for: float
+    processes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandState:
+    """What is known of a command."""
+
+    shell_id: str
+    command_id: str
+    ended: bool
+
+
+Item = ShellState | CommandState | str
+"""Something in a list; a text is XML already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Items of a list, and the context to ask for more with, "" where this is all. `pulled`: the answer to a Pull."""
+
+    items: tuple[Item, ...]
+    context: str = ""
+    pulled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Something to look at, as XML."""
+
+    content: str
+
+
+Result = Created | Started | Received | Done | Connected | ShellState | Listed | Shown
 
 
 def respond(request: Request, result: Result) -> bytes:
     """The envelope that answers `request` with `result`."""
     header = request.header
-    return _envelope(header.action + "Response", header.message_id, _body(request, result))
+    return _envelope(header.action + "Response", header.message_id, _body(request, result), header.operation_id)
 
 
 def respond_fault(fault: Fault, message_id: str, machine: str) -> bytes:
@@ -527,11 +907,13 @@ def respond_fault(fault: Fault, message_id: str, machine: str) -> bytes:
     return _envelope(action, message_id, body)
 
 
-def _envelope(action: str, relates_to: str, body: str) -> bytes:
+def _envelope(action: str, relates_to: str, body: str, operation_id: str = "") -> bytes:
     related = f"<a:RelatesTo>{escape(relates_to)}</a:RelatesTo>" if relates_to else ""
+    if operation_id:
+        related += f'<p:OperationID xmlns:p="{_MS_WSMAN}" s:mustUnderstand="false">{escape(operation_id)}</p:OperationID>'
     return (
         f'<s:Envelope xml:lang="en-US" xmlns:s="{_SOAP}" xmlns:a="{_ADDRESSING}" xmlns:w="{_WSMAN}" xmlns:rsp="{_SHELL}" '
-        f'xmlns:x="{_TRANSFER}"><s:Header><a:Action>{escape(action)}</a:Action>'
+        f'xmlns:x="{_TRANSFER}" xmlns:n="{_ENUMERATION}"><s:Header><a:Action>{escape(action)}</a:Action>'
         f"<a:MessageID>uuid:{str(uuid4()).upper()}</a:MessageID><a:To>{_ADDRESSING}/role/anonymous</a:To>{related}</s:Header>"
         f"<s:Body>{body}</s:Body></s:Envelope>"
     ).encode()
@@ -544,25 +926,92 @@ def _body(request: Request, result: Result) -> str:
                 f"<x:ResourceCreated><a:Address>{_ADDRESSING}/role/anonymous</a:Address><a:ReferenceParameters>"
                 f'<w:ResourceURI>{request.resource}</w:ResourceURI><w:SelectorSet><w:Selector Name="ShellId">{result.shell_id}</w:Selector>'
                 f"</w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>"
-                f"<rsp:Shell><rsp:ShellId>{result.shell_id}</rsp:ShellId><rsp:ResourceUri>{request.resource}</rsp:ResourceUri>"
-                f"<rsp:Owner>{escape(result.owner)}</rsp:Owner><rsp:ClientIP>{escape(result.client_ip)}</rsp:ClientIP>"
-                f"<rsp:IdleTimeOut>PT{result.idle_timeout:.3f}S</rsp:IdleTimeOut>"
-                f"<rsp:InputStreams>{escape(result.input_streams)}</rsp:InputStreams>"
-                f"<rsp:OutputStreams>{escape(result.output_streams)}</rsp:OutputStreams>"
-                f"<rsp:ShellRunTime>P0DT0H0M0S</rsp:ShellRunTime><rsp:ShellInactivity>P0DT0H0M0S</rsp:ShellInactivity></rsp:Shell>"
+                f"{_shell(result, request.resource, '', '')}"
             )
         case Started():
             return f"<rsp:CommandResponse><rsp:CommandId>{result.command_id}</rsp:CommandId></rsp:CommandResponse>"
         case Received():
             return f"<rsp:ReceiveResponse>{_streams(request.operation, result)}</rsp:ReceiveResponse>"
+        case Connected():
+            content = f'<connectResponseXml xmlns="{_POWERSHELL}">{b64encode(result.fragments).decode()}</connectResponseXml>'
+            return f"<rsp:ConnectResponse>{content if result.fragments else ''}</rsp:ConnectResponse>"
+        case ShellState():
+            return _item(result)
+        case Listed():
+            return _list(result)
+        case Shown():
+            return result.content
         case Done():
             match request.operation:
                 case Send():
                     return "<rsp:SendResponse/>"
                 case Signal():
                     return "<rsp:SignalResponse/>"
+                case Disconnect():
+                    return "<rsp:DisconnectResponse/>"
+                case Reconnect():
+                    return "<rsp:ReconnectResponse/>"
                 case _:
                     return ""
+
+
+def _shell(created: Created, resource: str, before_streams: str, after: str) -> str:
+    """A description of a shell [MS-WSMV 2.2.4.37]; the elements come in the schema's order."""
+    return (
+        f"<rsp:Shell><rsp:ShellId>{created.shell_id}</rsp:ShellId><rsp:ResourceUri>{resource}</rsp:ResourceUri>"
+        f"<rsp:Owner>{escape(created.owner)}</rsp:Owner><rsp:ClientIP>{escape(created.client_ip)}</rsp:ClientIP>{before_streams}"
+        f"<rsp:IdleTimeOut>PT{created.idle_timeout:.3f}S</rsp:IdleTimeOut>"
+        f"<rsp:InputStreams>{escape(created.input_streams)}</rsp:InputStreams>"
+        f"<rsp:OutputStreams>{escape(created.output_streams)}</rsp:OutputStreams>{after or _run_times(0, 0)}</rsp:Shell>"
+    )
+
+
+def _run_times(age: float, idle_for: float) -> str:
+    return f"<rsp:ShellRunTime>{_days(age)}</rsp:ShellRunTime><rsp:ShellInactivity>{_days(idle_for)}</rsp:ShellInactivity>"
+
+
+def _days(seconds: float) -> str:
+    """A span as Windows writes it here: P0DT1H2M3S."""
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"P{days}DT{hours}H{minutes}M{left}S"
+
+
+def _item(item: Item) -> str:
+    match item:
+        case ShellState():
+            before = (
+                f"<rsp:Name>{escape(item.name)}</rsp:Name>" if item.name else ""
+            )
+            after = (
+                f"<rsp:MaxIdleTimeOut>PT{item.created.idle_timeout:.3f}S</rsp:MaxIdleTimeOut><rsp:Locale>{escape(item.locale)}</rsp:Locale>"
+                f"<rsp:DataLocale>{escape(item.data_locale)}</rsp:DataLocale><rsp:CompressionMode>NoCompression</rsp:CompressionMode>"
+                "<rsp:ProfileLoaded>Yes</rsp:ProfileLoaded><rsp:Encoding>UTF8</rsp:Encoding>"
+                f"<rsp:BufferMode>{item.buffer_mode}</rsp:BufferMode>"
+                f"<rsp:State>{'Connected' if item.is_connected else 'Disconnected'}</rsp:State>"
+                f"{_run_times(item.age, item.idle_for)}<rsp:ChildProcesses>{item.processes}</rsp:ChildProcesses>"
+            )
+            return _shell(item.created, item.resource, before, after)
+        case CommandState():
+            state = "Done" if item.ended else "Running"
+            return (
+                f"<rsp:Command><rsp:ShellId>{item.shell_id}</rsp:ShellId><rsp:CommandId>{item.command_id}</rsp:CommandId>"
+                f"<rsp:State>{_SHELL}/CommandState/{state}</rsp:State><rsp:CommandLine /></rsp:Command>"
+            )
+        case str():
+            return item
+
+
+def _list(listed: Listed) -> str:
+    """[WS-Enumeration 3.1, 3.2]; a list given at once has its items in WS-Management's own element [DSP0226 8.2.3]."""
+    items = "".join(_item(item) for item in listed.items)
+    context = f"<n:EnumerationContext>{listed.context}</n:EnumerationContext>"
+    if listed.pulled:
+        return f"<n:PullResponse>{context if listed.context else ''}<n:Items>{items}</n:Items><n:EndOfSequence/></n:PullResponse>"
+    if listed.context:
+        return f"<n:EnumerateResponse>{context}</n:EnumerateResponse>"
+    return f"<n:EnumerateResponse><n:EnumerationContext/><w:Items>{items}</w:Items><w:EndOfSequence/></n:EnumerateResponse>"
 
 
 def _streams(operation: Operation, result: Received) -> str:

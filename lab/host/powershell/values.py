@@ -17,7 +17,7 @@ from uuid import UUID
 
 from lab.host.powershell.errors import Terminating, fail, refuse, shown
 from lab.host.powershell.syntax import Body
-from lab.machine import PSObject, PSValue
+from lab.machine import PSObject, PSValue, SecureString
 
 MAX_TEXT = 4 * 1024 * 1024
 """Characters of one string."""
@@ -78,6 +78,8 @@ def type_names(value: object) -> tuple[str, ...]:
             return ("System.DateTime", "System.ValueType", "System.Object")
         case UUID():
             return ("System.Guid", "System.ValueType", "System.Object")
+        case SecureString():
+            return ("System.Security.SecureString", "System.Object")
         case bytes():
             return ("System.Byte[]", "System.Array", "System.Object")
         case list():
@@ -264,7 +266,7 @@ def as_list(value: object) -> list[object]:
 def stored(value: object) -> PSValue:
     """A value as a property or an entry holds it: the same object, or its text where the kind has no form on the wire."""
     match value:
-        case None | bool() | int() | float() | str() | Decimal() | datetime() | UUID() | bytes() | list() | dict() | PSObject():
+        case None | bool() | int() | float() | str() | Decimal() | datetime() | UUID() | bytes() | list() | dict() | PSObject() | SecureString():
             return value
         case _:
             return to_text(value)

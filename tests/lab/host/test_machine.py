@@ -17,13 +17,16 @@ from lab.machine import (
     Account,
     Command,
     ErrorRecord,
+    HostFailed,
     Logon,
     Package,
     Parameter,
     Peer,
     PipelineRequest,
     PipelineStopped,
+    Progress,
     PSValue,
+    Question,
     Runspace,
     StreamName,
 )
@@ -49,6 +52,12 @@ class Recorder:
 
     def record(self, stream: StreamName, text: str) -> None:
         pass
+
+    def progress(self, record: Progress) -> None:
+        pass
+
+    def ask(self, question: Question) -> PSValue:
+        raise HostFailed("nobody to ask")
 
     def host_write_line(self, text: str) -> None:
         self.outputs.append(text)

@@ -22,6 +22,7 @@ from lab.machine import (
     PipelineIO,
     PipelineRequest,
     PipelineStopped,
+    PSValue,
     Runspace,
 )
 from lab.winrm import Endpoint, EndpointAccount
@@ -41,6 +42,7 @@ class SmallMachine:
         self.lines = lines or {}
         self.calls: list[str] = []
         self.requests: list[PipelineRequest] = []
+        self.arguments: Mapping[str, PSValue] = {}
         self.at_once = 0
         self._running = 0
         self._lock = threading.Lock()
@@ -79,8 +81,9 @@ class SmallLogon:
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
 
-    def open_runspace(self) -> Runspace:
+    def open_runspace(self, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
         self._machine.note("open_runspace")
+        self._machine.arguments = arguments or {}
         return SmallRunspace(self._machine)
 
     def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
@@ -137,6 +140,14 @@ class SmallRunspace:
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         self._machine.note("command_metadata " + ",".join(names))
         return [CommandMetadata(name=name, command_type=8, namespace="Microsoft.PowerShell.Core", parameters=("Name",)) for name in names]
+
+    def another(self) -> Runspace:
+        self._machine.note("another")
+        return SmallRunspace(self._machine)
+
+    def reset(self) -> None:
+        assert not self._busy.locked(), "reset while a pipeline runs"
+        self._machine.note("reset")
 
     def close(self) -> None:
         assert self._busy.acquire(blocking=False), "closed while a pipeline runs"

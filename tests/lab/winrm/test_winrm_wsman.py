@@ -225,7 +225,7 @@ def test_a_line_is_its_command_and_arguments(skip: str, expected: bool) -> None:
 
 def test_input_says_where_it_ends() -> None:
     operation = wsman.parse(of_command_shell(WSManAction.SEND, INPUT).encode()).operation
-    assert operation == wsman.Send(command_id=COMMAND, data=b"A", end=True)
+    assert operation == wsman.Send(command_id=COMMAND, data=b"A", end=True, stream="stdin")
 
 
 @pytest.mark.parametrize(
