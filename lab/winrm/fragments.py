@@ -39,12 +39,11 @@ def parse(whole: bytes) -> Message:
 
 
 class Assembler:
-    """Fragments of one stream to messages. They come in order and one message after the other; a Send may end within a fragment."""
+    """Fragments of one stream to messages. They come whole, in order, and one message after the other."""
 
-    __slots__ = ("_expected", "_held", "_object", "_parts", "_size")
+    __slots__ = ("_expected", "_object", "_parts", "_size")
 
     def __init__(self) -> None:
-        self._held = b""
         self._parts: list[bytes] = []
         self._size = 0
         self._object = 0
@@ -52,17 +51,17 @@ class Assembler:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are complete now. Raises `Malformed`; nothing more can be made of the stream then."""
-        if self._held:
-            data = self._held + data
         found: list[bytes] = []
         at = 0
-        while len(data) - at >= _FRAGMENT.size:
+        while at < len(data):
+            if len(data) - at < _FRAGMENT.size:
+                raise Malformed("half a fragment")
             number, fragment, flags, length = _FRAGMENT.unpack_from(data, at)
-            if length > MAX_MESSAGE or self._size + length > MAX_MESSAGE:
+            if self._size + length > MAX_MESSAGE:
                 raise Malformed("a message larger than any may be")
             end = at + _FRAGMENT.size + length
             if end > len(data):
-                break
+                raise Malformed("half a fragment")
             blob = data[at + _FRAGMENT.size : end]
             at = end
             if flags & _START:
@@ -77,7 +76,6 @@ class Assembler:
             if flags & _END:
                 found.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
                 self._parts, self._size = [], 0
-        self._held = data[at:]
         return found
 
 

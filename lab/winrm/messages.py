@@ -373,6 +373,15 @@ def session_key(wrapped: str) -> str:
     return _message(f'<S N="EncryptedSessionKey">{wrapped}</S>')
 
 
+STOPPED: Final = ErrorRecord(
+    message="The pipeline has been stopped.",
+    exception_type="System.Management.Automation.PipelineStoppedException",
+    error_id="PipelineStopped",
+    category="OperationStopped",
+)
+"""What PowerShell says of a pipeline that was stopped."""
+
+
 def pipeline_state(state: PipelineState, record: ErrorRecord | None, close_secret: Cipher) -> str:
     """PIPELINE_STATE [MS-PSRP 2.2.2.21]; the record is what ended it."""
     if record is None:

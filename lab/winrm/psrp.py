@@ -48,6 +48,7 @@ MAX_INPUT: Final = 50 * 1024 * 1024
 _FRAGMENT: Final = 32_768  # what the PowerShell plug-in of Windows cuts its messages into
 _WAITING: Final = 4 * 1024 * 1024  # bytes of output that wait to be fetched before the pipeline has to wait
 _KEY_PATIENCE: Final = 10.0  # seconds for a client to take part in an exchange of keys that it was asked for
+_REMEMBERED: Final = 10  # pipelines whose end was told, in case that a client asks for one a second time
 _GLANCE: Final = 0.05  # seconds
 _VERSION: Final = "5.1.19041.1"
 _PRIVATE_DATA: Final = messages.private_data(
@@ -64,6 +65,11 @@ _PRIVATE_DATA: Final = messages.private_data(
         "SerializationVersion": '<Version N="Value">1.1.0.1</Version>',
     }
 )
+
+
+def _assemblers() -> dict[str, fragments.Assembler]:
+    """One for each input stream: what a client's host answers overtakes what else the client says."""
+    return {"stdin": fragments.Assembler(), "pr": fragments.Assembler()}
 
 
 class _Input:
@@ -118,7 +124,7 @@ class _Pipeline(ShellCommand):
         self.created: messages.CreatePipeline | messages.GetMetadata | None = None
         self.begun = False
         self.input = _Input(self.stop_asked.is_set)
-        self.assemblers = {"stdin": fragments.Assembler(), "pr": fragments.Assembler()}
+        self.assemblers = _assemblers()
         self._shell = shell
         self._answers: dict[int, messages.HostAnswer | None] = {}
         self._answered = threading.Condition()
@@ -189,7 +195,7 @@ class _Pipeline(ShellCommand):
         """It may be far from its turn, or its message may never become complete: then it has stopped at once."""
         self.wake_to_stop()
         if not self.begun and not self.ended.is_set():
-            self.end(PipelineState.STOPPED, None)
+            self.end(PipelineState.STOPPED, messages.STOPPED)
 
     def wake_to_stop(self) -> None:
         """Say that it is to stop, to whatever in it waits."""
@@ -203,11 +209,13 @@ class _Pipeline(ShellCommand):
     def execute(self, runspace: Runspace, ledger: Ledger) -> None:
         """Run to the end and say how it ended. Raises nothing."""
         failure: ErrorRecord | None = None
-        state = PipelineState.COMPLETED
         try:
             failure = self._run(runspace, ledger)
         except PipelineStopped:
-            state = PipelineState.STOPPED
+            self.end(PipelineState.STOPPED, messages.STOPPED)
+            return
+        except HostFailed as error:  # a secure string without a key
+            failure = _remoting_failed(error.message)
         except Exception as error:  # noqa: BLE001 - the edge of the thread: whatever breaks in the machine, the client must hear of an end
             _LOG.error("pipeline %s: the machine raised %r", self.command_id, error)
             failure = ErrorRecord(
@@ -216,7 +224,7 @@ class _Pipeline(ShellCommand):
                 error_id="MachineBroke",
                 category="InvalidResult",
             )
-        self.end(PipelineState.FAILED if failure is not None else state, failure)
+        self.end(PipelineState.COMPLETED if failure is None else PipelineState.FAILED, failure)
 
     def end(self, state: PipelineState, failure: ErrorRecord | None) -> None:
         """The last message, and the end of its output."""
@@ -255,6 +263,15 @@ class _Pipeline(ShellCommand):
         return self._shell.key_for(self).close(plain)
 
 
+def _remoting_failed(message: str) -> ErrorRecord:
+    return ErrorRecord(
+        message=message,
+        exception_type="System.Management.Automation.Remoting.PSRemotingDataStructureException",
+        error_id="PSRemotingDataStructureException",
+        category="InvalidOperation",
+    )
+
+
 def _text(request: PipelineRequest) -> str:
     """The text of a pipeline as a person would have typed it, its arguments left out."""
     parts: list[str] = []
@@ -284,7 +301,7 @@ class PsrpShell(Shell[_Pipeline]):
         self._numbers = count(1)
         self._calls = count(1)
         self._outbox = Outbox()
-        self._assembler = fragments.Assembler()
+        self._assemblers = _assemblers()
         self._by_id: dict[bytes, _Pipeline] = {}
         self._queue: deque[_Pipeline] = deque()
         self._capability: messages.Capability | None = None
@@ -297,7 +314,7 @@ class PsrpShell(Shell[_Pipeline]):
         self._runspaces: list[Runspace] = []
         self._idle: list[Runspace] = []
         with self.lock:
-            self._feed(self._assembler, creation, None)
+            self._feed(self._assemblers["stdin"], creation, None)
 
     # --- for pipelines, from their threads --------------------------------------------------------------------------------
 
@@ -339,8 +356,7 @@ class PsrpShell(Shell[_Pipeline]):
                 raise invalid_parameter("The command's argument is not a PSRP fragment, or the runspace pool is not open yet.")
             if command_id in self._commands or pipeline_id in self._by_id:
                 raise command_in_use(command_id)
-            if len(self._commands) >= MAX_PIPELINES:
-                raise too_many_operations()
+            self._make_room()
             pipeline = _Pipeline(self, command_id, pipeline_id)
             self._commands[command_id] = self._by_id[pipeline_id] = pipeline
             self._feed(pipeline.assemblers["stdin"], data, pipeline)
@@ -350,18 +366,18 @@ class PsrpShell(Shell[_Pipeline]):
         with self.lock:
             self._check_usable()
             pipeline = self._find(command_id) if command_id else None
-            self._feed(self._assembler if pipeline is None else pipeline.assemblers[stream], data, pipeline)
+            self._feed((self._assemblers if pipeline is None else pipeline.assemblers)[stream], data, pipeline)
 
     def connect(self, session_id: str, data: bytes) -> bytes:
         """A client takes the shell over [MS-PSRP 3.1.5.4.8]; what it is told at once. The rest waits for its first Receive."""
         with self.lock:
             self._take_over(session_id)
-            self._assembler = fragments.Assembler()
+            self._assemblers = _assemblers()
             try:
-                kinds = [self._parse(whole) for whole in self._assembler.feed(data)]
-                if [kind for kind, _ in kinds] != [Kind.SESSION_CAPABILITY, Kind.CONNECT_RUNSPACEPOOL] or self._size is None:
+                found = [fragments.parse(whole) for whole in self._assemblers["stdin"].feed(data)]
+                if [one.kind for one in found] != [Kind.SESSION_CAPABILITY, Kind.CONNECT_RUNSPACEPOOL] or self._size is None:
                     raise Malformed("not what a client connects with")
-                self._capability = messages.capability(kinds[0][1])
+                self._capability = messages.capability(self._read(found[0]))
             except Malformed as error:
                 raise invalid_parameter(f"The connectXml cannot be read: {error}.") from None
             self.takes_information = self._capability.takes_information
@@ -376,6 +392,14 @@ class PsrpShell(Shell[_Pipeline]):
     def _welcome(self) -> None:
         self.post(Kind.APPLICATION_PRIVATE_DATA, _PRIVATE_DATA)
         self.post(Kind.RUNSPACEPOOL_STATE, messages.pool_state(PoolState.OPENED))
+
+    def _make_room(self) -> None:
+        """Forget pipelines whose end was told: clients that never signal one would leave them for ever."""
+        told = [pipeline for pipeline in self._commands.values() if pipeline.is_told]
+        for pipeline in told[:-_REMEMBERED]:
+            self._forget(pipeline)
+        if len(self._commands) >= MAX_PIPELINES:
+            raise too_many_operations()
 
     def _forget(self, command: _Pipeline) -> None:
         super()._forget(command)
@@ -392,17 +416,18 @@ class PsrpShell(Shell[_Pipeline]):
     def _feed(self, assembler: fragments.Assembler, data: bytes, pipeline: _Pipeline | None) -> None:
         try:
             for whole in assembler.feed(data):
-                kind, value = self._parse(whole)
-                if pipeline is None:
-                    self._take(kind, value)
+                message = fragments.parse(whole)
+                # Some clients send what their hosts answer in the pool's name; whose it is stands in the message itself.
+                whose = pipeline or self._by_id.get(message.pipeline)
+                if whose is None:
+                    self._take(message.kind, self._read(message))
                 else:
-                    self._take_for(pipeline, kind, value, len(whole))
+                    self._take_for(whose, message.kind, self._read(message), len(whole))
         except Malformed as error:
             raise Broken(f"The PowerShell plug-in cannot read the message: {error}.") from None
 
-    def _parse(self, whole: bytes) -> tuple[int, PSValue]:
-        message = fragments.parse(whole)
-        return message.kind, clixml.read(message.data, self._open_secret) if message.data else None
+    def _read(self, message: fragments.Message) -> PSValue:
+        return clixml.read(message.data, self._open_secret) if message.data else None
 
     def _open_secret(self, text: str) -> str:
         if self._key is None:
@@ -431,8 +456,8 @@ class PsrpShell(Shell[_Pipeline]):
             case Kind.SET_MAX_RUNSPACES | Kind.SET_MIN_RUNSPACES | Kind.GET_AVAILABLE_RUNSPACES | Kind.RESET_RUNSPACE_STATE:
                 call = messages.pool_call(value)
                 self.post(Kind.RUNSPACE_AVAILABILITY, messages.availability(call.call_id, self._manage(kind, call.count)))
-            case Kind.RUNSPACEPOOL_HOST_RESPONSE:
-                pass  # nothing is asked in a pool's name
+            case Kind.RUNSPACEPOOL_HOST_RESPONSE | Kind.PIPELINE_HOST_RESPONSE:
+                pass  # nothing is asked in a pool's name, and who asked may be gone
             case _:
                 raise Malformed("a message that is not for a pool in its state")
 

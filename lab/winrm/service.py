@@ -138,7 +138,11 @@ class Service:
 
     def handle(self, envelope: bytes, client: Client) -> Reply:
         """Do what an envelope asks. Raises `ClientGone` where the client went away while it waited."""
-        return _in_encoding_of(envelope, self._handle(envelope, client))
+        try:
+            request = wsman.parse(envelope)
+        except wsman.RequestFault as refusal:
+            return Reply(envelope=wsman.respond_fault(refusal.fault, refusal.message_id, self._name), is_fault=True)
+        return _in_encoding_of(envelope, self._answer(request, client))
 
     def identify(self, envelope: bytes) -> Reply | None:
         """The answer to somebody who is not logged on: what this is, where that is what they ask, else None."""
@@ -151,11 +155,7 @@ class Service:
         shown = wsman.Shown(content=config.identify(authenticated=False))
         return _in_encoding_of(envelope, Reply(envelope=wsman.respond(request, shown), is_fault=False))
 
-    def _handle(self, envelope: bytes, client: Client) -> Reply:
-        try:
-            request = wsman.parse(envelope)
-        except wsman.RequestFault as refusal:
-            return Reply(envelope=wsman.respond_fault(refusal.fault, refusal.message_id, self._name), is_fault=True)
+    def _answer(self, request: wsman.Request, client: Client) -> Reply:
         try:
             result = self._perform(request, client)
         except Aborted:

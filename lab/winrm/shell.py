@@ -43,6 +43,7 @@ class ShellCommand:
         self.outbox = Outbox()
         self.stop_asked = threading.Event()
         self.ended = threading.Event()
+        self.is_told = False  # its client has fetched its end
 
     def ask_to_stop(self) -> None:
         """The client wants its end. The shell's lock is held."""
@@ -89,6 +90,8 @@ class Shell(ABC, Generic[C]):
         if taken is None:
             raise timed_out()
         pieces, done = taken
+        if command is not None and done:
+            command.is_told = True
         return pieces, done, command.exit_code if command is not None and done else None
 
     def signal(self, command_id: str, code: str, timeout: float) -> None:
@@ -155,9 +158,9 @@ class Shell(ABC, Generic[C]):
             self._find(command_id)
 
     def commands(self) -> list[tuple[str, bool]]:
-        """Ids of the commands, and whether they have ended."""
+        """Ids of the commands that somebody may still want to hear of, and whether they have ended."""
         with self.lock:
-            return [(command.command_id, command.ended.is_set()) for command in self._commands.values()]
+            return [(command.command_id, command.ended.is_set()) for command in self._commands.values() if not command.is_told]
 
     def age(self) -> float:
         """Seconds since it was opened."""

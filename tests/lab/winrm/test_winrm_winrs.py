@@ -126,7 +126,7 @@ def test_a_code_page_that_is_none_is_refused() -> None:
     with endpoint(machine) as served:
         with pytest.raises(TheirFault) as raised:
             protocol(served).open_shell(codepage=4711)
-        assert raised.value.wsman_fault_code == 87
+        assert raised.value.wsman_fault_code == 2150859072
         assert served.counts().shells_opened == 0
     assert not any(call.startswith("open_command_shell") for call in machine.calls)
 

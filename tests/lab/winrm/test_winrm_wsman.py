@@ -94,7 +94,10 @@ def test_signal_codes_differ_in_case_only_by_accident(code: str) -> None:
     ("text", "code"),
     [
         (envelope("http://example/Nothing", ""), 2150858753),
-        (envelope(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858753),
+        (envelope(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858791),
+        (envelope("http://schemas.xmlsoap.org/ws/2004/09/transfer/Put", ""), 2150858753),
+        (envelope("http://schemas.xmlsoap.org/ws/2004/09/enumeration/Pull", ""), 2150858753),
+        (envelope(WSManAction.DISCONNECT, "<rsp:Disconnect><rsp:BufferMode>Keep</rsp:BufferMode></rsp:Disconnect>"), 87),
         (envelope(WSManAction.DELETE, "", uri="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/other"), 2150858752),
         (envelope(WSManAction.DELETE, "", shell=""), 2150858843),
         (envelope(WSManAction.DELETE, "", message=""), 2150858769),
@@ -240,7 +243,7 @@ def test_input_says_where_it_ends() -> None:
         (of_command_shell(WSManAction.RECEIVE, "<rsp:Receive><rsp:DesiredStream>stdout pr</rsp:DesiredStream></rsp:Receive>"), 2150859149),
         (of_command_shell(WSManAction.RECEIVE, "<rsp:Receive><rsp:DesiredStream/></rsp:Receive>"), 2150859149),
         (of_command_shell(WSManAction.SEND, INPUT.replace("QQ==", "?")), 2150858791),
-        (of_command_shell(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858753),
+        (of_command_shell(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858791),
     ],
 )
 def test_a_wrong_request_to_a_command_shell_gets_its_fault(text: str, code: int) -> None:
