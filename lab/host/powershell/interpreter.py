@@ -31,6 +31,7 @@ from lab.host.powershell.evaluate import Emit, Evaluator, bindings_of
 from lab.host.powershell.format import Writer
 from lab.host.powershell.parse import ParseFault, Refused, parse
 from lab.host.powershell.syntax import Body
+from lab.host.powershell.transfers import recognised
 from lab.host.powershell.values import to_text, to_wire
 from lab.host.programs.base import Input, Patience, World
 from lab.machine import (
@@ -161,7 +162,11 @@ class Interpreter:
         try:
             for position, command in enumerate(commands):
                 passed = [_passed(one) for one in command.parameters]
-                if command.is_script:
+                transfer = recognised(command.text) if command.is_script else None
+                if transfer is not None:
+                    self._log_script(command.text)
+                    flow = transfer(self._session, passed, flow)
+                elif command.is_script:
                     body = self._compile(command.text)
                     if position == len(commands) - 1:
                         local = bool(command.use_local_scope)
@@ -190,10 +195,13 @@ class Interpreter:
             raise Terminating(parse_error(fault.near, fault.line), script=True) from None
         except Refused as refused:
             raise Terminating(not_emulated(refused.construct), script=True) from None
+        self._log_script(text)
+        return body
+
+    def _log_script(self, text: str) -> None:
         if text not in self._logged and len(self._logged) < MAX_SCRIPT_BLOCKS:
             self._logged.add(text)
             self._witness.script_block(self._engine, text)
-        return body
 
     @property
     def exit_code(self) -> int:
