@@ -88,7 +88,7 @@ def pipeline_of(data: bytes) -> bytes:
 def cut(number: int, kind: int, pool: bytes, pipeline: bytes | None, text: str, size: int) -> list[bytes]:
     """The fragments, each of at most `size` bytes, of a message to the client. `number` is the message's own among all of its pool."""
     header = _MESSAGE.pack(_TO_CLIENT, kind, pool, pipeline or _NOBODY)
-    whole = b"".join((header, _BYTE_ORDER_MARK, text.encode())) if text else header
+    whole = b"".join((header, _BYTE_ORDER_MARK, text.encode()))
     room = size - _FRAGMENT.size
     if len(whole) <= room:
         return [_FRAGMENT.pack(number, 0, _START | _END, len(whole)) + whole]

@@ -368,6 +368,9 @@ def availability(call_id: int, answer: bool | int) -> str:
     return _message(f'{said}<I64 N="ci">{call_id}</I64>')
 
 
+PUBLIC_KEY_REQUEST: Final = "<S></S>"
+
+
 def session_key(wrapped: str) -> str:
     """ENCRYPTED_SESSION_KEY [MS-PSRP 2.2.2.4]."""
     return _message(f'<S N="EncryptedSessionKey">{wrapped}</S>')
@@ -456,6 +459,7 @@ def _write_error(writer: Writer, record: ErrorRecord, name: str) -> None:
     if record.position:
         _write_invocation(writer, record, "InvocationInfo_")
         writer.value([], "InvocationInfo_PipelineIterationInfo")
+        writer.value(False, "SerializeExtent")
     writer.raw("</MS>")
     writer.end()
 
@@ -596,7 +600,6 @@ def _write_form(writer: Writer, question: Form) -> None:
         writer,
         [
             {
-                "attributes": [],
                 "name": field.name,
                 "label": field.label,
                 "helpMessage": field.help,
@@ -604,7 +607,9 @@ def _write_form(writer: Writer, question: Form) -> None:
                 "parameterTypeName": field.type_name.rpartition(".")[2],
                 "parameterTypeFullName": field.type_name,
                 "parameterAssemblyFullName": "mscorlib, Version=4.0.0.0, Culture=neutral, PublicKeyToken=b77a5c561934e089",
-                "defaultValue": None,
+                "metadata": [],
+                "modifiedByRemotingProtocol": False,
+                "isFromRemoteHost": False,
             }
             for field in question.fields
         ],

@@ -334,7 +334,7 @@ class PsrpShell(Shell[_Pipeline]):
             with self.lock:
                 if not self._key_asked:
                     self._key_asked = True
-                    self.post(Kind.PUBLIC_KEY_REQUEST, "")
+                    self.post(Kind.PUBLIC_KEY_REQUEST, messages.PUBLIC_KEY_REQUEST)
             until = monotonic() + _KEY_PATIENCE
             while not self._key_there.wait(_GLANCE) and monotonic() < until:
                 pipeline.wait(0)  # nobody waits for a stopped pipeline's secret

@@ -187,9 +187,9 @@ def endpoint(
 
 
 @contextmanager
-def wsman(served: Endpoint, **settings: Any) -> Iterator[WSMan]:
+def wsman(served: Endpoint, server: str = "127.0.0.1", **settings: Any) -> Iterator[WSMan]:
     """An unmodified pypsrp connection to it."""
     settings = {"auth": "negotiate", "username": "LAB\\purple", "password": PASSWORD} | settings
-    connection = WSMan("127.0.0.1", port=served.port, ssl=False, **settings)
+    connection = WSMan(server, port=served.port, ssl=False, **settings)
     with connection:
         yield connection
