@@ -38,7 +38,17 @@ _NTLM_BINDING: Final = b"\x0a\x00\x10\x00"
 _PACKAGES: Final = {"ntlm": Package.NTLM, "kerberos": Package.KERBEROS}
 
 # What pyspnego lets through where a token is not what it claims to be: its parsers slice and unpack without looking first.
-_MALFORMED = (SpnegoError, ValueError, struct.error, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
+_MALFORMED = (
+    SpnegoError,
+    ValueError,
+    struct.error,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    StopIteration,
+)
 
 
 class Scheme(StrEnum):
