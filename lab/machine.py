@@ -92,7 +92,9 @@ class ErrorRecord:
     position: str = ""
 
 
-PSValue = None | bool | int | float | str | Decimal | datetime | UUID | bytes | SecureString | list["PSValue"] | dict[str, "PSValue"] | PSObject
+PSValue = (
+    None | bool | int | float | str | Decimal | datetime | UUID | bytes | SecureString | list["PSValue"] | dict[str, "PSValue"] | PSObject
+)
 
 
 class StreamName(StrEnum):

@@ -288,7 +288,9 @@ def get_metadata(value: PSValue) -> GetMetadata:
     members = _Members(value)
     kinds = members.get("commandtype")
     return GetMetadata(
-        names=_texts(members.get("name")) or ("*",), kinds=kinds if isinstance(kinds, int) else 0x1FF, namespaces=_texts(members.get("namespace"))
+        names=_texts(members.get("name")) or ("*",),
+        kinds=kinds if isinstance(kinds, int) else 0x1FF,
+        namespaces=_texts(members.get("namespace")),
     )
 
 
@@ -301,9 +303,7 @@ def _texts(value: PSValue) -> tuple[str, ...]:
 def pool_call(value: PSValue) -> PoolCall:
     """SET_MIN_RUNSPACES, SET_MAX_RUNSPACES, GET_AVAILABLE_RUNSPACES, RESET_RUNSPACE_STATE. Raises `Malformed`."""
     members = _Members(value)
-    return PoolCall(
-        call_id=members.one("ci", int), count=members.one("maxrunspaces", int, 0) or members.one("minrunspaces", int, 0)
-    )
+    return PoolCall(call_id=members.one("ci", int), count=members.one("maxrunspaces", int, 0) or members.one("minrunspaces", int, 0))
 
 
 def public_key(value: PSValue) -> str:
@@ -315,7 +315,8 @@ def host_answer(value: PSValue) -> HostAnswer:
     """PIPELINE_HOST_RESPONSE [MS-PSRP 2.2.2.28]. Raises `Malformed`."""
     members = _Members(value)
     failure = members.get("me")
-    return HostAnswer(call_id=members.one("ci", int), value=members.get("mr"), failure=_failure_text(failure) if failure is not None else "")
+    text = "" if failure is None else _failure_text(failure)
+    return HostAnswer(call_id=members.one("ci", int), value=members.get("mr"), failure=text)
 
 
 def _failure_text(value: PSValue) -> str:
@@ -398,17 +399,13 @@ def pipeline_state(state: PipelineState, record: ErrorRecord | None, close_secre
     return writer.text
 
 
-_CATEGORIES: Final = {
-    name: number
-    for number, name in enumerate(
-        (
-            "NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData InvalidOperation InvalidResult "
-            "InvalidType MetadataError NotImplemented NotInstalled ObjectNotFound OperationStopped OperationTimeout SyntaxError ParserError "
-            "PermissionDenied ResourceBusy ResourceExists ResourceUnavailable ReadError WriteError FromStdErr SecurityError ProtocolError "
-            "ConnectionError AuthenticationError LimitsExceeded QuotaExceeded NotEnabled"
-        ).split()
-    )
-}
+_CATEGORY_NAMES: Final = """
+    NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData InvalidOperation InvalidResult InvalidType
+    MetadataError NotImplemented NotInstalled ObjectNotFound OperationStopped OperationTimeout SyntaxError ParserError PermissionDenied
+    ResourceBusy ResourceExists ResourceUnavailable ReadError WriteError FromStdErr SecurityError ProtocolError ConnectionError
+    AuthenticationError LimitsExceeded QuotaExceeded NotEnabled
+"""
+_CATEGORIES: Final = {name: number for number, name in enumerate(_CATEGORY_NAMES.split())}
 _RUNTIME_EXCEPTION: Final = -2146233087  # COR_E_SYSTEM (0x80131501), the HResult of RuntimeException and what derives from it
 
 
@@ -678,9 +675,7 @@ def command_metadata(metadata: CommandMetadata) -> str:
     """One answer to GET_COMMAND_METADATA [MS-PSRP 2.2.3.22]."""
     common = _COMMON_PARAMETERS if metadata.has_common_parameters else ()
     writer = Writer(_no_secret)
-    writer.begin(
-        ("Selected.System.Management.Automation.CmdletInfo", "System.Management.Automation.PSCustomObject", "System.Object")
-    )
+    writer.begin(("Selected.System.Management.Automation.CmdletInfo", "System.Management.Automation.PSCustomObject", "System.Object"))
     writer.raw("<MS>")
     for name, text in (("Name", metadata.name), ("Namespace", metadata.namespace), ("HelpUri", "")):
         writer.value(text, name)

@@ -54,7 +54,7 @@ class Outbox:
                 self._changed.notify_all()
 
     def make_room(self, limit: int) -> None:
-        """Throw the oldest away while more than `limit` bytes are there: whole where chunks belong together, nothing where some are gone."""
+        """Throw the oldest away while more than `limit` bytes are there: all of what belongs together, none where some of it is gone."""
         with self._changed:
             while self._size > limit and self._chunks and self._chunks[0][2]:
                 begun = False

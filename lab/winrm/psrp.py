@@ -1,8 +1,8 @@
 """PSRP shells and their pipelines, the server's side [MS-PSRP 3.2]: fragments in, fragments out, the machine behind.
 
-Knows no sockets, no SOAP envelopes and no accounts. One shell is one runspace pool is one host process on the machine. Each pipeline runs on
-a thread and in a runspace of its own, as many at once as the pool is large; the others wait for their turn. A pool where nothing runs has no
-thread.
+Knows no sockets, no SOAP envelopes and no accounts. One shell is one runspace pool is one host process on the machine. Each pipeline
+runs on a thread and in a runspace of its own, as many at once as the pool is large; the others wait for their turn. A pool where
+nothing runs has no thread.
 """
 
 from __future__ import annotations
@@ -21,18 +21,12 @@ from uuid import UUID
 from lab.machine import ErrorRecord, HostFailed, PipelineRequest, PipelineStopped, Progress, PSValue, Question, Runspace, StreamName
 from lab.winrm import clixml, fragments, messages
 from lab.winrm.clixml import Malformed
+from lab.winrm.faults import Broken, command_in_use, invalid_parameter, too_many_operations
 from lab.winrm.messages import HostMethod, Kind, PipelineState, PoolState
 from lab.winrm.outbox import Outbox
 from lab.winrm.session_key import SessionKey
 from lab.winrm.shell import Ledger, Shell, ShellCommand
-from lab.winrm.wsman import (
-    SIGNAL_CTRL_C,
-    SIGNAL_POWERSHELL_STOP,
-    Broken,
-    command_in_use,
-    invalid_parameter,
-    too_many_operations,
-)
+from lab.winrm.wsman import SIGNAL_CTRL_C, SIGNAL_POWERSHELL_STOP
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,8 +49,8 @@ _PRIVATE_DATA: Final = messages.private_data(
     {
         "PSVersion": f'<Version N="Value">{_VERSION}</Version>',
         "PSEdition": '<S N="Value">Desktop</S>',
-        "PSCompatibleVersions": '<Obj N="Value" RefId="3"><TN RefId="1"><T>System.Version[]</T><T>System.Array</T><T>System.Object</T></TN><LST>'
-        "<Version>1.0</Version><Version>2.0</Version><Version>3.0</Version><Version>4.0</Version><Version>5.0</Version>"
+        "PSCompatibleVersions": '<Obj N="Value" RefId="3"><TN RefId="1"><T>System.Version[]</T><T>System.Array</T><T>System.Object</T></TN>'
+        "<LST><Version>1.0</Version><Version>2.0</Version><Version>3.0</Version><Version>4.0</Version><Version>5.0</Version>"
         f"<Version>{_VERSION}</Version></LST></Obj>",
         "CLRVersion": '<Version N="Value">4.0.30319.42000</Version>',
         "BuildVersion": '<Version N="Value">10.0.19041.1</Version>',
@@ -83,7 +77,7 @@ class _Input:
         self.complete = False
 
     def put(self, value: PSValue, size: int) -> None:
-        """Raises `wsman.Fault` where the input has ended, or more waits than is kept."""
+        """Raises `faults.Fault` where the input has ended, or more waits than is kept."""
         with self._changed:
             if self.complete:
                 raise invalid_parameter("The pipeline's input has ended already.")
@@ -517,7 +511,9 @@ class PsrpShell(Shell[_Pipeline]):
                 self._idle.append(self._runspaces[-1])
             runspace = self._idle.pop()
             pipeline.begun = True
-            threading.Thread(target=self._work, args=(pipeline, runspace), name=f"winrm-pipeline-{pipeline.command_id}", daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(pipeline, runspace), name=f"winrm-pipeline-{pipeline.command_id}", daemon=True
+            ).start()
 
     def _work(self, pipeline: _Pipeline, runspace: Runspace) -> None:
         """A thread's life: a pipeline, then whatever has waited for the runspace."""

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import uuid4
 
 from lab.machine import Account, Logon, OutOfResources
-from lab.winrm import config, wsman
+from lab.winrm import config, faults, responses, wsman
 from lab.winrm.outbox import Aborted
 from lab.winrm.psrp import PsrpShell
 from lab.winrm.winrs import WinrsShell
@@ -132,7 +132,7 @@ class Service:
         self._tally = tally
         self._lock = threading.Lock()
         self._shells: dict[str, _Held] = {}
-        self._lists: OrderedDict[str, tuple[wsman.Item, ...]] = OrderedDict()
+        self._lists: OrderedDict[str, tuple[responses.Item, ...]] = OrderedDict()
         self._stopped = False
         self.listeners: tuple[config.Listener, ...] = ()
 
@@ -141,7 +141,7 @@ class Service:
         try:
             request = wsman.parse(envelope)
         except wsman.RequestFault as refusal:
-            return Reply(envelope=wsman.respond_fault(refusal.fault, refusal.message_id, self._name), is_fault=True)
+            return Reply(envelope=responses.respond_fault(refusal.fault, refusal.message_id, self._name), is_fault=True)
         return _in_encoding_of(envelope, self._answer(request, client))
 
     def identify(self, envelope: bytes) -> Reply | None:
@@ -152,24 +152,24 @@ class Service:
             return None
         if not isinstance(request.operation, wsman.Identify):
             return None
-        shown = wsman.Shown(content=config.identify(authenticated=False))
-        return _in_encoding_of(envelope, Reply(envelope=wsman.respond(request, shown), is_fault=False))
+        shown = responses.Shown(content=config.identify(authenticated=False))
+        return _in_encoding_of(envelope, Reply(envelope=responses.respond(request, shown), is_fault=False))
 
     def _answer(self, request: wsman.Request, client: Client) -> Reply:
         try:
             result = self._perform(request, client)
         except Aborted:
-            return self._fault(wsman.aborted(), request)
+            return self._fault(faults.aborted(), request)
         except OutOfResources:
-            return self._fault(wsman.out_of_resources(), request)
-        except wsman.Fault as fault:
+            return self._fault(faults.out_of_resources(), request)
+        except faults.Fault as fault:
             return self._fault(fault, request)
-        return Reply(envelope=wsman.respond(request, result), is_fault=False)
+        return Reply(envelope=responses.respond(request, result), is_fault=False)
 
-    def _fault(self, fault: wsman.Fault, request: wsman.Request) -> Reply:
-        return Reply(envelope=wsman.respond_fault(fault, request.header.message_id, self._name), is_fault=True)
+    def _fault(self, fault: faults.Fault, request: wsman.Request) -> Reply:
+        return Reply(envelope=responses.respond_fault(fault, request.header.message_id, self._name), is_fault=True)
 
-    def _perform(self, request: wsman.Request, client: Client) -> wsman.Result:
+    def _perform(self, request: wsman.Request, client: Client) -> responses.Result:
         match request.operation:
             case wsman.NewShell() as create:
                 return self._create(create, request, client)
@@ -178,40 +178,40 @@ class Service:
             case wsman.EnumerateListeners(at_once=at_once):
                 return self._list(tuple(config.listener(one) for one in self.listeners), at_once)
             case wsman.Pull(context=context):
-                return wsman.Listed(items=self._take_list(context), pulled=True)
+                return responses.Listed(items=self._take_list(context), pulled=True)
             case wsman.Release(context=context):
                 self._take_list(context)
-                return wsman.Done()
+                return responses.Done()
             case wsman.GetConfig(part=part):
-                return wsman.Shown(content=config.settings(self._settings, part))
+                return responses.Shown(content=config.settings(self._settings, part))
             case wsman.Identify():
-                return wsman.Shown(content=config.identify(authenticated=True))
+                return responses.Shown(content=config.identify(authenticated=True))
         held = self._find(request.header, request.resource, client.account)
         held.shell.begin_request()
         try:
             return self._ask(held, request, client)
-        except wsman.Broken:
+        except faults.Broken:
             self._close(held.shell)
             raise
         finally:
             held.shell.end_request()
 
-    def _ask(self, held: _Held, request: wsman.Request, client: Client) -> wsman.Result:
+    def _ask(self, held: _Held, request: wsman.Request, client: Client) -> responses.Result:
         header = request.header
         match request.operation, held.shell:
             case wsman.Command(command_id=command_id, fragment=fragment), PsrpShell() as shell:
                 shell.command(command_id, fragment)
-                return wsman.Started(command_id=command_id)
+                return responses.Started(command_id=command_id)
             case wsman.RunLine(command_id=command_id, line=line, skip_shell=skip), WinrsShell() as shell:
                 shell.command(command_id, line, skip_shell=skip)
-                return wsman.Started(command_id=command_id)
+                return responses.Started(command_id=command_id)
             case wsman.Send(command_id=command_id, data=data, stream=stream), PsrpShell() as shell:
                 shell.send(command_id, data, stream)
             case wsman.Send(command_id=command_id, data=data, end=end), WinrsShell() as shell:
                 shell.send(command_id, data, end=end)
             case wsman.Receive(command_id=command_id), shell:
                 pieces, done, code = shell.receive(command_id, header.stream_budget, header.operation_timeout, client.still_there)
-                return wsman.Received(command_id=command_id, pieces=pieces, done=done, exit_code=code)
+                return responses.Received(command_id=command_id, pieces=pieces, done=done, exit_code=code)
             case wsman.Signal(command_id=command_id, code=code), shell:
                 shell.signal(command_id, code, header.operation_timeout)
             case wsman.Delete(), shell:
@@ -219,8 +219,8 @@ class Service:
                 shell.wait_closed(min(header.operation_timeout, _CLOSE_PATIENCE))
             case wsman.GetShell(), shell:
                 return self._state(held)
-            case (wsman.Disconnect() | wsman.Reconnect() | wsman.Connect()), WinrsShell():
-                raise wsman.disconnect_not_supported()
+            case ((wsman.Disconnect() | wsman.Reconnect() | wsman.Connect()), WinrsShell()):
+                raise faults.disconnect_not_supported()
             case wsman.Disconnect(idle_timeout=idle_timeout, buffer_mode=buffer_mode), shell:
                 most = None if idle_timeout is None else min(idle_timeout, self._idle_timeout)
                 shell.disconnect(header.session_id, most, buffer_mode)
@@ -232,13 +232,13 @@ class Service:
             case wsman.Connect(command_id=command_id, fragments=fragments), PsrpShell() as shell:
                 if command_id:
                     shell.has_command(command_id)
-                    return wsman.Connected(fragments=b"")
-                return wsman.Connected(fragments=shell.connect(header.session_id, fragments))
-        return wsman.Done()
+                    return responses.Connected(fragments=b"")
+                return responses.Connected(fragments=shell.connect(header.session_id, fragments))
+        return responses.Done()
 
     # --- opening ----------------------------------------------------------------------------------------------------------
 
-    def _create(self, create: wsman.NewShell, request: wsman.Request, client: Client) -> wsman.Result:
+    def _create(self, create: wsman.NewShell, request: wsman.Request, client: Client) -> responses.Result:
         header = request.header
         idle_timeout = min(create.idle_timeout or self._idle_timeout, self._idle_timeout)
         with self._lock:
@@ -252,7 +252,7 @@ class Service:
             with self._lock:
                 self._check_room(create.shell_id, client.account)
                 self._shells[create.shell_id] = held
-        except wsman.Fault:  # another request took the id or the room, or the service its leave, while this shell came about
+        except faults.Fault:  # another request took the id or the room, or the service its leave, while this shell came about
             shell.close()
             self._tally.shell_closed()
             raise
@@ -261,11 +261,11 @@ class Service:
     def _check_room(self, shell_id: str, account: Account) -> None:
         """Whether a shell of this id may be opened. The lock is held."""
         if self._stopped or shell_id in self._shells:
-            raise wsman.already_exists(shell_id)
+            raise faults.already_exists(shell_id)
         if sum(held.account == account for held in self._shells.values()) >= self._quotas.max_shells:
-            raise wsman.too_many_shells(self._quotas.max_shells)
+            raise faults.too_many_shells(self._quotas.max_shells)
         if len({held.account for held in self._shells.values()} | {account}) > self._quotas.max_users:
-            raise wsman.too_many_users(self._quotas.max_users)
+            raise faults.too_many_users(self._quotas.max_users)
 
     def _open(self, create: wsman.NewShell, header: wsman.Header, client: Client, idle_timeout: float) -> AnyShell:
         if isinstance(create, wsman.CreateCommandShell):
@@ -293,28 +293,28 @@ class Service:
             held = self._shells.get(header.shell_id)
         # A stranger's shell is none of one's business.
         if held is None or held.account != account or resource not in (held.resource, wsman.SHELL_URI):
-            raise wsman.shell_not_found(header.shell_id)
+            raise faults.shell_not_found(header.shell_id)
         return held
 
     # --- lists ------------------------------------------------------------------------------------------------------------
 
-    def _shells_of(self, account: Account) -> tuple[wsman.Item, ...]:
+    def _shells_of(self, account: Account) -> tuple[responses.Item, ...]:
         with self._lock:
             mine = [held for held in self._shells.values() if held.account == account]
         return tuple(self._state(held) for held in mine)
 
-    def _commands_of(self, shell_id: str, account: Account) -> tuple[wsman.Item, ...]:
+    def _commands_of(self, shell_id: str, account: Account) -> tuple[responses.Item, ...]:
         with self._lock:
             held = self._shells.get(shell_id)
         if held is None or held.account != account:
-            raise wsman.shell_not_found(shell_id)
+            raise faults.shell_not_found(shell_id)
         return tuple(
-            wsman.CommandState(shell_id=shell_id, command_id=command_id, ended=ended) for command_id, ended in held.shell.commands()
+            responses.CommandState(shell_id=shell_id, command_id=command_id, ended=ended) for command_id, ended in held.shell.commands()
         )
 
-    def _state(self, held: _Held) -> wsman.ShellState:
+    def _state(self, held: _Held) -> responses.ShellState:
         shell, create = held.shell, held.opened_with
-        return wsman.ShellState(
+        return responses.ShellState(
             created=_created(held),
             resource=held.resource,
             name=create.name,
@@ -327,21 +327,21 @@ class Service:
             processes=1,
         )
 
-    def _list(self, items: tuple[wsman.Item, ...], at_once: bool) -> wsman.Listed:
+    def _list(self, items: tuple[responses.Item, ...], at_once: bool) -> responses.Listed:
         if at_once:
-            return wsman.Listed(items=items)
+            return responses.Listed(items=items)
         context = f"uuid:{str(uuid4()).upper()}"
         with self._lock:
             self._lists[context] = items
             if len(self._lists) > _MAX_LISTS:
                 self._lists.popitem(last=False)
-        return wsman.Listed(items=(), context=context)
+        return responses.Listed(items=(), context=context)
 
-    def _take_list(self, context: str) -> tuple[wsman.Item, ...]:
+    def _take_list(self, context: str) -> tuple[responses.Item, ...]:
         with self._lock:
             items = self._lists.pop(context, None)
         if items is None:
-            raise wsman.no_such_enumeration()
+            raise faults.no_such_enumeration()
         return items
 
     # --- closing ----------------------------------------------------------------------------------------------------------
@@ -374,8 +374,8 @@ class Service:
             return [held.shell for held in self._shells.values()]
 
 
-def _created(held: _Held) -> wsman.Created:
-    return wsman.Created(
+def _created(held: _Held) -> responses.Created:
+    return responses.Created(
         shell_id=held.shell.shell_id,
         owner=f"{held.account.domain}\\{held.account.name}",
         client_ip=held.client_ip,

@@ -11,10 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from lab.winrm.outbox import Outbox, Piece
-from lab.winrm.wsman import (
-    SIGNAL_TERMINATE,
-    BufferMode,
+from lab.winrm.faults import (
     command_not_found,
     connected_elsewhere,
     disconnected,
@@ -26,6 +23,8 @@ from lab.winrm.wsman import (
     stream_disconnected,
     timed_out,
 )
+from lab.winrm.outbox import Outbox, Piece
+from lab.winrm.wsman import SIGNAL_TERMINATE, BufferMode
 
 
 class Ledger(Protocol):
@@ -59,7 +58,7 @@ C = TypeVar("C", bound=ShellCommand)
 
 
 class Shell(ABC, Generic[C]):
-    """A shell. Every public method may be called from any thread, and raises `wsman.Fault` as the wire needs it."""
+    """A shell. Every public method may be called from any thread, and raises `faults.Fault` as the wire needs it."""
 
     def __init__(self, *, shell_id: str, idle_timeout: float, signals: frozenset[str]) -> None:
         self.shell_id = shell_id

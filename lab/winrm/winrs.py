@@ -14,17 +14,10 @@ from collections.abc import Callable
 from typing import Final
 
 from lab.machine import CommandLine, CommandShell, PipelineStopped
+from lab.winrm.faults import code_page_not_supported, command_in_use, command_not_found, invalid_parameter, too_many_operations
 from lab.winrm.outbox import Outbox
 from lab.winrm.shell import Ledger, Shell, ShellCommand
-from lab.winrm.wsman import (
-    SIGNAL_CTRL_BREAK,
-    SIGNAL_CTRL_C,
-    code_page_not_supported,
-    command_in_use,
-    command_not_found,
-    invalid_parameter,
-    too_many_operations,
-)
+from lab.winrm.wsman import SIGNAL_CTRL_BREAK, SIGNAL_CTRL_C
 
 _LOG = logging.getLogger(__name__)
 
@@ -129,7 +122,7 @@ class _Line(ShellCommand):
 
 
 class WinrsShell(Shell[_Line]):
-    """One command shell. Raises `wsman.Fault` for a code page that is none."""
+    """One command shell. Raises `faults.Fault` for a code page that is none."""
 
     def __init__(
         self,

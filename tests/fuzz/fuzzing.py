@@ -1,4 +1,4 @@
-"""What the fuzz tests have in common: damaged copies of good input, and two watchmen: for what is done on the machine, for what is left behind."""
+"""What the fuzz tests have in common: damaged copies of good input, a watchman for what is done on the machine, a look at what stays."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def memory() -> int:
 
 def descriptors() -> int:
     """Open files and sockets of this process."""
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def assert_nothing_stays(soak: Callable[[int], object]) -> None:
@@ -82,11 +82,12 @@ def assert_nothing_stays(soak: Callable[[int], object]) -> None:
     assert memory() - before < LEAK
 
 
-_DEEDS = frozenset(
-    "subprocess.Popen os.system os.exec os.posix_spawn os.spawn os.fork os.forkpty os.startfile os.kill os.remove os.rename os.mkdir os.rmdir "
-    "os.link os.symlink os.chmod os.chown os.truncate os.putenv os.unsetenv shutil.rmtree shutil.move shutil.copyfile socket.connect "
-    "socket.bind socket.sendto ctypes.dlopen pickle.find_class".split()
-)
+_WORDS = """
+    subprocess.Popen os.system os.exec os.posix_spawn os.spawn os.fork os.forkpty os.startfile os.kill os.remove os.rename os.mkdir os.rmdir
+    os.link os.symlink os.chmod os.chown os.truncate os.putenv os.unsetenv shutil.rmtree shutil.move shutil.copyfile socket.connect
+    socket.bind socket.sendto ctypes.dlopen pickle.find_class
+"""
+_DEEDS = frozenset(_WORDS.split())
 
 
 def _is_made(event: str, arguments: tuple[object, ...]) -> bool:
@@ -126,7 +127,8 @@ def nothing_is_done() -> Iterator[None]:
     if not _watchman:
         _watchman.append(_Watchman())
     watchman = _watchman[0]
-    watchman.seen = seen = []
+    seen: list[str] = []
+    watchman.seen = seen
     try:
         yield
     finally:

@@ -25,7 +25,7 @@ BASIC = b"Authorization: Basic " + b64encode(f"purple:{PASSWORD}".encode())
 GET = b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header/><s:Body/></s:Envelope>'
 BODY = b"Content-Length: %d\r\n\r\n%b" % (len(GET), GET)
 SEALED = (
-    b'--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n\tOriginalContent: type=application/soap+xml;'
+    b"--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n\tOriginalContent: type=application/soap+xml;"
     b"charset=UTF-8;Length=4\r\n--Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n" + struct.pack("<i", 16) + bytes(20)
 ) + b"--Encrypted Boundary--\r\n"
 REQUESTS = (
@@ -41,10 +41,31 @@ REQUESTS = (
     b"GET / HTTP/1.0\r\n\r\n",
 )
 WORDS = (
-    b"\r\n", b"\n", b"\0", b" ", b":", b"Content-Length: 5\r\n", b"Content-Length: -1\r\n", b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n",
-    b"ffffffff\r\n", b"HTTP/1.0", b"HTTP/9.9", b"Connection: close\r\n", b"Upgrade: h2c\r\n", b"Expect: 100-continue\r\n", BASIC, b"Basic ",
-    b"Negotiate ", b"CredSSP ", b"Kerberos ", b"%00", b"../", b"\xff\xfe", b"A" * 300,
-)  # fmt: skip
+    b"\r\n",
+    b"\n",
+    b"\0",
+    b" ",
+    b":",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: -1\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"0\r\n\r\n",
+    b"ffffffff\r\n",
+    b"HTTP/1.0",
+    b"HTTP/9.9",
+    b"Connection: close\r\n",
+    b"Upgrade: h2c\r\n",
+    b"Expect: 100-continue\r\n",
+    BASIC,
+    b"Basic ",
+    b"Negotiate ",
+    b"CredSSP ",
+    b"Kerberos ",
+    b"%00",
+    b"../",
+    b"\xff\xfe",
+    b"A" * 300,
+)
 
 
 class Bare:

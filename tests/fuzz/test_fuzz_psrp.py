@@ -13,10 +13,10 @@ from psrpcore import types as ps
 
 from lab.machine import PipelineIO, PipelineRequest
 from lab.winrm import clixml, fragments
+from lab.winrm.faults import Broken, Fault
 from lab.winrm.psrp import PsrpShell
 from lab.winrm.service import Tally
 from lab.winrm.session_key import SessionKey
-from lab.winrm.wsman import Broken, Fault
 from tests.fuzz.fuzzing import FUZZ, SOAK, assert_nothing_stays, damaged, in_time, nothing_is_done, samples
 from tests.lab.winrm.small_machine import SmallLogon, SmallMachine
 
@@ -76,10 +76,37 @@ class Talk:
 
 TALK = Talk()
 WORDS = (
-    b"\0" * 8, b"\xff" * 8, b"<", b">", b"&", b"</Obj>", b'<Obj RefId="0">', b'<Ref RefId="0" />', b"<LST>", b"<DCT>", b"<En>", b'<S N="Key">a</S>', b"<SS>AAAA</SS>",
-    b"<I32>9</I32>", b"<Nil />", b"<TNRef RefId=\"9\" />", b"_x0041_", b"_xD800_", b"<BA>AAAA</BA>", b"<DT>2026-01-01T00:00:00</DT>", b"<TS>P1D</TS>", b"<!DOCTYPE",
-    b"<MS>", b"<Props>", b"<XD>", b"<G>", b"<D>1e9</D>", b"<Db>1e999</Db>", b"\x02\0\0\0", b"\x06\x10\x02\0",
-)  # fmt: skip
+    b"\0" * 8,
+    b"\xff" * 8,
+    b"<",
+    b">",
+    b"&",
+    b"</Obj>",
+    b'<Obj RefId="0">',
+    b'<Ref RefId="0" />',
+    b"<LST>",
+    b"<DCT>",
+    b"<En>",
+    b'<S N="Key">a</S>',
+    b"<SS>AAAA</SS>",
+    b"<I32>9</I32>",
+    b"<Nil />",
+    b'<TNRef RefId="9" />',
+    b"_x0041_",
+    b"_xD800_",
+    b"<BA>AAAA</BA>",
+    b"<DT>2026-01-01T00:00:00</DT>",
+    b"<TS>P1D</TS>",
+    b"<!DOCTYPE",
+    b"<MS>",
+    b"<Props>",
+    b"<XD>",
+    b"<G>",
+    b"<D>1e9</D>",
+    b"<Db>1e999</Db>",
+    b"\x02\0\0\0",
+    b"\x06\x10\x02\0",
+)
 
 
 def take(request: PipelineRequest, io: PipelineIO) -> None:
@@ -87,10 +114,10 @@ def take(request: PipelineRequest, io: PipelineIO) -> None:
         io.output(one)
 
 
-def opened() -> PsrpShell:
+def opened(creation: bytes = TALK.creation) -> PsrpShell:
     return PsrpShell(
         shell_id=SHELL,
-        creation=TALK.creation,
+        creation=creation,
         budget=100_000,
         idle_timeout=60,
         open_runspace=SmallLogon(SmallMachine({"say": take})).open_runspace,
@@ -101,9 +128,12 @@ def opened() -> PsrpShell:
 def converse(data: bytes) -> None:
     """One damaged message at a pool that was sound before, as a pipeline's first and in the pool's name; then the pool goes."""
     shell = opened()
-    for ask in (lambda: shell.command(COMMAND, data), lambda: shell.send("", data, "stdin"), lambda: shell.send("", data, "pr")):
+    for stream in ("", "stdin", "pr"):
         try:
-            ask()
+            if stream:
+                shell.send("", data, stream)
+            else:
+                shell.command(COMMAND, data)
         except Broken:
             break
         except Fault:
@@ -126,7 +156,12 @@ def test_any_fragments_are_taken_or_break_the_shell_alone(data: bytes) -> None:
 def test_any_creation_opens_a_pool_or_none(data: bytes) -> None:
     with in_time(), nothing_is_done(), suppress(Fault):
         shell = PsrpShell(
-            shell_id=SHELL, creation=data, budget=100_000, idle_timeout=60, open_runspace=SmallLogon(SmallMachine()).open_runspace, ledger=Tally()
+            shell_id=SHELL,
+            creation=data,
+            budget=100_000,
+            idle_timeout=60,
+            open_runspace=SmallLogon(SmallMachine()).open_runspace,
+            ledger=Tally(),
         )
         shell.close()
 

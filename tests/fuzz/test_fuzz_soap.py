@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -37,8 +38,9 @@ def envelope(action: str, uri: str, body: str, *, shell: str = SHELL) -> bytes:
     spaces = " ".join(f'xmlns:{prefix}="{space}"' for prefix, space in SPACES.items())
     selector = f'<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet>' if shell else ""
     return (
-        f'<s:Envelope {spaces}><s:Header><a:To>http://x/wsman</a:To><a:MessageID>uuid:1</a:MessageID><a:Action s:mustUnderstand="true">{action}'
-        f'</a:Action><w:ResourceURI>{uri}</w:ResourceURI><w:MaxEnvelopeSize s:mustUnderstand="true">153600</w:MaxEnvelopeSize>'
+        f"<s:Envelope {spaces}><s:Header><a:To>http://x/wsman</a:To><a:MessageID>uuid:1</a:MessageID>"
+        f'<a:Action s:mustUnderstand="true">{action}</a:Action><w:ResourceURI>{uri}</w:ResourceURI>'
+        '<w:MaxEnvelopeSize s:mustUnderstand="true">153600</w:MaxEnvelopeSize>'
         f"<w:OperationTimeout>PT0S</w:OperationTimeout><p:SessionId>uuid:2</p:SessionId>{selector}"
         '<w:OptionSet><w:Option Name="WINRS_CODEPAGE">65001</w:Option></w:OptionSet></s:Header>'
         f"<s:Body>{body}</s:Body></s:Envelope>"
@@ -50,7 +52,7 @@ def _creation() -> str:
     pool.open()
     payload = pool.data_to_send()
     assert payload is not None
-    return __import__("base64").b64encode(payload.data).decode()
+    return b64encode(payload.data).decode()
 
 
 RSP = SPACES["rsp"]
@@ -58,30 +60,71 @@ NEW = (
     f'<rsp:Shell ShellId="{SHELL}" Name="n"><rsp:IdleTimeOut>PT60S</rsp:IdleTimeOut><rsp:InputStreams>stdin pr</rsp:InputStreams>'
     "<rsp:OutputStreams>stdout</rsp:OutputStreams>"
 )
+_OURS = 'xmlns="http://schemas.microsoft.com/powershell"'
+_IDENTITY = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
+_VARIABLES = '<rsp:Environment><rsp:Variable Name="A">b</rsp:Variable></rsp:Environment>'
+_SAY = "<rsp:Command>say</rsp:Command><rsp:Arguments>x</rsp:Arguments>"
+_BOTH = f'<rsp:Receive><rsp:DesiredStream CommandId="{COMMAND}">stdout stderr</rsp:DesiredStream></rsp:Receive>'
+_LEAVE = "<rsp:Disconnect><rsp:IdleTimeOut>PT1S</rsp:IdleTimeOut><rsp:BufferMode>Drop</rsp:BufferMode></rsp:Disconnect>"
+_FILTER = f'<w:Filter><w:SelectorSet><w:Selector Name="ShellId">{SHELL}</w:Selector></w:SelectorSet></w:Filter>'
 ENVELOPES = (
-    envelope(f"{TRANSFER}/Create", POWERSHELL, f'{NEW}<creationXml xmlns="http://schemas.microsoft.com/powershell">{_creation()}</creationXml></rsp:Shell>', shell=""),
-    envelope(f"{TRANSFER}/Create", CMD, f'{NEW}<rsp:Environment><rsp:Variable Name="A">b</rsp:Variable></rsp:Environment></rsp:Shell>', shell=""),
-    envelope(f"{RSP}/Command", CMD, f'<rsp:CommandLine CommandId="{COMMAND}"><rsp:Command>say</rsp:Command><rsp:Arguments>x</rsp:Arguments></rsp:CommandLine>'),
+    envelope(f"{TRANSFER}/Create", POWERSHELL, f"{NEW}<creationXml {_OURS}>{_creation()}</creationXml></rsp:Shell>", shell=""),
+    envelope(f"{TRANSFER}/Create", CMD, f"{NEW}{_VARIABLES}</rsp:Shell>", shell=""),
+    envelope(f"{RSP}/Command", CMD, f'<rsp:CommandLine CommandId="{COMMAND}">{_SAY}</rsp:CommandLine>'),
     envelope(f"{RSP}/Send", CMD, f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{COMMAND}" End="true">QQ==</rsp:Stream></rsp:Send>'),
-    envelope(f"{RSP}/Receive", CMD, f'<rsp:Receive><rsp:DesiredStream CommandId="{COMMAND}">stdout stderr</rsp:DesiredStream></rsp:Receive>'),
+    envelope(f"{RSP}/Receive", CMD, _BOTH),
     envelope(f"{RSP}/Receive", POWERSHELL, "<rsp:Receive><rsp:DesiredStream>stdout</rsp:DesiredStream></rsp:Receive>"),
     envelope(f"{RSP}/Signal", CMD, f'<rsp:Signal CommandId="{COMMAND}"><rsp:Code>{RSP}/signal/terminate</rsp:Code></rsp:Signal>'),
-    envelope(f"{RSP}/Disconnect", POWERSHELL, "<rsp:Disconnect><rsp:IdleTimeOut>PT1S</rsp:IdleTimeOut><rsp:BufferMode>Drop</rsp:BufferMode></rsp:Disconnect>"),
+    envelope(f"{RSP}/Disconnect", POWERSHELL, _LEAVE),
     envelope(f"{RSP}/Reconnect", POWERSHELL, "<rsp:Reconnect/>"),
-    envelope(f"{RSP}/Connect", POWERSHELL, '<rsp:Connect><connectXml xmlns="http://schemas.microsoft.com/powershell">AAAA</connectXml></rsp:Connect>'),
+    envelope(f"{RSP}/Connect", POWERSHELL, f"<rsp:Connect><connectXml {_OURS}>AAAA</connectXml></rsp:Connect>"),
     envelope(f"{TRANSFER}/Get", RSP, ""),
     envelope(f"{TRANSFER}/Get", "http://schemas.microsoft.com/wbem/wsman/1/config", "", shell=""),
     envelope(f"{SPACES['n']}/Enumerate", RSP, "<n:Enumerate><w:OptimizeEnumeration/></n:Enumerate>", shell=""),
-    envelope(f"{SPACES['n']}/Enumerate", f"{RSP}/Command", f'<n:Enumerate><w:Filter><w:SelectorSet><w:Selector Name="ShellId">{SHELL}</w:Selector></w:SelectorSet></w:Filter></n:Enumerate>', shell=""),
+    envelope(f"{SPACES['n']}/Enumerate", f"{RSP}/Command", f"<n:Enumerate>{_FILTER}</n:Enumerate>", shell=""),
     envelope(f"{SPACES['n']}/Pull", RSP, "<n:Pull><n:EnumerationContext>x</n:EnumerationContext></n:Pull>", shell=""),
     envelope(f"{TRANSFER}/Delete", CMD, ""),
-    b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><i:Identify xmlns:i="http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"/></s:Body></s:Envelope>',
-)  # fmt: skip
+    f'<s:Envelope xmlns:s="{SPACES["s"]}"><s:Body><i:Identify xmlns:i="{_IDENTITY}"/></s:Body></s:Envelope>'.encode(),
+)
 WORDS = (
-    b"<", b">", b"&", b"&#0;", b"&#x10FFFF;", b"&lt;", b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"<![CDATA[", b"]]>", b"<!--", b"<?x?>", b'"', b"'", b"</", b"/>",
-    b"xmlns=", b"s:", b"PT99999999S", b"P", b"-1", b"99999999999999999999", b"\xff\xfe", b"\xed\xa0\x80", b"uuid:", b"stdout", b"pr", b"True", b"=" * 9,
-    SHELL.encode(), COMMAND.encode(), CMD.encode(), POWERSHELL.encode(), TRANSFER.encode(), b"/Create", b"/Delete", b"/Command", b"<x>" * 50,
-)  # fmt: skip
+    b"<",
+    b">",
+    b"&",
+    b"&#0;",
+    b"&#x10FFFF;",
+    b"&lt;",
+    b"<!DOCTYPE x [<!ENTITY a 'b'>]>",
+    b"<![CDATA[",
+    b"]]>",
+    b"<!--",
+    b"<?x?>",
+    b'"',
+    b"'",
+    b"</",
+    b"/>",
+    b"xmlns=",
+    b"s:",
+    b"PT99999999S",
+    b"P",
+    b"-1",
+    b"99999999999999999999",
+    b"\xff\xfe",
+    b"\xed\xa0\x80",
+    b"uuid:",
+    b"stdout",
+    b"pr",
+    b"True",
+    b"=" * 9,
+    SHELL.encode(),
+    COMMAND.encode(),
+    CMD.encode(),
+    POWERSHELL.encode(),
+    TRANSFER.encode(),
+    b"/Create",
+    b"/Delete",
+    b"/Command",
+    b"<x>" * 50,
+)
 _FAULT = re.compile(rb'<f:WSManFault [^>]*Code="\d+"')
 
 

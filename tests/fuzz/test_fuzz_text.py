@@ -27,7 +27,7 @@ from lab.machine import (
     Question,
     StreamName,
 )
-from tests.fuzz.fuzzing import FUZZ, LONGEST, assert_nothing_stays, damaged, in_time, nothing_is_done, samples
+from tests.fuzz.fuzzing import FUZZ, assert_nothing_stays, damaged, in_time, nothing_is_done, samples
 
 PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1-2-3-1105")
 TRAP = "/tmp/purple-harness-was-here"
@@ -52,7 +52,7 @@ SCRIPTS = tuple(
         *EVIL,
         "Get-Service WinRM | Where-Object { $_.Status -eq 'Running' } | Format-Table Name, Status -AutoSize",
         "$x = 1..5 | ForEach-Object { $_ * 2 }; if ($x[1] -gt 3) { \"big $($x.Count)\" } else { 'small' }",
-        "function Get-It { param([string]$Name, [int]$Count = 3) for ($i = 0; $i -lt $Count; $i++) { \"$Name-$i\" } } Get-It -Name a",
+        'function Get-It { param([string]$Name, [int]$Count = 3) for ($i = 0; $i -lt $Count; $i++) { "$Name-$i" } } Get-It -Name a',
         "try { Get-Item C:\\nope -ErrorAction Stop } catch { $_.Exception.Message } finally { whoami.exe /groups }",
         "switch -Wildcard ('abc') { 'a*' { 1 } default { 2 } }; while ($true) { break }; @{a = 1; b = @(1, 2)} | ConvertTo-Json",
         "'{0:N2}' -f 1.5; 'a,b' -split ','; 'x' -replace '(x+)+$', '$1'; [datetime]::Now.ToString('yyyy'); $Host.UI.WriteLine('x')",
@@ -66,24 +66,41 @@ LINES = tuple(
         "whoami /all && ipconfig /all || net user & if exist C:\\Windows (echo yes) else echo no",
         "for /f \"tokens=1,2 delims=,\" %i in ('echo a,b') do @echo %j",
         "set A=1&& set /a B=A+2 & echo %A:~0,1% ^& %PATH%",
-        "powershell -NoProfile -Command \"Get-Process | select -First 1\"",
+        'powershell -NoProfile -Command "Get-Process | select -First 1"',
         "reg query HKLM\\Software /s & sc query & tasklist /v & netstat -ano",
     )
 )
-WORDS = tuple(
-    word.encode()
-    for word in (
-        "(", ")", "{", "}", "[", "]", "@(", "@{", "$(", '"', "'", "`", ";", "|", "&", "&&", "$", "$_", "%", "^", ">", ">>", "2>&1", "<", "#", "<#", "#>", "@'\n",
-        "\n'@", "\n", "\0", "--%", "-f", "-join", "-match '(a+)+$'", "..", "1..999999999", "99999999999999999999", "* 1000000", "'x' * 999999999", "::", "[int]", "while (1) {}",
-        "for (;;) {", "function a { a } a", "throw", "exit", "return", "Start-Sleep 99999", "\u2019", "\u2013", "\U0001f600", "\ufffd", "/?", "%%", "goto :eof", "(" * 200, "{" * 200,
-    )
-)  # fmt: skip
+_SIGNS = "( ) { } [ ] @( @{ $( \" ' ` ; | & && $ $_ % ^ > >> 2>&1 < # <# #> \0 --% .. :: /? %% \u2019 \u2013 \U0001f600 \ufffd"
+_PHRASES = (
+    "\n",
+    "@'\n",
+    "\n'@",
+    "-f",
+    "-join",
+    "-match '(a+)+$'",
+    "1..999999999",
+    "99999999999999999999",
+    "* 1000000",
+    "'x' * 999999999",
+    "[int]",
+    "while (1) {}",
+    "for (;;) {",
+    "function a { a } a",
+    "throw",
+    "exit",
+    "return",
+    "Start-Sleep 99999",
+    "goto :eof",
+    "(" * 200,
+    "{" * 200,
+)
+WORDS = tuple(word.encode() for word in (*_SIGNS.split(" "), *_PHRASES))
 
 
 class Silent:
     """A client that hears everything and says nothing, and loses patience."""
 
-    def __init__(self, patience: float = LONGEST / 2) -> None:
+    def __init__(self, patience: float = 0.2) -> None:
         self._until = time.monotonic() + patience
 
     @property

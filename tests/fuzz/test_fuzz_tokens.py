@@ -16,9 +16,20 @@ from tests.lab.winrm.small_machine import PASSWORD, PURPLE
 
 BOGUS = bytes.fromhex("4e544c4d535350000200000000000000380000003382898a" + "00" * 40)
 WORDS = (
-    b"NTLMSSP\0", b"\x60\x82", b"\x30\x82\xff\xff", b"\xa1\x03", b"\x06\x06\x2b\x06\x01\x05\x05\x02", b"\0", b"\xff" * 8, b"\x30\x80", b"\x04\x84\xff\xff\xff\xff",
-    b"\x0a\x00\x10\x00", b"\x16\x03\x01\x02\x00", b"\x17\x03\x03", b"\x80\0\0\0",
-)  # fmt: skip
+    b"NTLMSSP\0",
+    b"\x60\x82",
+    b"\x30\x82\xff\xff",
+    b"\xa1\x03",
+    b"\x06\x06\x2b\x06\x01\x05\x05\x02",
+    b"\0",
+    b"\xff" * 8,
+    b"\x30\x80",
+    b"\x04\x84\xff\xff\xff\xff",
+    b"\x0a\x00\x10\x00",
+    b"\x16\x03\x01\x02\x00",
+    b"\x17\x03\x03",
+    b"\x80\0\0\0",
+)
 
 
 def tokens(protocol: str) -> list[bytes]:
@@ -89,9 +100,11 @@ class Pair:
 
 
 BODIES = (
-    b'--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n\tOriginalContent: type=application/soap+xml;'
-    b"charset=UTF-8;Length=4\r\n--Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n\x10\0\0\0" + bytes(20) + b"--Encrypted Boundary--\r\n",
-)  # fmt: skip
+    b"--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n\tOriginalContent: type=application/soap+xml;"
+    b"charset=UTF-8;Length=4\r\n--Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n\x10\0\0\0"
+    + bytes(20)
+    + b"--Encrypted Boundary--\r\n",
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +112,9 @@ def pair(accounts: Accounts) -> Pair:
     return Pair(accounts)
 
 
-@given(damaged(BODIES, (b"Length=", b"\r\n", b"--Encrypted Boundary--\r\n", b"application/octet-stream\r\n", b"\xff\xff\xff\xff", b"9" * 12)))
+@given(
+    damaged(BODIES, (b"Length=", b"\r\n", b"--Encrypted Boundary--\r\n", b"application/octet-stream\r\n", b"\xff\xff\xff\xff", b"9" * 12))
+)
 @FUZZ
 def test_any_body_is_garbled(pair: Pair, body: bytes) -> None:
     with in_time(), pytest.raises(Garbled):

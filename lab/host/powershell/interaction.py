@@ -51,7 +51,9 @@ def ui_object() -> PSObject:
 
 def credential(user: str, password: SecureString) -> PSObject:
     """A PSCredential."""
-    return PSObject(type_names=(CREDENTIAL_TYPE, "System.Object"), properties={"UserName": user, "Password": password}, text=CREDENTIAL_TYPE)
+    return PSObject(
+        type_names=(CREDENTIAL_TYPE, "System.Object"), properties={"UserName": user, "Password": password}, text=CREDENTIAL_TYPE
+    )
 
 
 def ask(session: Session, question: Question) -> PSValue:
@@ -123,7 +125,7 @@ def _call_ui(session: Session, low: str, name: str, arguments: list[object]) -> 
             session.io.host_write_line("".join(texts))
         case "writeerrorline", 1:
             session.io.host_write_error_line(texts[0])
-        case ("writewarningline" | "writeverboseline" | "writedebugline"), 1:
+        case (("writewarningline" | "writeverboseline" | "writedebugline"), 1):
             session.write_stream(_STREAMS[low], texts[0])
         case _:
             raise refuse(f"the method {shown(name)} of $Host.UI with {len(arguments)} arguments")
@@ -194,4 +196,3 @@ def marshal(low: str, arguments: list[object]) -> object:
         case "zerofreebstr" | "zerofreeglobalallocunicode" | "zerofreecotaskmemunicode", [SecureString()]:
             return ""
     return None
-

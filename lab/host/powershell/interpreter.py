@@ -252,7 +252,9 @@ def sender_info(engine: Engine, arguments: Mapping[str, PSValue]) -> PSObject:
         type_names=("System.Management.Automation.Remoting.PSIdentity", "System.Object"),
         properties={"AuthenticationType": "Negotiate", "IsAuthenticated": True, "Name": f"{account.domain}\\{account.name}"},
     )
-    principal = PSObject(type_names=("System.Management.Automation.Remoting.PSPrincipal", "System.Object"), properties={"Identity": identity})
+    principal = PSObject(
+        type_names=("System.Management.Automation.Remoting.PSPrincipal", "System.Object"), properties={"Identity": identity}
+    )
     return PSObject(
         type_names=("System.Management.Automation.Remoting.PSSenderInfo", "System.Object"),
         properties={

@@ -1,8 +1,8 @@
 """File transfers of PowerShell Remoting clients that bring a script of their own, done without running it.
 
 pypsrp's `Client.copy` and `Client.fetch` send scripts that reach into the engine by reflection, which no emulation has. They are known by
-what they do: they take the target's path from `$MyInvocation.UnboundArguments[0]`, and hash with SHA-1. The host is left as they would leave
-it; anything else is not touched.
+what they do: they take the path from `$MyInvocation.UnboundArguments[0]`, and hash with SHA-1. The host is left as they would leave it; any
+other script is not touched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from lab.host.powershell.dotnet import expand_percent
 from lab.host.powershell.errors import fail
 from lab.host.powershell.values import to_bool, to_text
 
-_COMMON = ("$MyInvocation.UnboundArguments[0]", "GetUnresolvedProviderPathFromPSPath", "System.Security.Cryptography.SHA1CryptoServiceProvider")
+_COMMON = (
+    "$MyInvocation.UnboundArguments[0]",
+    "GetUnresolvedProviderPathFromPSPath",
+    "System.Security.Cryptography.SHA1CryptoServiceProvider",
+)
 _COPY = (*_COMMON, "GetTempFileName()", "[System.Convert]::FromBase64String($input)", "[System.IO.File]::Move($path, $output_path)")
 _FETCH = (*_COMMON, ".OpenRead()", "[System.Convert]::ToBase64String($bytes)", "Write-Output -InputObject")
 

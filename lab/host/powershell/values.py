@@ -266,7 +266,21 @@ def as_list(value: object) -> list[object]:
 def stored(value: object) -> PSValue:
     """A value as a property or an entry holds it: the same object, or its text where the kind has no form on the wire."""
     match value:
-        case None | bool() | int() | float() | str() | Decimal() | datetime() | UUID() | bytes() | list() | dict() | PSObject() | SecureString():
+        case (
+            None
+            | bool()
+            | int()
+            | float()
+            | str()
+            | Decimal()
+            | datetime()
+            | UUID()
+            | bytes()
+            | list()
+            | dict()
+            | PSObject()
+            | SecureString()
+        ):
             return value
         case _:
             return to_text(value)

@@ -131,8 +131,10 @@ def run(served: Endpoint, shell: str, line: str, *, skip: str = "FALSE") -> str:
         f'<w:OptionSet><w:Option Name="WINRS_CONSOLEMODE_STDIN">TRUE</w:Option><w:Option Name="WINRS_SKIP_CMD_SHELL">{skip}</w:Option>'
         "</w:OptionSet>"
     )
-    body = f'<rsp:CommandLine><rsp:Command>"{line}"</rsp:Command></rsp:CommandLine>' if '"' in line else (
-        f"<rsp:CommandLine><rsp:Command>{line}</rsp:Command></rsp:CommandLine>"
+    body = (
+        f'<rsp:CommandLine><rsp:Command>"{line}"</rsp:Command></rsp:CommandLine>'
+        if '"' in line
+        else (f"<rsp:CommandLine><rsp:Command>{line}</rsp:Command></rsp:CommandLine>")
     )
     return ask(served, envelope(f"{NS['rsp']}/Command", CMD, body, shell=shell, options=options)).text(".//rsp:CommandId")
 
@@ -199,7 +201,9 @@ def test_the_case_of_a_uri_and_of_an_id_does_not_matter(served: Endpoint) -> Non
     ids=["utf-8", "utf-8-marked", "utf-16-le", "utf-16-be", "utf-16-unmarked"],
 )
 def test_a_request_in_any_encoding_of_xml_is_answered_in_its_own(served: Endpoint, encoding: str, mark: bytes) -> None:
-    text = envelope(f"{NS['x']}/Get", NS["cfg"], "").replace('encoding="UTF-8"', f'encoding="{encoding[:6].upper()}"'.replace("UTF-8", "utf-8"))
+    text = envelope(f"{NS['x']}/Get", NS["cfg"], "").replace(
+        'encoding="UTF-8"', f'encoding="{encoding[:6].upper()}"'.replace("UTF-8", "utf-8")
+    )
     answer = ask(served, mark + text.encode(encoding), Content_Type=f"application/soap+xml;charset={encoding[:6].upper()}")
     assert (answer.status, answer.text(".//cfg:MaxEnvelopeSizekb")) == (200, "500")
     assert answer.content_type.endswith("charset=UTF-16" if "16" in encoding else "charset=UTF-8")
@@ -209,7 +213,8 @@ def test_a_body_may_come_in_chunks_with_headers_in_any_case(served: Endpoint) ->
     body = envelope(f"{NS['x']}/Get", NS["cfg"], "").encode()
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as sock:
         sock.sendall(
-            b"POST /WSMAN?PSVersion=5.1.19041.1 HTTP/1.1\r\nhOST: x\r\ntransfer-ENCODING: chunked\r\nAUTHORIZATION: " + AUTHORIZATION.encode()
+            b"POST /WSMAN?PSVersion=5.1.19041.1 HTTP/1.1\r\nhOST: x\r\ntransfer-ENCODING: chunked\r\nAUTHORIZATION: "
+            + AUTHORIZATION.encode()
         )
         sock.sendall(b"\r\nEXPECT: 100-Continue\r\ncontent-type: APPLICATION/SOAP+XML; action=x\r\nConnection: Keep-Alive\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 100")
@@ -279,9 +284,9 @@ def test_settings_are_what_they_are(served: Endpoint, part: str, path: str, valu
 def test_listeners_are_listed(served: Endpoint) -> None:
     body = "<n:Enumerate><w:OptimizeEnumeration/><w:MaxElements>20</w:MaxElements></n:Enumerate>"
     answer = ask(served, envelope(f"{NS['n']}/Enumerate", f"{NS['cfg']}/listener", body))
-    assert [(one.findtext("cfg:Transport", "", NS), one.findtext("cfg:Port", "", NS)) for one in answer.root.iter(f"{{{NS['cfg']}}}Listener")] == [
-        ("HTTP", str(served.port))
-    ]
+    assert [
+        (one.findtext("cfg:Transport", "", NS), one.findtext("cfg:Port", "", NS)) for one in answer.root.iter(f"{{{NS['cfg']}}}Listener")
+    ] == [("HTTP", str(served.port))]
 
 
 # --- lists of shells ------------------------------------------------------------------------------------------------------
@@ -359,7 +364,8 @@ def test_a_header_that_cannot_be_obeyed_is_a_fault(served: Endpoint, header: str
 
 
 def test_so_many_users_may_have_shells_and_no_more() -> None:
-    others = [EndpointAccount(account=Account(domain="LAB", name=f"user{n}", sid=f"S-1-5-21-1-2-3-{2000 + n}"), password=PASSWORD) for n in range(2)]
+    names = [Account(domain="LAB", name=f"user{n}", sid=f"S-1-5-21-1-2-3-{2000 + n}") for n in range(2)]
+    others = [EndpointAccount(account=account, password=PASSWORD) for account in names]
     accounts = [EndpointAccount(account=PURPLE, password=PASSWORD), *others]
     access = Access(schemes=frozenset({Scheme.BASIC}), allow_unencrypted=True)
     with endpoint(SmallMachine(lines={"greet": greet}), accounts=accounts, access=access, quotas=Quotas(max_users=2)) as own:
@@ -383,7 +389,9 @@ def test_everything_goes_over_ipv6() -> None:
             shell = PowerShell(pool)
             shell.add_script("hello")
             assert shell.invoke() == ["hello"]
-        far = Protocol(f"http://[::1]:{own.port}/wsman", transport="basic", username="purple", password=PASSWORD, ca_trust_path=None)
+        far = Protocol(
+            f"http://[::1]:{own.port}/wsman", transport="basic", username="purple", password=PASSWORD, server_cert_validation="ignore"
+        )
         shell_id = far.open_shell()
         assert far.get_command_output(shell_id, far.run_command(shell_id, "greet"))[2] == 7
         far.close_shell(shell_id)

@@ -58,8 +58,8 @@ def test_a_value_survives_the_wire(value: PSValue) -> None:
 
 @given(_TEXT)
 def test_any_text_is_read_by_others_as_it_was_meant_and_read_here_as_others_write_it(text: str) -> None:
-    element = written(text)
-    assert ps.deserialize(element, _CIPHER) == text
+    theirs: object = ps.deserialize(written(text), _CIPHER)
+    assert theirs == text
     assert as_others_write(text) == text
 
 
@@ -136,7 +136,9 @@ def test_a_dotnet_object_keeps_type_properties_and_text() -> None:
 
 def test_a_credential_is_one_again() -> None:
     given = PSObject(
-        type_names=(CREDENTIAL_TYPE, "System.Object"), properties={"UserName": "LAB\\bob", "Password": SecureString("pw")}, text=CREDENTIAL_TYPE
+        type_names=(CREDENTIAL_TYPE, "System.Object"),
+        properties={"UserName": "LAB\\bob", "Password": SecureString("pw")},
+        text=CREDENTIAL_TYPE,
     )
     assert over_the_wire(given) == given
 

@@ -25,18 +25,17 @@ from lab.machine import (
     PipelineRequest,
     Progress,
     PSObject,
-    PSValue,
     ReadLine,
     ReadSecret,
     SecureString,
     StreamName,
 )
 from lab.winrm import messages
+from lab.winrm.faults import Broken, Fault
 from lab.winrm.messages import Kind
 from lab.winrm.psrp import PsrpShell
 from lab.winrm.service import Tally
-from lab.winrm.shell import BufferMode
-from lab.winrm.wsman import SIGNAL_POWERSHELL_STOP, SIGNAL_TERMINATE, Broken, Fault
+from lab.winrm.wsman import SIGNAL_POWERSHELL_STOP, SIGNAL_TERMINATE, BufferMode
 from tests.lab.winrm.small_machine import SmallLogon, SmallMachine
 
 BUDGET = 100_000
@@ -435,10 +434,12 @@ def test_metadata_is_of_the_kind_that_was_asked_for(client: Client, wanted: int,
 
 def test_metadata_brings_the_common_parameters_where_there_are_any() -> None:
     def parameters(has_common: bool) -> str:
-        return messages.command_metadata(CommandMetadata(name="exit", command_type=2, has_common_parameters=has_common, parameters=("Name",)))
+        return messages.command_metadata(
+            CommandMetadata(name="exit", command_type=2, has_common_parameters=has_common, parameters=("Name",))
+        )
 
-    assert "<S N=\"Key\">Verbose</S>" not in parameters(False)
-    assert all(f"<S N=\"Key\">{name}</S>" in parameters(True) for name in ("Name", "Verbose", "ErrorAction"))
+    assert '<S N="Key">Verbose</S>' not in parameters(False)
+    assert all(f'<S N="Key">{name}</S>' in parameters(True) for name in ("Name", "Verbose", "ErrorAction"))
 
 
 # --- being left -----------------------------------------------------------------------------------------------------------
@@ -456,7 +457,7 @@ def test_a_pool_that_is_left_lets_nobody_but_its_client_back(client: Client, mac
         (lambda: shell.send("", b"", "stdin"), 2150859204),
     ):
         with pytest.raises(Fault) as raised:
-            again()  # type: ignore[no-untyped-call]
+            again()
         assert raised.value.code == code
     shell.reconnect("mine")
     assert (shell.is_connected, shell.idle_timeout) == (True, 60)
@@ -469,9 +470,13 @@ def test_who_waits_for_output_hears_that_the_shell_is_left(client: Client) -> No
     waiting = threading.Event()
     heard: list[int] = []
 
+    def still_there() -> bool:
+        waiting.set()
+        return True
+
     def wait() -> None:
         with pytest.raises(Fault) as raised:
-            client.shell.receive("", BUDGET, PATIENCE, lambda: waiting.set() is None)
+            client.shell.receive("", BUDGET, PATIENCE, still_there)
         heard.append(raised.value.code)
 
     thread = threading.Thread(target=wait)
@@ -537,7 +542,6 @@ def test_output_that_nobody_fetches_makes_room_where_its_client_wants_it_so(clie
     assert numbers == list(range(200))[-len(numbers) :]
     assert 0 < len(numbers) < 100
     assert state.state == ps.PSInvocationState.Completed
-
 
 
 def test_a_pipeline_waits_while_its_output_is_not_fetched(client: Client, machine: SmallMachine) -> None:

@@ -15,7 +15,18 @@ from harness.model.intent import Auth, Target
 from harness.ports import Clock
 from harness.transports.psrp import Credential, PsrpTransport, Timeouts
 from harness.transports.psrp.identity import EXPRESSION
-from lab.machine import Account, CommandMetadata, CommandShell, ErrorRecord, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped
+from lab.machine import (
+    Account,
+    CommandMetadata,
+    CommandShell,
+    ErrorRecord,
+    Package,
+    Peer,
+    PipelineIO,
+    PipelineRequest,
+    PipelineStopped,
+    PSValue,
+)
 from lab.winrm import Endpoint, EndpointAccount
 
 USER = "LAB\\purple"
@@ -96,7 +107,7 @@ class ScriptedMachine:
     def log_off(self) -> None:
         pass
 
-    def open_runspace(self) -> ScriptedMachine:
+    def open_runspace(self, arguments: Mapping[str, PSValue] | None = None) -> ScriptedMachine:
         self.opened += 1
         return self
 
@@ -113,6 +124,12 @@ class ScriptedMachine:
 
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         return [CommandMetadata(name=name, command_type=8) for name in names if name in self.commands]
+
+    def another(self) -> ScriptedMachine:
+        return self
+
+    def reset(self) -> None:
+        pass
 
     def close(self) -> None:
         self.closed.release()
