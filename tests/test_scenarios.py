@@ -120,11 +120,26 @@ steps:
             "    enter_pssesion: [x]\n",
             ["F:4:5: steps[1] has no action (give it one of", "F:5:5: unknown key 'enter_pssesion' (did you mean enter_pssession?)"],
         ),
+        ("    connect: {}\n    way: winrs\n", ["F:6:5: unknown key 'way' (known keys:"]),
+        ("    connect: {}\n    via: [a]\n", ["F:6:5: steps[1].via must be text"]),
+        ("    connect: {}\n    via: 'a b'\n", ["F:6:5: steps[1].via must be the name of a target"]),
+        ("    connect: {}\n    via:\n", ["F:6:5: steps[1].via has no value"]),
+        ("    winrs: hostname\n    via: ws1\n", ["F:4:5: steps[1] is for a remote shell, which goes from the driver alone"]),
         (
             "    winrs: ipconfig\n    connect: {}\n",
-            ["F:5:5: unknown key 'winrs' (known keys: enter_pssession, invoke_command, connect, name"],
+            ["F:6:5: steps[1] has two actions, winrs and connect (one action a step: split it)"],
         ),
-        ("    connect: {}\n    via: winrs\n", ["F:6:5: unknown key 'via' (known keys:"]),
+        ("    winrs: ''\n", ["steps[1].winrs.command must be one line that is not empty"]),
+        ("    winrs: [a]\n", ["F:5:5: steps[1].winrs must hold keys with values"]),
+        ("    winrs: {command: a, code_page: 99999}\n", ["F:5:25: steps[1].winrs.code_page is no code page that can be read here"]),
+        (
+            "    winrs: {command: a, environment: {a=b: c}}\n",
+            ["steps[1].winrs.environment.a=b.[key] must be the name of a variable"],
+        ),
+        (
+            "    connect: {transport: ssh}\n",
+            ["F:5:15: steps[1].connect.transport must be one of psrp, winrs"],
+        ),
         (
             "    connect: {}\n    enter_pssession: [x]\n",
             ["F:5:5: steps[1] has two actions, enter_pssession and connect (one action a step: split it)"],

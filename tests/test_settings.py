@@ -25,6 +25,7 @@ from harness.model.intent import Auth, Target
 from harness.scope import Scope
 from harness.settings import (
     ElasticsearchSettings,
+    LabAccess,
     LabSettings,
     RunSettings,
     Secret,
@@ -124,8 +125,7 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
         siem=SiemSettings(path=base / "lab/siem.sqlite"),
         lab=LabSettings(
             user="violet",
-            schemes=("basic", "credssp"),
-            allow_unencrypted=True,
+            access=LabAccess(schemes=("basic", "credssp"), allow_unencrypted=True, auth=Auth.CREDSSP),
             ingest_delay=timedelta(0),
             rule_interval=timedelta(seconds=2),
             look_back=timedelta(minutes=10),

@@ -52,10 +52,10 @@ def replay(
     from harness.replay import FOLDED, Broken
     from harness.replay import fold_line_ends as folded
     from harness.replay import replay as run_replay
+    from harness.reports.console import make_console
     from harness.reports.document import DocumentFile
     from harness.reports.json import dump_replay
     from harness.reports.replay import counting, print_replay
-    from harness.reports.terminal import make_console
     from harness.rules.catalog import find
 
     to_stdout = json_path == "-"

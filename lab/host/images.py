@@ -72,6 +72,7 @@ _CONSOLE = (
     ("System32\\find.exe", "FIND.EXE", "Find String (grep) Utility", 17920),
     ("System32\\sort.exe", "SORT.EXE", "Sort Utility", 29184),
     ("System32\\more.com", "MORE.COM", "More Utility", 28672),
+    ("System32\\winrs.exe", "winrs.exe", "winrs", 45568),
     ("System32\\winrshost.exe", "winrshost.exe", "Host Process for WinRM's Remote Shell plugin", 24064),
     ("System32\\WindowsPowerShell\\v1.0\\powershell.exe", "PowerShell.EXE", "Windows PowerShell", 452608),
 )

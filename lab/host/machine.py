@@ -17,7 +17,7 @@ from threading import Lock
 from uuid import UUID
 
 from lab.host.files import FileFault, PathNotFound, absolute
-from lab.host.happenings import Binding, CommandRun, Engine, Image, LogonSession, Process, Witness
+from lab.host.happenings import Binding, CommandRun, Connection, Engine, Image, LogonSession, Process, RemoteShell, Witness
 from lab.host.model import Host, NotExecutable, ProcessLimit
 from lab.host.powershell.interpreter import VERSION, ConsolePowerShell, Interpreter
 from lab.host.programs.base import Input, Unmodelled, World, find_program, launch
@@ -25,12 +25,15 @@ from lab.host.programs.cmd_line import LineFault, expanded
 from lab.host.telemetry import Origin, Sink, Telemetry
 from lab.machine import (
     Account,
+    Caller,
     CommandIO,
     CommandLine,
     CommandMetadata,
     CommandShell,
+    Credential,
     ErrorRecord,
     Logon,
+    Network,
     OutOfResources,
     Package,
     Peer,
@@ -39,6 +42,7 @@ from lab.machine import (
     PipelineStopped,
     PSValue,
     Runspace,
+    ShellName,
 )
 
 WINRM_PORT = 5985
@@ -60,7 +64,7 @@ class EmulatedMachine:
     From its making on it is the host's witness.
     """
 
-    def __init__(self, host: Host, sink: Sink) -> None:
+    def __init__(self, host: Host, sink: Sink, off: frozenset[str]) -> None:
         self._host = host
         origin = Origin(
             computer=host.fqdn,
@@ -68,11 +72,12 @@ class EmulatedMachine:
             machine_account=Account(domain=host.netbios_domain, name=f"{host.name.upper()}$", sid=host.system_logon.account.sid),
             system=host.system,
             lsass_pid=host.lsass.pid,
+            winrm_pid=host.winrm_service.pid,
             sysmon_pid=_install_sysmon(host).pid,
             machine_id=host.machine_guid.time_low,
             filter_id=host.random.randrange(65_000, 90_000),
         )
-        self._telemetry = Telemetry(origin, sink, host.now, host.random)
+        self._telemetry = Telemetry(origin, sink, host.now, host.random, off=off)
         host.witness = self._telemetry
 
     @property
@@ -81,37 +86,58 @@ class EmulatedMachine:
         return self._host
 
     def connected(self, peer: Peer) -> None:
-        """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`."""
-        self._telemetry.connection_accepted(
-            source_ip=self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip,
-            source_port=peer.port,
-            destination_ip=self._host.ip,
-            destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
+        """The kernel accepted a TCP connection. Where its other end is loopback, to the host itself or to its driver, so is this one."""
+        source = self._shown(peer)
+        self._telemetry.connected(
+            Connection(
+                source_ip=source,
+                source_port=peer.port,
+                destination_ip=source if ip_address(source).is_loopback else self._host.ip,
+                destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
+                initiated=False,
+                owner=self._host.system,
+            )
         )
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         """A network logon with a LUID of its own. The peer leaves no trace in it: http.sys does not tell LSA who called."""
-        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package))
+        caller = self._caller(peer)
+        depth = caller.depth if caller is not None else 0
+        session = self._host.new_logon(account, package, delegated=delegated, depth=depth)
+        return _EmulatedLogon(self._host, self._telemetry, session, self._shown(peer))
+
+    def _shown(self, peer: Peer) -> str:
+        """The peer's address as telemetry has it: loopback stands for the lab's network, so it is the host that called, or the driver."""
+        caller = self._caller(peer)
+        if caller is not None:
+            return caller.ip
+        return self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip
+
+    def _caller(self, peer: Peer) -> Caller | None:
+        return self._host.network.caller(peer) if self._host.network is not None else None
 
 
 class _EmulatedLogon:
     """The logon session of one authenticated connection."""
 
-    def __init__(self, host: Host, witness: Witness, session: LogonSession) -> None:
+    def __init__(self, host: Host, witness: Witness, session: LogonSession, client_ip: str) -> None:
         self._host = host
         self._witness = witness
         self._session = session
+        self._client_ip = client_ip
 
-    def open_runspace(self, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
+    def open_runspace(self, shell: ShellName, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
         """DcomLaunch starts wsmprovhost.exe under this logon. Raises `OutOfResources` where the host is full."""
-        process = self._start_host(_WSMPROVHOST)
+        process = self._start_host(_WSMPROVHOST, shell)
         return _EmulatedRunspace(self._host, self._witness, _remote_engine(self._host, process, self._host.new_uuid()), arguments or {})
 
-    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+    def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         """DcomLaunch starts winrshost.exe under this logon. Raises `OutOfResources` where the host is full."""
-        return _EmulatedCommandShell(self._host, self._witness, self._start_host(_WINRSHOST), environment, directory)
+        return _EmulatedCommandShell(self._host, self._witness, self._start_host(_WINRSHOST, shell), environment, directory)
 
-    def _start_host(self, program: str) -> Process:
+    def _start_host(self, program: str, shell: ShellName) -> Process:
+        opened = RemoteShell(resource_uri=shell.resource_uri, shell_id=shell.shell_id, client_ip=self._client_ip, logon=self._session)
+        self._witness.shell_opened(opened)
         try:
             return self._host.start_process(
                 parent=self._host.dcom_launch,
@@ -124,7 +150,8 @@ class _EmulatedLogon:
             raise OutOfResources from None
 
     def log_off(self) -> None:
-        """Nothing ends: a shell outlives the connection that opened it, and with it the logon that its process runs under."""
+        """The connection lets go of its logon. A shell outlives the connection that opened it, and with it the logon that it runs under."""
+        self._host.release_logon(self._session)
 
 
 def _remote_engine(host: Host, process: Process, host_id: UUID) -> Engine:
@@ -153,6 +180,11 @@ class _EmulatedRunspace:
         self._closed = False
         witness.engine_started(engine)
 
+    @property
+    def process_id(self) -> int:
+        """The pid of wsmprovhost.exe."""
+        return self._engine.process.pid
+
     def another(self) -> Runspace:
         """One more engine in the same process."""
         engine = _remote_engine(self._host, self._engine.process, self._engine.host_id)
@@ -168,7 +200,8 @@ class _EmulatedRunspace:
         with self._lock:
             if self._closed:
                 raise PipelineStopped
-            return self._interpreter.run(request, io)
+            with self._host.acting(self._engine.process):
+                return self._interpreter.run(request, io)
 
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         """Discover commands. Windows does so with two pipelines of its own, which module logging shows like anybody's."""
@@ -189,9 +222,10 @@ class _EmulatedRunspace:
             if self._closed:
                 return
             self._closed = True
+            self._interpreter.close()
             self._witness.engine_stopped(self._engine)
             if self._first:
-                _end_with_all(self._host, self._engine.process)
+                self._host.end_tree(self._engine.process)
 
 
 class _EmulatedCommandShell:
@@ -210,6 +244,11 @@ class _EmulatedCommandShell:
             with suppress(LineFault):  # a value beyond what cmd.exe takes stays as it was sent
                 self._environment[known] = expanded(value, lambda asked: _value(users, asked))
         self._directory = directory or host.home(account)
+
+    @property
+    def process_id(self) -> int:
+        """The pid of winrshost.exe."""
+        return self._process.pid
 
     def run(self, line: CommandLine, io: CommandIO) -> int:
         """Run a line to its end. Raises `PipelineStopped`.
@@ -254,7 +293,7 @@ class _EmulatedCommandShell:
 
     def close(self) -> None:
         """End winrshost.exe and all that it started. Closing again changes nothing."""
-        _end_with_all(self._host, self._process)
+        self._host.end_tree(self._process)
 
 
 class _Terminal:
@@ -275,13 +314,6 @@ def _value(environment: Mapping[str, str], name: str) -> str | None:
     return next((value for key, value in environment.items() if key.lower() == name.lower()), None)
 
 
-def _end_with_all(host: Host, ancestor: Process) -> None:
-    """End a process and its descendants: WinRM keeps a session's processes in a job object, and none outlives the host process."""
-    for process in host.processes:
-        if _descends(process, ancestor):
-            host.end_process(process)
-
-
 def emulated_host(
     *,
     name: str,
@@ -292,16 +324,20 @@ def emulated_host(
     sink: Sink,
     now: Callable[[], datetime],
     seed: int,
+    off: frozenset[str] = frozenset(),
+    network: Network | None = None,
 ) -> EmulatedMachine:
-    """A Windows host, booted and provisioned with Sysmon and PowerShell logging. The same seed gives the same host.
+    """A Windows host, booted and provisioned with Sysmon, an audit policy and PowerShell logging. The same seed gives the same host.
 
     `name` is the computer name, `domain` the DNS domain, `ip` and `seen_from` the host's and the driver's lab addresses; `accounts` are
-    its administrators. `now` gives aware times in UTC.
+    its administrators. `now` gives aware times in UTC. `off` names the settings of `harness.events.audit.SETTINGS` that it lacks.
+    `network` is where it finds other hosts; without one it is alone.
     """
     # Reproducible chance is the point; nothing secret comes of it.
     random = Random(seed)  # noqa: S311
     host = Host(name=name, domain=domain, ip=ip, seen_from=seen_from, accounts=accounts, now=now, random=random)
-    return EmulatedMachine(host, sink)
+    host.network = network
+    return EmulatedMachine(host, sink, off)
 
 
 def _install_sysmon(host: Host) -> Process:
@@ -320,15 +356,6 @@ def _install_sysmon(host: Host) -> Process:
         logon=host.system_logon,
         directory="C:\\Windows\\system32",
     )
-
-
-def _descends(process: Process, ancestor: Process) -> bool:
-    one: Process | None = process
-    while one is not None:
-        if one is ancestor:
-            return True
-        one = one.parent
-    return False
 
 
 def _discovery(names: Sequence[str], found: Sequence[CommandMetadata]) -> tuple[tuple[CommandRun, ...], ...]:

@@ -4,10 +4,11 @@ from lab.winrm.auth import Access, ChannelBinding, EndpointAccount, Scheme, fing
 from lab.winrm.config import Quotas
 from lab.winrm.endpoint import Endpoint
 from lab.winrm.service import EndpointCounts
-from lab.winrm.tls import Identity, make_identity
+from lab.winrm.tls import Authority, Identity, make_authority, make_identity
 
 __all__ = [
     "Access",
+    "Authority",
     "ChannelBinding",
     "Endpoint",
     "EndpointAccount",
@@ -16,5 +17,6 @@ __all__ = [
     "Quotas",
     "Scheme",
     "fingerprint",
+    "make_authority",
     "make_identity",
 ]

@@ -338,6 +338,11 @@ class PsrpShell(Shell[_Pipeline]):
 
     # --- requests ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def process_id(self) -> int:
+        """The pid of its host process, 0 while the client has not said enough to have one."""
+        return self._runspaces[0].process_id if self._runspaces else 0
+
     def command(self, command_id: str, data: bytes) -> None:
         """Take the first fragments of a pipeline's message; it runs as soon as the message is complete and a runspace free.
 

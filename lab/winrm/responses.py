@@ -14,9 +14,10 @@ from lab.winrm.wsman import BufferMode, Disconnect, Operation, Receive, Reconnec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """The shell that came about. `idle_timeout` in seconds."""
+    """The shell that came about. `idle_timeout` in seconds; `process_id` is its host process's."""
 
     shell_id: str
+    process_id: int
     owner: str
     client_ip: str
     idle_timeout: float
@@ -173,7 +174,8 @@ def _shell(created: Created, resource: str, before_streams: str, after: str) -> 
     """A description of a shell [MS-WSMV 2.2.4.37]; the elements come in the schema's order."""
     return (
         f"<rsp:Shell><rsp:ShellId>{created.shell_id}</rsp:ShellId><rsp:ResourceUri>{resource}</rsp:ResourceUri>"
-        f"<rsp:Owner>{escape(created.owner)}</rsp:Owner><rsp:ClientIP>{escape(created.client_ip)}</rsp:ClientIP>{before_streams}"
+        f"<rsp:Owner>{escape(created.owner)}</rsp:Owner><rsp:ClientIP>{escape(created.client_ip)}</rsp:ClientIP>"
+        f"<rsp:ProcessId>{created.process_id}</rsp:ProcessId>{before_streams}"
         f"<rsp:IdleTimeOut>PT{created.idle_timeout:.3f}S</rsp:IdleTimeOut>"
         f"<rsp:InputStreams>{escape(created.input_streams)}</rsp:InputStreams>"
         f"<rsp:OutputStreams>{escape(created.output_streams)}</rsp:OutputStreams>{after or _run_times(0, 0)}</rsp:Shell>"

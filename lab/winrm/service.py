@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from lab.machine import Account, Logon, OutOfResources
+from lab.machine import Account, Logon, OutOfResources, ShellName
 from lab.winrm import config, faults, responses, wsman
 from lab.winrm.outbox import Aborted
 from lab.winrm.psrp import PsrpShell
@@ -270,21 +270,23 @@ class Service:
     def _open(self, create: wsman.NewShell, header: wsman.Header, client: Client, idle_timeout: float) -> AnyShell:
         if isinstance(create, wsman.CreateCommandShell):
             environment, directory = create.environment, create.directory
+            name = ShellName(resource_uri=wsman.COMMAND_SHELL_URI, shell_id=create.shell_id)
             return WinrsShell(
                 shell_id=create.shell_id,
                 idle_timeout=idle_timeout,
                 code_page=create.code_page,
                 max_commands=self._quotas.max_processes,
-                open_shell=lambda: client.logon.open_command_shell(environment, directory),
+                open_shell=lambda: client.logon.open_command_shell(name, environment, directory),
                 ledger=self._tally,
             )
         assert isinstance(create, wsman.Create)
+        named = ShellName(resource_uri=wsman.POWERSHELL_URI, shell_id=create.shell_id)
         return PsrpShell(
             shell_id=create.shell_id,
             creation=create.creation,
             budget=header.stream_budget,
             idle_timeout=idle_timeout,
-            open_runspace=client.logon.open_runspace,
+            open_runspace=lambda arguments: client.logon.open_runspace(named, arguments),
             ledger=self._tally,
         )
 
@@ -377,6 +379,7 @@ class Service:
 def _created(held: _Held) -> responses.Created:
     return responses.Created(
         shell_id=held.shell.shell_id,
+        process_id=held.shell.process_id,
         owner=f"{held.account.domain}\\{held.account.name}",
         client_ip=held.client_ip,
         idle_timeout=held.shell.idle_timeout,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 import psrpcore
 import pytest
 from hypothesis import given
 from psrpcore import types as ps
 
-from lab.machine import PipelineIO, PipelineRequest
+from lab.machine import PipelineIO, PipelineRequest, ShellName
 from lab.winrm import clixml, fragments
 from lab.winrm.faults import Broken, Fault
 from lab.winrm.psrp import PsrpShell
@@ -21,6 +22,7 @@ from tests.fuzz.fuzzing import FUZZ, SOAK, assert_nothing_stays, damaged, in_tim
 from tests.lab.winrm.small_machine import SmallLogon, SmallMachine
 
 SHELL = "0B29FC40-CA47-1067-B31D-00DD010662DA"
+NAMED = ShellName(resource_uri="x", shell_id=SHELL)
 COMMAND = "1C29FC40-CA47-1067-B31D-00DD010662DA"
 
 
@@ -120,7 +122,7 @@ def opened(creation: bytes = TALK.creation) -> PsrpShell:
         creation=creation,
         budget=100_000,
         idle_timeout=60,
-        open_runspace=SmallLogon(SmallMachine({"say": take})).open_runspace,
+        open_runspace=partial(SmallLogon(SmallMachine({"say": take})).open_runspace, NAMED),
         ledger=Tally(),
     )
 
@@ -160,7 +162,7 @@ def test_any_creation_opens_a_pool_or_none(data: bytes) -> None:
             creation=data,
             budget=100_000,
             idle_timeout=60,
-            open_runspace=SmallLogon(SmallMachine()).open_runspace,
+            open_runspace=partial(SmallLogon(SmallMachine()).open_runspace, NAMED),
             ledger=Tally(),
         )
         shell.close()

@@ -25,11 +25,13 @@ from lab.machine import (
     Progress,
     PSValue,
     Question,
+    ShellName,
     StreamName,
 )
 from tests.fuzz.fuzzing import FUZZ, assert_nothing_stays, damaged, in_time, nothing_is_done, samples
 
 PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1-2-3-1105")
+SHELL = ShellName(resource_uri="x", shell_id="0B29FC40-CA47-1067-B31D-00DD010662DA")
 TRAP = "/tmp/purple-harness-was-here"
 EVIL = (
     f"Set-Content -Path {TRAP} -Value x",
@@ -168,8 +170,8 @@ class Target:
         self._open()
 
     def _open(self) -> None:
-        self._runspace = self._logon.open_runspace()
-        self._shell = self._logon.open_command_shell(self._nothing, "")
+        self._runspace = self._logon.open_runspace(SHELL)
+        self._shell = self._logon.open_command_shell(SHELL, self._nothing, "")
 
     def _count(self) -> None:
         self._used += 1

@@ -35,6 +35,7 @@ from lab.host.powershell.errors import (
     shown,
 )
 from lab.host.powershell.format import format_values
+from lab.host.powershell.remotes import Remotes
 from lab.host.powershell.scopes import Scope, Scopes
 from lab.host.powershell.values import (
     MAX_ITEMS,
@@ -96,6 +97,7 @@ class Evaluator:
         self.ok = True
         self.exit_code: int | None = None
         self.errors: list[object] = []
+        self.remotes = Remotes(host, engine)
         self.pipeline_id = 0
         self._powershell = powershell
         self._compile = compile_text

@@ -160,7 +160,7 @@ def make(type_name: str, arguments: list[object]) -> object:
         case "system.management.automation.pscredential", 2:
             secret = arguments[1]
             if not isinstance(secret, SecureString):
-                raise fail('Cannot find an overload for "PSCredential" and the argument count: "2".', "ConstructorInvokedThrowException")
+                raise refuse(f"a {CREDENTIAL_TYPE} of anything but a name and a secure string")
             return credential(texts[0], secret)
         case "system.management.automation.host.choicedescription", 1 | 2:
             return PSObject(

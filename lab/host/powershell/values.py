@@ -78,10 +78,10 @@ def type_names(value: object) -> tuple[str, ...]:
             return ("System.DateTime", "System.ValueType", "System.Object")
         case UUID():
             return ("System.Guid", "System.ValueType", "System.Object")
-        case SecureString():
-            return ("System.Security.SecureString", "System.Object")
         case bytes():
             return ("System.Byte[]", "System.Array", "System.Object")
+        case SecureString():
+            return ("System.Security.SecureString", "System.Object")
         case list():
             return ("System.Object[]", "System.Array", "System.Object")
         case dict():
@@ -276,10 +276,10 @@ def stored(value: object) -> PSValue:
             | datetime()
             | UUID()
             | bytes()
+            | SecureString()
             | list()
             | dict()
             | PSObject()
-            | SecureString()
         ):
             return value
         case _:

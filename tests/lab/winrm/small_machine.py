@@ -15,6 +15,7 @@ from lab.machine import (
     CommandLine,
     CommandMetadata,
     CommandShell,
+    Credential,
     ErrorRecord,
     Logon,
     Package,
@@ -24,6 +25,7 @@ from lab.machine import (
     PipelineStopped,
     PSValue,
     Runspace,
+    ShellName,
 )
 from lab.winrm import Endpoint, EndpointAccount
 
@@ -61,7 +63,7 @@ class SmallMachine:
     def connected(self, peer: Peer) -> None:
         self.note(f"connected {peer.ip}")
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         self.note(f"log_on {account.domain}\\{account.name} {package}")
         return SmallLogon(self)
 
@@ -81,12 +83,12 @@ class SmallLogon:
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
 
-    def open_runspace(self, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
+    def open_runspace(self, shell: ShellName, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
         self._machine.note("open_runspace")
         self._machine.arguments = arguments or {}
         return SmallRunspace(self._machine)
 
-    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+    def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         self._machine.note(f"open_command_shell {dict(environment)} {directory!r}")
         return SmallCommandShell(self._machine)
 
@@ -99,6 +101,10 @@ class SmallCommandShell:
 
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
+
+    @property
+    def process_id(self) -> int:
+        return 4711
 
     def run(self, line: CommandLine, io: CommandIO) -> int:
         self._machine.note(f"line {line.text}{' without cmd' if line.skip_shell else ''}")
@@ -120,6 +126,10 @@ class SmallRunspace:
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
         self._busy = threading.Lock()
+
+    @property
+    def process_id(self) -> int:
+        return 4712
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         assert self._busy.acquire(blocking=False), "two pipelines of one runspace at a time"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree
 
@@ -28,6 +29,7 @@ from lab.machine import (
     ReadLine,
     ReadSecret,
     SecureString,
+    ShellName,
     StreamName,
 )
 from lab.winrm import messages
@@ -38,6 +40,7 @@ from lab.winrm.service import Tally
 from lab.winrm.wsman import SIGNAL_POWERSHELL_STOP, SIGNAL_TERMINATE, BufferMode
 from tests.lab.winrm.small_machine import SmallLogon, SmallMachine
 
+NAMED = ShellName(resource_uri="x", shell_id="y")
 BUDGET = 100_000
 PATIENCE = 10.0
 
@@ -53,7 +56,7 @@ class Client:
             creation=self._said(),
             budget=BUDGET,
             idle_timeout=60,
-            open_runspace=SmallLogon(machine).open_runspace,
+            open_runspace=partial(SmallLogon(machine).open_runspace, NAMED),
             ledger=Tally(),
         )
         self.listen()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
-from lab.host.powershell.errors import fail, refuse
 from lab.host.powershell.interaction import ask
 from lab.host.powershell.values import as_list, to_text
 from lab.machine import CREDENTIAL_TYPE, AskCredential, Field, Form, Progress, PSObject, PSValue, ReadLine, ReadSecret, SecureString
@@ -58,31 +57,6 @@ def get_credential(call: Call) -> Iterator[object]:
     answer = ask(call.session, AskCredential(caption="Windows PowerShell credential request", message=message, user=user))
     if answer is not None:
         yield answer
-
-
-@cmdlet(
-    "ConvertTo-SecureString",
-    at(0, "String", mandatory=True),
-    switch("AsPlainText"),
-    switch("Force"),
-    *absent("Key", "SecureKey"),
-    module=_SECURITY,
-    output="System.Security.SecureString",
-)
-def convert_to_secure_string(call: Call) -> Iterator[object]:
-    """A secure string of a plain one."""
-    if not call.switch("AsPlainText"):
-        raise refuse("ConvertTo-SecureString of anything but plain text", activity=call.spec.name)
-    if not call.switch("Force"):
-        raise fail(
-            "The system cannot protect plain text input. To suppress this warning and convert the plain text to a SecureString, "
-            "reissue the command specifying the Force parameter.",
-            "ImportSecureString_ForceRequired",
-            "InvalidArgument",
-        )
-    texts = [call.text("String")] if call.given("String") else [to_text(one) for one in call.items("String")]
-    for text in texts:
-        yield SecureString(text)
 
 
 @cmdlet(

@@ -8,7 +8,7 @@ from lab.host.powershell.aliases import ALIASES
 from lab.host.powershell.commands import CMDLETS, Call, Kind, absent, at, cmdlet, named, switch
 from lab.host.powershell.dotnet import host_object
 from lab.host.powershell.errors import Exit, command_not_found, refuse
-from lab.host.powershell.values import ScriptBlock, as_list, like, stored, to_number, to_text
+from lab.host.powershell.values import like, stored, to_number, to_text
 from lab.machine import ErrorRecord, PSObject
 
 _UTILITY = "Microsoft.PowerShell.Utility"
@@ -137,30 +137,3 @@ def invoke_expression(call: Call) -> Iterator[object]:
     texts = [call.text("Command")] if call.given("Command") else [to_text(one) for one in call.items("Command")]
     for text in texts:
         yield from call.session.run_text(text)
-
-
-@cmdlet(
-    "Invoke-Command",
-    at(0, "ScriptBlock", Kind.BLOCK, mandatory=True),
-    named("ArgumentList", Kind.VALUE, "Args"),
-    switch("NoNewScope"),
-    *absent(
-        "ComputerName",
-        "Session",
-        "Credential",
-        "AsJob",
-        "FilePath",
-        "InputObject",
-        "JobName",
-        "Port",
-        "UseSSL",
-        "ConnectionUri",
-        "Authentication",
-    ),
-    module=_CORE,
-)
-def invoke_command(call: Call) -> Iterator[object]:
-    """Run a script block here; anywhere else is refused."""
-    block = call.value("ScriptBlock")
-    if isinstance(block, ScriptBlock):
-        yield from call.session.invoke(block, as_list(call.value("ArgumentList")))
