@@ -43,6 +43,7 @@ from lab.network import Client, Door, LabNetwork
 from lab.process import AGENT, DNS_DOMAIN, DOMAIN, REALM, RULE_PACK, LabConfig, LabPlace, forget, make_directory, off_at, targets_of
 from lab.tap import Tap
 from lab.winrm.auth import Access, EndpointAccount, Scheme, fingerprint
+from lab.winrm.config import Quotas
 from lab.winrm.endpoint import Endpoint
 from lab.winrm.tls import make_authority
 
@@ -155,6 +156,7 @@ class Lab:
             access=Access(
                 schemes=frozenset(scheme for scheme in Scheme if scheme.lower() in asked.schemes), allow_unencrypted=asked.allow_unencrypted
             ),
+            quotas=Quotas(max_shells=self._config.max_shells),
             identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", "127.0.0.1", "::1"),
             client_authorities="" if own is None else own.authority.certificate,
             keytab=Path(self._config.keytab) if self._config.keytab else None,

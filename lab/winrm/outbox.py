@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from time import monotonic
 
@@ -96,10 +96,12 @@ class Outbox:
             self._size = 0
             self._changed.notify_all()
 
-    def take(self, budget: int, timeout: float, still_there: Callable[[], bool]) -> tuple[tuple[Piece, ...], bool] | None:
-        """Wait up to `timeout` seconds for chunks: at least one, at most `budget` bytes; and whether it is the end.
+    def take(
+        self, budget: int, timeout: float, still_there: Callable[[], bool], streams: Collection[str] = ("stdout",)
+    ) -> tuple[tuple[Piece, ...], bool] | None:
+        """Wait up to `timeout` seconds for chunks of these streams: at least one, at most `budget` bytes; and whether it is their end.
 
-        What follows each other in one stream comes as one piece.
+        What follows each other in one stream comes as one piece; what is of other streams stays.
 
         None once the time is over. Raises `Aborted`, `ClientGone` where `still_there` says no, and what `interrupt` was given: nothing is
         taken then.
@@ -107,7 +109,7 @@ class Outbox:
         deadline = monotonic() + timeout
         with self._changed:
             generation = self._generation
-            while not (self._chunks or self._done or self._aborted):
+            while not (self._done or self._aborted or any(stream in streams for stream, _, _ in self._chunks)):
                 left = deadline - monotonic()
                 if left <= 0:
                     return None
@@ -117,18 +119,30 @@ class Outbox:
                     raise self._interrupted
             if self._aborted:
                 raise Aborted
-            taken: list[Piece] = []
-            size = 0
-            while self._chunks:
-                stream, chunk, _ = self._chunks[0]
-                size += len(chunk) + (_PIECE if taken and taken[-1][0] != stream else 0)
-                if taken and size > budget:
-                    break
-                self._chunks.popleft()
-                taken.append((stream, chunk))
-                self._size -= len(chunk)
+            taken, there_is_more = self._pick(budget, streams)
             self._changed.notify_all()
             pieces = tuple(
                 (stream, b"".join(data for _, data in together)) for stream, together in groupby(taken, key=lambda piece: piece[0])
             )
-            return pieces, self._done and not self._chunks
+            return pieces, self._done and not there_is_more
+
+    def _pick(self, budget: int, streams: Collection[str]) -> tuple[list[Piece], bool]:
+        """Chunks of some streams out of the queue, and whether there are more of these. The lock is held."""
+        taken: list[Piece] = []
+        left_alone: list[tuple[str, bytes, bool]] = []
+        size = 0
+        there_is_more = False
+        while self._chunks:
+            stream, chunk, _ = self._chunks[0]
+            if stream not in streams:
+                left_alone.append(self._chunks.popleft())
+                continue
+            size += len(chunk) + (_PIECE if taken and taken[-1][0] != stream else 0)
+            if taken and size > budget:
+                there_is_more = True
+                break
+            self._chunks.popleft()
+            taken.append((stream, chunk))
+            self._size -= len(chunk)
+        self._chunks.extendleft(reversed(left_alone))
+        return taken, there_is_more

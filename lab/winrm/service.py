@@ -209,8 +209,9 @@ class Service:
                 shell.send(command_id, data, stream)
             case wsman.Send(command_id=command_id, data=data, end=end), WinrsShell() as shell:
                 shell.send(command_id, data, end=end)
-            case wsman.Receive(command_id=command_id), shell:
-                pieces, done, code = shell.receive(command_id, header.stream_budget, header.operation_timeout, client.still_there)
+            case wsman.Receive(command_id=command_id, streams=streams), shell:
+                patience = header.operation_timeout
+                pieces, done, code = shell.receive(command_id, header.stream_budget, patience, client.still_there, streams)
                 return responses.Received(command_id=command_id, pieces=pieces, done=done, exit_code=code)
             case wsman.Signal(command_id=command_id, code=code), shell:
                 shell.signal(command_id, code, header.operation_timeout)

@@ -78,14 +78,19 @@ class Shell(ABC, Generic[C]):
     # --- requests ---------------------------------------------------------------------------------------------------------
 
     def receive(
-        self, command_id: str, budget: int, timeout: float, still_there: Callable[[], bool]
+        self,
+        command_id: str,
+        budget: int,
+        timeout: float,
+        still_there: Callable[[], bool],
+        streams: tuple[str, ...] = ("stdout",),
     ) -> tuple[tuple[Piece, ...], bool, int | None]:
-        """Wait for output: pieces, whether they are the last, and the exit code then. Raises what `Outbox.take` raises, too."""
+        """Wait for output of some streams: pieces, whether they are the last, and the exit code then. Raises what `Outbox.take` does, too."""
         with self.lock:
             self._check_usable()
             command = self._find(command_id) if command_id else None
             outbox = self._shell_outbox() if command is None else command.outbox
-        taken = outbox.take(budget, timeout, still_there)
+        taken = outbox.take(budget, timeout, still_there, streams)
         if taken is None:
             raise timed_out()
         pieces, done = taken

@@ -183,6 +183,17 @@ def test_several_commands_of_a_shell_have_their_own_output(served: Endpoint) -> 
     close(served, shell)
 
 
+def test_one_stream_is_fetched_and_the_other_stays(served: Endpoint) -> None:
+    shell = open_shell(served)
+    command = run(served, shell, "greet")
+    for stream, said in (("stderr", b"oh"), ("stdout", "hello ü".encode())):
+        body = f'<rsp:Receive><rsp:DesiredStream CommandId="{command}">{stream}</rsp:DesiredStream></rsp:Receive>'
+        answer = ask(served, envelope(f"{NS['rsp']}/Receive", CMD, body, shell=shell))
+        found = [(one.get("Name"), b64decode(one.text)) for one in answer.root.iterfind(".//rsp:Stream", NS) if one.text]
+        assert found == [(stream, said)]
+    close(served, shell)
+
+
 def test_the_case_of_a_uri_and_of_an_id_does_not_matter(served: Endpoint) -> None:
     shell = open_shell(served).lower()
     body = f'<rsp:CommandLine CommandId="{str(uuid4()).lower()}"><rsp:Command>greet</rsp:Command></rsp:CommandLine>'
