@@ -85,7 +85,7 @@ class Shell(ABC, Generic[C]):
         still_there: Callable[[], bool],
         streams: tuple[str, ...] = ("stdout",),
     ) -> tuple[tuple[Piece, ...], bool, int | None]:
-        """Wait for output of some streams: pieces, whether they are the last, and the exit code then. Raises what `Outbox.take` does, too."""
+        """Wait for output of some streams: pieces, whether they are the last, and the exit code then. Raises what `Outbox.take` does."""
         with self.lock:
             self._check_usable()
             command = self._find(command_id) if command_id else None
