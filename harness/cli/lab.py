@@ -234,7 +234,7 @@ def events(
         click.echo("the lab is down; harness lab up starts it", err=True)
         return 3
     question: dict[str, object] = {
-        "form": "winlogbeat" if form in ("short", "jsonl") else form,
+        "form": "jsonl" if form == "short" else form,
         "hosts": [_host(name, place) for name in hosts],
         "ids": _numbers(ids),
         "channels": list(channels),
@@ -277,7 +277,12 @@ def events(
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read.")
 @click.option("--write", "write_path", type=PATH, metavar="FILE", help="Write the lab's own events that are compared; alone, do only that.")
 @click.option(
-    "--form", type=click.Choice(["winlogbeat", "nxlog", "xml"]), default="winlogbeat", show_default=True, help="The form for --write."
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "nxlog", "xml"]),
+    default="jsonl",
+    show_default=True,
+    help="For --write: winlogbeat's or NXLog's document a line; Windows' own XML, an event a line.",
 )
 @click.option("--json", "json_path", metavar="FILE", help="Write what was found as JSON; - is standard output.")
 def conformance(events: tuple[Path, ...], strict: bool, write_path: Path | None, form: str, json_path: str | None) -> int:

@@ -44,8 +44,9 @@ def replay(
 ) -> int:
     """Say which rules match recorded events, with the evidence.
 
-    EVENTS are files or directories: JSON as winlogbeat, Elastic Agent, NXLog or evtx_dump write it, or EVTX; plain, or in a gzip,
-    a zip or a tar. With --engine spark the executors of Apache Spark look through them; what is found is the same.
+    EVENTS are files or directories: JSON as winlogbeat, Elastic Agent, NXLog or evtx_dump write it, XML of
+    Windows' own, or EVTX; plain, or in a gzip, a zip or a tar.
+    With --engine spark the executors of Apache Spark look through them; what is found is the same.
     """
     from harness.assemble import replay_rules
     from harness.events.read import read_events

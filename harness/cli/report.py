@@ -25,6 +25,8 @@ def report(report: Path, history_path: Path | None, config: Path | None, baselin
     REPORT is a file of `harness run --json`, or a run of the history: its id, the beginning of one, "last-green", "~1" for the one before
     the latest, or "latest" (or "last"), which is taken without it.
     """
+    from harness.core.appraise import compared
+    from harness.core.record import remembered
     from harness.errors import Problem, UsageError
     from harness.history import NIGHTS, opened
     from harness.reports.json import read_report
@@ -40,6 +42,8 @@ def report(report: Path, history_path: Path | None, config: Path | None, baselin
         with opened(place) as kept:
             found = kept.report(str(report))
             found = replace(found, trends=kept.trends(NIGHTS, history_settings(config).flaky, until=found.finished_at))
+    if against is not None:
+        found = replace(found, comparison=compared(found, remembered(against.report(found)), "", None))
     for file in files:
         file.write(found)
     return 0

@@ -19,9 +19,9 @@ def _as_json(render: Callable[[WindowsEvent], dict[str, object]]) -> View:
 
 
 VIEWS: Mapping[str, View] = {
-    "winlogbeat": _as_json(winlogbeat.render),
+    "jsonl": _as_json(winlogbeat.render),
     "nxlog": _as_json(nxlog.render),
     # An element is on one line: line feeds in its values are references, as carriage returns are.
     "xml": lambda event: windows_xml.render(event).replace("\n", "&#10;"),
 }
-"""By the name that people type."""
+"""By the name that people type: winlogbeat's documents are plainly "jsonl"."""

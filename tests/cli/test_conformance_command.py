@@ -10,7 +10,7 @@ from tests.cli.commands import harness
 
 def own(tmp_path: Path, form: str) -> Path:
     written = tmp_path / f"own.{form}"
-    assert harness("lab", "conformance", "--write", str(written), "--form", form, cwd=tmp_path).code == 0
+    assert harness("lab", "conformance", "--write", str(written), "--format", form, cwd=tmp_path).code == 0
     return written
 
 

@@ -92,15 +92,21 @@ def test_the_difference_is_asked_with_its_baseline(kept: Path) -> None:
     assert json.loads(ended.out)["techniques"][0]["score"] == -23
 
 
+def test_a_report_may_be_held_against_another_later(kept: Path) -> None:
+    ended = harness("report", "gap.json", "--markdown", "-", "--baseline", "clean.json", cwd=kept)
+    assert "### Since the baseline" in ended.out
+    assert "new since" in ended.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("gap.json",), "in which format?"),
-        (("--markdown", "-"), "there is no run 'last' (harness history list shows them)"),
+        (("--markdown", "-"), "there is no run yet"),
         (("no-such", "--markdown", "-"), "there is no run 'no-such'"),
         (("gap.json", "--json", "-", "--junit", "-"), "--json and --junit both write to standard output"),
-        (("gap.json", "--navigator-diff", "x"), "--navigator-diff and --baseline need each other"),
-        (("gap.json", "--junit", "x", "--baseline", "clean.json"), "--navigator-diff and --baseline need each other"),
+        (("gap.json", "--navigator-diff", "x"), "--navigator-diff needs --baseline"),
+        (("gap.json", "--junit", "x", "--baseline", "last-green"), "no earlier run was green"),
         (("gap.json", "--junit", "no/x"), "no/x: cannot be written: its directory does not exist"),
         (("none.json", "--junit", "x"), "none.json: cannot be read"),
         (("gap.json", "--navigator-diff", "x", "--baseline", "none.json"), "none.json: cannot be read"),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.events import nxlog
+from harness.events import nxlog, windows_xml, winlogbeat
+from harness.events.ingested import ingested
 from harness.events.read import read_event, read_events
 from harness.events.views import VIEWS
+from harness.events.windows import WindowsEvent
 from harness.model.conformance import Aspect, Conformance, EventKind, Reason
 from lab.conformance.census import Census, census
 from lab.conformance.compare import compare
@@ -96,6 +100,51 @@ def test_the_labs_own_events_are_like_the_labs_in_every_form(form: str, tmp_path
     assert found.differences == ()
     assert (found.not_emitted, found.not_recorded) == ((), ())
     assert [one.name for one in found.relations if not (one.lab and one.recorded)] == []
+
+
+def as_hit(record: WindowsEvent) -> Document:
+    """As a search of Elasticsearch returns winlogbeat's document, with what its ingest pipelines make of it."""
+    return {"_index": "winlogbeat", "_source": ingested(winlogbeat.render(record), datetime(2026, 3, 2, tzinfo=UTC))}
+
+
+def as_export(record: WindowsEvent) -> Document:
+    """As the later exports of published data sets: NXLog's shape with every number a string and one clock."""
+    head: Document = {
+        "EventID": record.event_id,
+        "Channel": record.channel,
+        "SourceName": record.provider,
+        "Hostname": record.computer,
+        "TimeCreated": record.created.isoformat(),
+        "Level": str(int(record.level)),
+        "Task": str(record.task),
+        "Opcode": str(record.opcode),
+        "Keywords": hex(record.keywords),
+        "Version": str(record.version),
+        "Message": record.message,
+    }
+    if record.provider_guid:
+        head["ProviderGuid"] = record.provider_guid.lower()
+    return head | {name: value for name, value in record.data.items() if value}
+
+
+def as_dump(record: WindowsEvent) -> Document:
+    """As `evtx_dump` tells a record in JSON: numbers and truths as such, GUIDs without braces, no rendered text."""
+    document: Any = windows_xml.document(windows_xml.render(record))
+    del document["Event"]["RenderingInfo"]
+    data = document["Event"]["EventData"]
+    for name, value in data.items():
+        if value in ("true", "false"):
+            data[name] = value == "true"
+        elif isinstance(value, str) and value.isdecimal():
+            data[name] = int(value)
+        elif isinstance(value, str) and value.startswith("{"):
+            data[name] = value.strip("{}").upper()
+    return dict(document)
+
+
+@pytest.mark.parametrize("written", [as_hit, as_export, as_dump])
+def test_the_labs_own_events_are_like_the_labs_in_forms_of_others(written: Callable[[WindowsEvent], Document]) -> None:
+    assert against([written(record) for record in lab_records()]).differences == ()
 
 
 def test_the_lab_does_what_leaves_every_kind_that_it_emits() -> None:
