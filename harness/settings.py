@@ -114,8 +114,8 @@ class ElasticsearchSettings:
     """An Elasticsearch as the SIEM: how to reach it, where events are, and which detection engines leave alerts there.
 
     `urls` of its nodes, or `cloud_id`. `password`, `api_key` and `bearer` are references. `events` are patterns of indices; `alerts` name
-    alert sources; `writeback` is ElastAlert2's writeback_index, `space` the Kibana space of Elastic Security. `ingest_lag` and
-    `rule_interval` are promised, and stand while nothing is measured.
+    alert sources, and "probe", which asks the queries of rules that none of them runs; `writeback` is ElastAlert2's writeback_index,
+    `space` the Kibana space of Elastic Security. `ingest_lag` and `rule_interval` are promised, and stand while nothing is measured.
     """
 
     urls: tuple[str, ...] = ()
@@ -129,7 +129,7 @@ class ElasticsearchSettings:
     verify: bool = True
     proxy: str = ""
     timeout: timedelta = timedelta(seconds=10)
-    events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*")
+    events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*", "logs-system.security-*")
     alerts: tuple[str, ...] = ("elastalert2",)
     writeback: str = "elastalert"
     space: str = "default"
@@ -413,7 +413,9 @@ class _Siem(Entry):
     proxy: Annotated[Url | None, Omittable()] = None
     timeout: Annotated[PositiveDuration | None, Omittable()] = None
     events: Annotated[tuple[IndexPattern, ...] | None, Omittable(), Field(min_length=1)] = None
-    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security", "watcher"], ...] | None, Omittable(), Field(min_length=1)] = None
+    alerts: Annotated[
+        tuple[Literal["elastalert2", "elastic-security", "watcher", "probe"], ...] | None, Omittable(), Field(min_length=1)
+    ] = None
     writeback: Annotated[IndexPattern | None, Omittable()] = None
     space: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9_-]+", wanted="the id of a Kibana space")] = None
     ingest_lag: Annotated[Duration | None, Omittable()] = None
@@ -562,7 +564,10 @@ class _Lab(_LabAccess):
     def _reachable(self) -> Self:
         usual = self.over(LabAccess())
         _check_access(usual, self.keytab)
+        hosts = self.hosts or LabSettings().hosts
         for name, own in self.access.items():
+            if name not in hosts:
+                raise wrong("host", f"names {name!r}, which is no host of the lab", nearest(name, hosts) or ", ".join(hosts), at="access")
             _check_access(own.over(usual), self.keytab, name)
         return self
 
@@ -666,6 +671,20 @@ def load_settings(config: Path | None, environ: Mapping[str, str], flags: Mappin
     `config` is the file asked for by a flag. `flags` holds values by `section.key`; None and empty ones are flags that were not given.
     Raises `UsageError` with every problem.
     """
+    file, merged = _layered(config, environ, flags)
+    return _settings(_checked(merged, environ), file)
+
+
+def load_history_settings(config: Path | None, environ: Mapping[str, str]) -> HistorySettings:
+    """What the same say of the history alone. Which SIEM is asked is left aside: flags may still complete it where one is.
+
+    Raises `UsageError` with every other problem.
+    """
+    _, merged = _layered(config, environ, {})
+    return _history(_checked(merged, environ, without="siem").history)
+
+
+def _layered(config: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> tuple[Path | None, Document]:
     file = _config_file(config, environ)
     document = Document(value={}, places={}) if file is None else parse_toml(read_text(file), str(file))
     value: dict[str, Any] = dict(document.value)
@@ -674,13 +693,18 @@ def load_settings(config: Path | None, environ: Mapping[str, str], flags: Mappin
         _anchor(value, file.parent)
     _overlay(value, places, _from_environment(environ))
     _overlay(value, places, _from_flags(flags))
-    merged = Document(value=value, places=places)
-    problems = [*_stray_variables(environ, value), *_twice(merged)]
-    entry, found = check(_File, merged)
+    return file, Document(value=value, places=places)
+
+
+def _checked(merged: Document, environ: Mapping[str, str], without: str = "") -> _File:
+    """The file's sections, but for one that is left aside."""
+    value = {section: content for section, content in merged.value.items() if section != without}
+    problems = [*_stray_variables(environ, merged.value), *_twice(merged)]
+    entry, found = check(_File, Document(value=value, places=merged.places))
     problems = sorted([*found, *problems], key=lambda problem: (problem.line, problem.column))
     if entry is None or problems:
         raise UsageError(*problems)
-    return _settings(entry, file)
+    return entry
 
 
 def settings_schema() -> dict[str, Any]:

@@ -220,6 +220,7 @@ class StartingLab:
             start_new_session=True,  # a terminal's Ctrl-C is the harness's to handle: cleanups still need the lab
         )
         self._keep = config.keep
+        self._log = log
         self._ready = False
         stdin = self._pipe(self._process.stdin)
         with suppress(BrokenPipeError):
@@ -236,7 +237,8 @@ class StartingLab:
         line = self._pipe(self._process.stdout).readline()
         if not line:
             code = self._process.wait(_READY_WITHIN)
-            raise LabError(f"the lab did not start: its process ended with code {code}")
+            why = f"; {self._log} says why" if self._log is not None else ""
+            raise LabError(f"the lab did not start: its process ended with code {code}{why}")
         place = LabPlace.load(line)
         self._ready = True
         return place

@@ -58,6 +58,14 @@ _OFFERS: Final = {
 }
 
 
+def _path(target: bytes) -> bytes:
+    """The path of a request's target, which may be a whole URL where it came by a proxy [RFC 9112 3.2.2]."""
+    path = target.partition(b"?")[0]
+    if path.lower().startswith((b"http://", b"https://")):
+        path = b"/" + path.partition(b"//")[2].partition(b"/")[2]
+    return path.rstrip(b"/")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
     """What the connections of an endpoint have in common: who is let in and how, and the identity for TLS with its settings."""
@@ -122,7 +130,7 @@ class Connection:
         except _TooLarge:
             self._dismiss(413)
             return False
-        path = request.target.partition(b"?")[0].rstrip(b"/").lower()
+        path = _path(request.target).lower()
         if path not in _PATHS:
             self._answer(404)
         elif request.method != b"POST":

@@ -16,8 +16,9 @@ from psrpcore import types as ps
 from pypsrp.complex_objects import GenericComplexObject
 from pypsrp.serializer import Serializer
 
+from lab import psrpcore_values as values
 from lab.machine import ErrorRecord, PSObject, PSValue, SecureString
-from lab.winrm import messages, values
+from lab.winrm import messages
 
 _CIPHER = psrpcore.PSRemotingCrypto()
 

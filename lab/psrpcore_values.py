@@ -1,7 +1,4 @@
-"""Values of the machine to psrpcore's objects and back, for the lab's own client of other hosts; the endpoint has its own CLIXML.
-
-Pure; the only module that knows both vocabularies. It never sees a message, a pipeline or a socket.
-"""
+"""Values of the machine to psrpcore's objects and back. Pure; it knows no message, no pipeline and no socket."""
 
 from __future__ import annotations
 
@@ -68,22 +65,6 @@ def _note(name: str, value: PSValue) -> ps.PSNoteProperty:
     return ps.PSNoteProperty(name, value=to_wire(value))
 
 
-def read_error_record(wire: Any) -> ErrorRecord:
-    """The reverse of `error_record`, of what another host wrote; where it came from is left open."""
-    category, details, invocation = wire.CategoryInfo, wire.ErrorDetails, wire.InvocationInfo
-    message = getattr(wire.Exception, "Message", None)
-    return ErrorRecord(
-        message=str((details and details.Message) or message or wire.Exception),
-        exception_type=str(wire.Exception.PSObject.type_names[0]).removeprefix("Deserialized."),
-        error_id=str(wire.FullyQualifiedErrorId or ""),
-        category=category.Category.name,
-        target=str(category.TargetName or ""),
-        activity=str(category.Activity or ""),
-        reason=str(category.Reason or ""),
-        position=str((invocation and invocation.PositionMessage) or ""),
-    )
-
-
 def from_wire(value: Any) -> PSValue:
     """The value of a psrpcore object. What has no counterpart (an enumeration) becomes the nearest plain value."""
     match value:
@@ -138,4 +119,20 @@ def _from_wire_object(value: ps.PSObject) -> PSObject:
         type_names=tuple(meta.type_names),
         properties={prop.name: from_wire(prop.get_value(value)) for prop in (*meta.adapted_properties, *meta.extended_properties)},
         text=meta.to_string or "",
+    )
+
+
+def read_error_record(wire: Any) -> ErrorRecord:
+    """The reverse of `error_record`, of what another host wrote; where it came from is left open."""
+    category, details, invocation = wire.CategoryInfo, wire.ErrorDetails, wire.InvocationInfo
+    message = getattr(wire.Exception, "Message", None)
+    return ErrorRecord(
+        message=str((details and details.Message) or message or wire.Exception),
+        exception_type=str(wire.Exception.PSObject.type_names[0]).removeprefix("Deserialized."),
+        error_id=str(wire.FullyQualifiedErrorId or ""),
+        category=category.Category.name,
+        target=str(category.TargetName or ""),
+        activity=str(category.Activity or ""),
+        reason=str(category.Reason or ""),
+        position=str((invocation and invocation.PositionMessage) or ""),
     )
