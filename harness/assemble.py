@@ -247,6 +247,7 @@ def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LO
         exceptions=tuple((each.rule, each.name, dict(each.when)) for each in lab.exceptions),
         off=lab.off,
         hosts=lab.hosts,
+        max_shells=lab.max_shells,
         listen=listen,
         keep=note is not None,
         note=str(note.absolute()) if note is not None else "",

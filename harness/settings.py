@@ -7,7 +7,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
     [lab]     user, account_password, auth, tls, schemes (commas), allow_unencrypted, keytab, access (a table a host), ingest_delay,
               rule_interval, look_back, schedule, off (commas), disabled (commas), exceptions, hosts (a number, or names with commas),
-              index, state_file
+              index, max_shells, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [history] path, keep, flaky
@@ -169,7 +169,8 @@ class LabSettings:
     `hosts` are their computers' names. `schedule_running` False leaves the rule engine standing still; it does not run the rules
     `disabled`, and raises no alert that one of the `exceptions` holds back. `off` are settings of logging that the hosts lack: names of
     `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone.
-    `index` is where its events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
+    `max_shells` is how many shells one user may have at once on a host. `index` is where its events go in an Elasticsearch. `state_file`
+    tells other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
@@ -186,6 +187,7 @@ class LabSettings:
     hosts: tuple[str, ...] = ("ws1", "ws2")
     off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
+    max_shells: int = 30
     state_file: Path | None = None
 
 
@@ -555,6 +557,7 @@ class _Lab(_LabAccess):
     ] = None
     off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
+    max_shells: Annotated[int | None, Omittable(), BeforeValidator(_number), Field(strict=True, ge=1)] = None
     state_file: Annotated[PathText | None, Omittable()] = None
 
     @model_validator(mode="after")

@@ -75,6 +75,7 @@ allow_unencrypted = true
 ingest_delay = "0s"
 rule_interval = "2s"
 look_back = "10m"
+max_shells = 100
 schedule = "stopped"
 state_file = "/run/lab.json"
 
@@ -133,6 +134,7 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
             ingest_delay=timedelta(0),
             rule_interval=timedelta(seconds=2),
             look_back=timedelta(minutes=10),
+            max_shells=100,
             schedule_running=False,
             state_file=Path("/run/lab.json"),
         ),
