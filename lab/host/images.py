@@ -16,6 +16,10 @@ from lab.host.happenings import Image
 
 VERSION = "10.0.19041.1 (WinBuild.160101.0800)"
 SYSTEM32 = "C:\\Windows\\System32"
+CMD = "C:\\Windows\\system32\\cmd.exe"
+"""The command processor, in the spelling of ComSpec."""
+CMD = "C:\\Windows\\system32\\cmd.exe"
+"""The command processor, in the spelling of ComSpec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

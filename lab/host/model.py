@@ -79,6 +79,8 @@ class Host:
         self.groups = sam.built_in_groups(name, self.machine_sid, self.accounts)
         self.services: dict[str, Service] = {service.name.lower(): service for service in DEFAULT_SERVICES}
         self.files = FileSystem(now)
+        self.execution_policy = "RemoteSigned"
+        self.execution_policy = "RemoteSigned"
         self._furnish()
         self.system_logon = self._well_known(0x3E7, sam.SYSTEM)
         self._boot()

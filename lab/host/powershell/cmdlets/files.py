@@ -19,9 +19,9 @@ from lab.host.files import (
     absolute,
 )
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
-from lab.host.powershell.dotnet import path_info
 from lab.host.powershell.errors import refuse, shown
-from lab.host.powershell.values import as_list, like, to_text
+from lab.host.powershell.objects import path_info
+from lab.host.powershell.values import as_list, decode, like, to_text
 from lab.machine import ErrorRecord, PSObject
 
 MAX_FILE = 16 * 1024 * 1024
@@ -260,18 +260,6 @@ def get_content(call: Call) -> Iterator[object]:
         if call.given("Tail"):
             lines = lines[-call.number("Tail") :] if call.number("Tail") > 0 else []
         yield from lines
-
-
-def decode(content: bytes) -> str:
-    """A file's text by its byte order mark, else as UTF-8 where it is and the ANSI code page where it is not."""
-    if content.startswith(b"\xff\xfe"):
-        return content[2:].decode("utf-16-le", "replace")
-    if content.startswith(b"\xef\xbb\xbf"):
-        return content[3:].decode("utf-8", "replace")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
 
 
 def _encode(call: Call, text: str) -> bytes:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from lab.host.powershell.aliases import ALIASES
 from lab.host.powershell.commands import CMDLETS, Call, Kind, absent, at, cmdlet, named, switch
-from lab.host.powershell.dotnet import host_object
 from lab.host.powershell.errors import Exit, command_not_found, refuse
+from lab.host.powershell.objects import host_object
 from lab.host.powershell.values import ScriptBlock, as_list, like, stored, to_number, to_text
 from lab.machine import ErrorRecord, PSObject
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from lab.host.happenings import Process
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
-from lab.host.powershell.dotnet import process_object
 from lab.host.powershell.errors import refuse
+from lab.host.powershell.objects import process_object
 from lab.host.powershell.values import as_list, format_datetime, like, parse_datetime, to_int, to_text
 from lab.host.services import Service
 from lab.machine import ErrorRecord, PSObject, PSValue
