@@ -167,9 +167,9 @@ def _lab_place(settings: Settings) -> Iterator[LabPlace]:
 
 
 def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
-    """What the settings say of the lab."""
+    """What the settings say of the lab. Raises `UsageError` where they name a host that it has not."""
     lab = settings.lab
-    return LabConfig(
+    config = LabConfig(
         user=lab.user,
         schemes=lab.schemes,
         allow_unencrypted=lab.allow_unencrypted,
@@ -177,8 +177,14 @@ def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
         rule_interval=lab.rule_interval.total_seconds(),
         look_back=lab.look_back.total_seconds(),
         schedule_running=lab.schedule_running,
+        off=lab.off,
         keep=keep,
     )
+    hosts = [target.name for target in targets_of(config)]
+    for host in {one.rpartition("/")[0] for one in lab.off} - {"", *hosts}:
+        what = f"lab.off names {host!r}, which is no host of the lab"
+        raise UsageError(Problem(path=str(settings.file or "harness.toml"), what=what, fix=f"one of {', '.join(hosts)}"))
+    return config
 
 
 def scenario_paths(asked: Sequence[Path]) -> Sequence[Path]:

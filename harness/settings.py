@@ -5,7 +5,8 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
-    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, index, state_file
+    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, off (commas),
+              index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [[target]]  name, host, port, tls, auth, user, password, computer, seen_from: in the file alone, since they have no one name
@@ -32,6 +33,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 
 from harness.documents import Document, Loc, Place, parse_toml, read_text
 from harness.errors import Problem, UsageError
+from harness.events.audit import SETTINGS
 from harness.fields import Duration, Entry, Omittable, PositiveDuration, Shape, Text, check, nearest, schema_of, wrong
 from harness.model.intent import Auth, Target
 from harness.scope import Scope, fold_name, parse_address, parse_entry
@@ -117,8 +119,9 @@ class LabSettings:
     """How the embedded lab is set up: its account and how that may log on, how late events become searchable, and its rule schedule.
 
     `schemes` (basic, negotiate, credssp) and `allow_unencrypted` are the switches of Windows' WinRM service on every host of the lab.
-    `schedule_running` False leaves the rule engine standing still. `index` is where its events go in an Elasticsearch. `state_file` tells
-    other processes of a kept lab; None leaves its place to the lab.
+    `schedule_running` False leaves the rule engine standing still. `off` are settings of logging that its hosts lack: names of
+    `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone. `index` is where its
+    events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
@@ -128,6 +131,7 @@ class LabSettings:
     rule_interval: timedelta = timedelta(seconds=1)
     look_back: timedelta = timedelta(minutes=5)
     schedule_running: bool = True
+    off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
     state_file: Path | None = None
 
@@ -323,6 +327,14 @@ class _Siem(Entry):
         return self
 
 
+def _logging_setting(value: str) -> str:
+    name = value.rpartition("/")[2]
+    known = (*SETTINGS, "agent")
+    if name not in known:
+        raise wrong("logging", f"{name!r} is no setting of a host's logging", nearest(name, known) or f"one of {', '.join(known)}")
+    return value
+
+
 class _Lab(Entry):
     """The embedded lab."""
 
@@ -333,6 +345,7 @@ class _Lab(Entry):
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
     look_back: Annotated[PositiveDuration | None, Omittable()] = None
     schedule: Literal["running", "stopped"] = "running"
+    off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
     state_file: Annotated[PathText | None, Omittable()] = None
 
@@ -370,6 +383,7 @@ _LISTS: Mapping[Loc, str] = {
     ("siem", "events"): ",",
     ("siem", "alerts"): ",",
     ("lab", "schemes"): ",",
+    ("lab", "off"): ",",
     ("rules", "paths"): os.pathsep,
 }
 _SIEM_SECRETS = ("password", "api_key", "bearer")

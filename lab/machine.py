@@ -220,13 +220,21 @@ class CommandShell(Protocol):
         """The host process ends, with all that it started."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellName:
+    """What a shell is called on the wire [MS-WSMV 3.1.4.5.2]: the resource URI that it was asked for under, and its id."""
+
+    resource_uri: str
+    shell_id: str
+
+
 class Logon(Protocol):
     """One network logon (type 3) of one authenticated connection."""
 
-    def open_runspace(self) -> Runspace:
+    def open_runspace(self, shell: ShellName) -> Runspace:
         """Start wsmprovhost.exe for this logon and open the engine in it."""
 
-    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+    def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         """Start winrshost.exe for this logon.
 
         `environment` is laid over the user's own; `directory` is where lines run, "" for the user's profile.

@@ -37,7 +37,10 @@ _ANSWER_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabConfig:
-    """What a lab is started with; spans in seconds. `schemes`: basic, negotiate, credssp. `keep`: it outlives who started it."""
+    """What a lab is started with; spans in seconds. `schemes`: basic, negotiate, credssp. `keep`: it outlives who started it.
+
+    `off`: what the hosts' logging lacks, as `off_at` reads it.
+    """
 
     user: str = "purple"
     schemes: tuple[str, ...] = ("negotiate",)
@@ -46,6 +49,7 @@ class LabConfig:
     rule_interval: float = 1.0
     look_back: float = 300.0
     schedule_running: bool = True
+    off: tuple[str, ...] = ()
     keep: bool = False
 
 
@@ -102,6 +106,18 @@ def targets_of(config: LabConfig, *, ports: Mapping[str, int] | None = None) -> 
         )
         for name, address in zip(HOSTS, HOST_ADDRESSES, strict=True)
     )
+
+
+AGENT = "agent"
+"""Stands in `LabConfig.off` for the program that ships a host's events to the SIEM."""
+
+
+def off_at(config: LabConfig, target: str) -> frozenset[str]:
+    """What the logging of one host lacks: names of `harness.events.audit.SETTINGS`, or `AGENT`. `target` is the host's name as a target.
+
+    An entry is such a name, which holds for every host, or a target's name, a slash and such a name.
+    """
+    return frozenset(name for host, _, name in (one.rpartition("/") for one in config.off) if host in ("", target))
 
 
 class StartingLab:

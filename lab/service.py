@@ -27,6 +27,7 @@ from typing import Any
 from harness.clock import SystemClock
 from harness.detect import Detector
 from harness.errors import HarnessError
+from harness.events.windows import WindowsEvent
 from harness.rules.catalog import load_rules
 from harness.rules.languages import parse_rules, rule_sources
 from harness.siem.elastic.shipping import Logged, Shipper
@@ -35,7 +36,7 @@ from harness.siem.embedded.service import EmbeddedSiem
 from harness.siem.embedded.store import snapshot
 from lab.host.machine import emulated_host
 from lab.machine import Account
-from lab.process import DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, targets_of
+from lab.process import AGENT, DNS_DOMAIN, DOMAIN, HOSTS, RULE_PACK, LabConfig, LabPlace, off_at, targets_of
 from lab.winrm.auth import Access, EndpointAccount, Scheme
 from lab.winrm.endpoint import Endpoint
 
@@ -82,15 +83,17 @@ class Lab:
         access = Access(schemes=schemes, allow_unencrypted=config.allow_unencrypted)
         account = Account(domain=DOMAIN, name=config.user, sid=_sid(config.user))
         for name, target in zip(HOSTS, targets_of(config), strict=True):
+            off = off_at(config, target.name)
             machine = emulated_host(
                 name=name.upper(),
                 domain=DNS_DOMAIN,
                 ip=target.address,
                 seen_from=target.seen_from,
                 accounts=[account],
-                sink=siem.ingest,
+                sink=_unshipped if AGENT in off else siem.ingest,
                 now=clock.now,
                 seed=secrets.randbits(64),
+                off=off - {AGENT},
             )
             endpoint = Endpoint(machine=machine, accounts=[EndpointAccount(account=account, password=self._password)], access=access)
             endpoint.start()
@@ -182,6 +185,10 @@ class Lab:
     def _ask_to_stop(self) -> dict[str, object]:
         self.stopped.set()
         return {"stopping": True}
+
+
+def _unshipped(event: WindowsEvent) -> None:
+    """Where a host's records go while its agent stands still: they stay in its log."""
 
 
 def _sid(user: str) -> str:

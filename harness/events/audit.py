@@ -1,14 +1,56 @@
-"""What must be switched on before Windows, or Sysmon, logs an event of a kind: the sensor or audit setting behind it.
+"""What must be switched on before Windows, or Sysmon, logs an event of a kind: the sensor, log, policy or audit subcategory behind it.
 
-Sources: Microsoft's pages "Advanced security audit policy settings", one a subcategory, which name its events; Sysmon's manual (the
-filtering tag of each event id); about_Logging_Windows for PowerShell. This file must not know what a rule asks.
+One table for everybody: it explains rules, switches the lab's hosts, and says what a real host has to be asked for and set to.
+
+Sources: Microsoft's pages "Advanced security audit policy settings", one a subcategory, which name its events; [MS-GPAC] 2.2.1.2 for the
+subcategories' GUIDs; Sysmon's manual (the filtering tag of each event id); about_Logging_Windows and the policies' ADMX files
+(PowerShellExecutionPolicy, AuditSettings) for the registry. This file must not know what a rule asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
 from harness.events.ecs import POWERSHELL, POWERSHELL_CLASSIC, POWERSHELL_CORE, SECURITY, SYSMON
+
+WINRM = "microsoft-windows-winrm/operational"
+
+
+class Editor(StrEnum):
+    """Where a setting is made."""
+
+    SENSOR = "sensor"  # a program that is installed
+    SYSMON = "sysmon"  # a rule of Sysmon's configuration
+    AUDIT = "audit"  # a subcategory of the audit policy
+    REGISTRY = "registry"  # a policy that stands in the registry
+    LOG = "log"  # an event log that is enabled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryValue:
+    """A value below HKEY_LOCAL_MACHINE; `data` is a DWORD where it is a number."""
+
+    key: str
+    name: str
+    data: int | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSetting:
+    """A setting of a host that events depend on. `name` is how it is called in files, `title` what its own editor calls it.
+
+    `guid` is an audit subcategory's, `values` are a policy's in the registry, `log` is the event log that is to be enabled.
+    """
+
+    name: str
+    editor: Editor
+    title: str
+    guid: str = ""
+    values: tuple[RegistryValue, ...] = ()
+    log: str = ""
+
 
 _SYSMON_TAGS: Mapping[int, str] = {
     1: "ProcessCreate",
@@ -74,25 +116,145 @@ _MORE: Mapping[int, str] = {
 }
 
 
-def setting_behind(channel: str, event_id: int) -> str:
-    """The setting without which no such event is logged, in the words of its own editor; empty where none is needed, or known."""
-    match channel.lower():
-        case log if log == SYSMON:
+_GUIDS: Mapping[str, str] = {
+    "Security State Change": "10",
+    "Security System Extension": "11",
+    "Logon": "15",
+    "Logoff": "16",
+    "Special Logon": "1B",
+    "Registry": "1E",
+    "SAM": "20",
+    "Certification Services": "21",
+    "File Share": "24",
+    "Filtering Platform Connection": "26",
+    "Other Object Access Events": "27",
+    "Sensitive Privilege Use": "28",
+    "Process Creation": "2B",
+    "Process Termination": "2C",
+    "Audit Policy Change": "2F",
+    "Other Policy Change Events": "34",
+    "User Account Management": "35",
+    "Computer Account Management": "36",
+    "Security Group Management": "37",
+    "Directory Service Access": "3B",
+    "Directory Service Changes": "3C",
+    "Credential Validation": "3F",
+    "Kerberos Service Ticket Operations": "40",
+    "Kerberos Authentication Service": "42",
+    "Detailed File Share": "44",
+}
+"""Subcategories' GUIDs, which differ in one byte."""
+
+_POLICIES = "SOFTWARE\\Policies\\Microsoft\\Windows\\PowerShell"
+
+SYSMON_SENSOR = HostSetting(name="sysmon", editor=Editor.SENSOR, title="Sysmon", log="Microsoft-Windows-Sysmon/Operational")
+MODULE_LOGGING = HostSetting(
+    name="module-logging",
+    editor=Editor.REGISTRY,
+    title="PowerShell Module Logging",
+    values=(
+        RegistryValue(key=f"{_POLICIES}\\ModuleLogging", name="EnableModuleLogging", data=1),
+        RegistryValue(key=f"{_POLICIES}\\ModuleLogging\\ModuleNames", name="*", data="*"),
+    ),
+)
+SCRIPT_BLOCK_LOGGING = HostSetting(
+    name="script-block-logging",
+    editor=Editor.REGISTRY,
+    title="PowerShell Script Block Logging",
+    values=(RegistryValue(key=f"{_POLICIES}\\ScriptBlockLogging", name="EnableScriptBlockLogging", data=1),),
+)
+_INVOCATION_LOGGING = HostSetting(
+    name="script-block-invocation-logging",
+    editor=Editor.REGISTRY,
+    title="PowerShell Script Block Logging with invocations",
+    values=(RegistryValue(key=f"{_POLICIES}\\ScriptBlockLogging", name="EnableScriptBlockInvocationLogging", data=1),),
+)
+COMMAND_LINES = HostSetting(
+    name="process-creation-command-line",
+    editor=Editor.REGISTRY,
+    title="Include command line in process creation events",
+    values=(
+        RegistryValue(
+            key="SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Policies\\System\\Audit",
+            name="ProcessCreationIncludeCmdLine_Enabled",
+            data=1,
+        ),
+    ),
+)
+"""Without it 4688 is logged, and its CommandLine is empty."""
+
+_LOGS: Mapping[str, HostSetting] = {
+    log.lower(): HostSetting(name=name, editor=Editor.LOG, title=f"the log {log}", log=log)
+    for name, log in (
+        ("winrm-log", "Microsoft-Windows-WinRM/Operational"),
+        ("powershell-log", "Microsoft-Windows-PowerShell/Operational"),
+        ("windows-powershell-log", "Windows PowerShell"),
+    )
+}
+"""Logs that are enabled as Windows comes, and that somebody may have disabled."""
+
+_AUDITED: Mapping[str, HostSetting] = {
+    title: HostSetting(
+        name=title.lower().replace(" ", "-"), editor=Editor.AUDIT, title=title, guid=f"{{0CCE92{byte}-69AE-11D9-BED3-505054503030}}"
+    )
+    for title, byte in _GUIDS.items()
+}
+_TRACED: Mapping[str, HostSetting] = {
+    tag: HostSetting(name=f"sysmon-{tag.lower()}", editor=Editor.SYSMON, title=tag) for tag in dict.fromkeys(_SYSMON_TAGS.values())
+}
+
+_POWERSHELL_POLICIES: Mapping[int, HostSetting] = {
+    4103: MODULE_LOGGING,
+    4104: SCRIPT_BLOCK_LOGGING,
+    4105: _INVOCATION_LOGGING,
+    4106: _INVOCATION_LOGGING,
+}
+
+SETTINGS: Mapping[str, HostSetting] = {
+    setting.name: setting
+    for setting in (
+        SYSMON_SENSOR,
+        *_TRACED.values(),
+        *_AUDITED.values(),
+        COMMAND_LINES,
+        MODULE_LOGGING,
+        SCRIPT_BLOCK_LOGGING,
+        _INVOCATION_LOGGING,
+        *_LOGS.values(),
+    )
+}
+"""Every setting that the table knows, by its name."""
+
+
+def settings_behind(channel: str, event_id: int) -> tuple[HostSetting, ...]:
+    """Every setting without which no such event is logged; none where none is needed, or known."""
+    log = channel.lower()
+    always = (_LOGS[log],) if log in _LOGS else ()
+    match log:
+        case one if one == SYSMON:
             tag = _SYSMON_TAGS.get(event_id)
-            return f"Sysmon with a rule for {tag}" if tag else ""
-        case log if log == SECURITY:
-            if event_id in (4656, 4660, 4663):
-                return 'audit policy of "Object Access" for the kind of object, and an audit entry (SACL) on it'
+            return (SYSMON_SENSOR, _TRACED[tag]) if tag else (SYSMON_SENSOR,)
+        case one if one == SECURITY:
             name = _SUBCATEGORIES.get(event_id)
-            return " ".join(filter(None, (f'audit policy "Audit {name}"', _MORE.get(event_id)))) if name else ""
-        case log if log in (POWERSHELL, POWERSHELL_CORE):
-            return {
-                4103: "PowerShell Module Logging",
-                4104: "PowerShell Script Block Logging",
-                4105: "PowerShell Script Block Logging with invocations",
-                4106: "PowerShell Script Block Logging with invocations",
-            }.get(event_id, "")
-        case log if log == POWERSHELL_CLASSIC:
-            return "PowerShell Module Logging" if event_id == 800 else ""
+            return (_AUDITED[name],) if name else ()
+        case one if one in (POWERSHELL, POWERSHELL_CORE):
+            policy = _POWERSHELL_POLICIES.get(event_id)
+            return (*always, policy) if policy else always
+        case one if one == POWERSHELL_CLASSIC and event_id == 800:
+            return (*always, MODULE_LOGGING)
         case _:
-            return ""
+            return always
+
+
+def setting_behind(channel: str, event_id: int) -> str:
+    """The setting without which no such event is logged, in the words of its own editor; empty where none has to be made, or is known."""
+    if channel.lower() == SECURITY and event_id in (4656, 4660, 4663):
+        return 'audit policy of "Object Access" for the kind of object, and an audit entry (SACL) on it'
+    said = {
+        Editor.SYSMON: "Sysmon with a rule for {}",
+        Editor.AUDIT: 'audit policy "Audit {}"',
+        Editor.REGISTRY: "{}",
+    }
+    made = [said[one.editor].format(one.title) for one in settings_behind(channel, event_id) if one.editor in said]
+    more = _MORE.get(event_id) if made and channel.lower() == SECURITY else None
+    return " ".join((*made, *([more] if more else [])))

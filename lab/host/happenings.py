@@ -86,17 +86,68 @@ class CommandRun:
     script_name: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A TCP connection as the host at one of its ends sees it.
+
+    `source_ip` and `source_port` are the end that opened it, whichever end this host is: `initiated` where it is that one. `owner` is the
+    process that has the socket; WinRM's listener belongs to the kernel (http.sys).
+    """
+
+    source_ip: str
+    source_port: int
+    destination_ip: str
+    destination_port: int
+    initiated: bool
+    owner: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialUse:
+    """A process used the credentials of an account by name to reach a server, under a logon of its own that stays as it is.
+
+    `target` is the account, `server` the host as it was asked for (WS2), `guid` what Kerberos names that logon by, None for NTLM.
+    """
+
+    process: Process
+    target: Account
+    server: str
+    guid: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteShell:
+    """A shell that WinRM opened for a client: `resource_uri` and `shell_id` as on the wire, `client_ip` as telemetry shows the client."""
+
+    resource_uri: str
+    shell_id: str
+    client_ip: str
+    logon: LogonSession
+
+
 class Witness(Protocol):
     """Told of every happening, at the moment and in the order it happens, from any thread."""
 
-    def connection_accepted(self, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int) -> None:
-        """The kernel (process 4, System) accepted a TCP connection."""
+    def connected(self, connection: Connection) -> None:
+        """A TCP connection came about, accepted or opened by this host."""
 
     def logged_on(self, session: LogonSession) -> None:
         """A logon session began."""
 
+    def logged_off(self, session: LogonSession) -> None:
+        """A logon session ended: nothing runs under it any more, and the connection that made it is closed."""
+
+    def credentials_used(self, use: CredentialUse) -> None:
+        """A process named an account to reach another host."""
+
+    def shell_opened(self, shell: RemoteShell) -> None:
+        """The WinRM service opened a shell for a client."""
+
     def process_started(self, process: Process) -> None:
         """A process was created."""
+
+    def process_ended(self, process: Process, exit_code: int) -> None:
+        """A process ended with this code, as a signed number of 32 bits."""
 
     def engine_started(self, engine: Engine) -> None:
         """A PowerShell engine became available."""

@@ -16,7 +16,7 @@ from random import Random
 from threading import Lock
 
 from lab.host.files import FileFault, PathNotFound, absolute
-from lab.host.happenings import Binding, CommandRun, Engine, Image, LogonSession, Process, Witness
+from lab.host.happenings import Binding, CommandRun, Connection, Engine, Image, LogonSession, Process, RemoteShell, Witness
 from lab.host.model import Host, NotExecutable, ProcessLimit
 from lab.host.powershell.interpreter import VERSION, ConsolePowerShell, Interpreter
 from lab.host.programs.base import Input, Unmodelled, World, find_program, launch
@@ -36,6 +36,7 @@ from lab.machine import (
     PipelineRequest,
     PipelineStopped,
     Runspace,
+    ShellName,
 )
 
 WINRM_PORT = 5985
@@ -57,7 +58,7 @@ class EmulatedMachine:
     From its making on it is the host's witness.
     """
 
-    def __init__(self, host: Host, sink: Sink) -> None:
+    def __init__(self, host: Host, sink: Sink, off: frozenset[str]) -> None:
         self._host = host
         origin = Origin(
             computer=host.fqdn,
@@ -65,11 +66,12 @@ class EmulatedMachine:
             machine_account=Account(domain=host.netbios_domain, name=f"{host.name.upper()}$", sid=host.system_logon.account.sid),
             system=host.system,
             lsass_pid=host.lsass.pid,
+            winrm_pid=host.winrm_service.pid,
             sysmon_pid=_install_sysmon(host).pid,
             machine_id=host.machine_guid.time_low,
             filter_id=host.random.randrange(65_000, 90_000),
         )
-        self._telemetry = Telemetry(origin, sink, host.now, host.random)
+        self._telemetry = Telemetry(origin, sink, host.now, host.random, off=off)
         host.witness = self._telemetry
 
     @property
@@ -79,29 +81,37 @@ class EmulatedMachine:
 
     def connected(self, peer: Peer) -> None:
         """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`."""
-        self._telemetry.connection_accepted(
-            source_ip=self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip,
-            source_port=peer.port,
-            destination_ip=self._host.ip,
-            destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
+        self._telemetry.connected(
+            Connection(
+                source_ip=self._shown(peer),
+                source_port=peer.port,
+                destination_ip=self._host.ip,
+                destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
+                initiated=False,
+                owner=self._host.system,
+            )
         )
 
     def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
         """A network logon with a LUID of its own. The peer leaves no trace in it: http.sys does not tell LSA who called."""
-        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package))
+        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package), self._shown(peer))
+
+    def _shown(self, peer: Peer) -> str:
+        return self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip
 
 
 class _EmulatedLogon:
     """The logon session of one authenticated connection."""
 
-    def __init__(self, host: Host, witness: Witness, session: LogonSession) -> None:
+    def __init__(self, host: Host, witness: Witness, session: LogonSession, client_ip: str) -> None:
         self._host = host
         self._witness = witness
         self._session = session
+        self._client_ip = client_ip
 
-    def open_runspace(self) -> Runspace:
+    def open_runspace(self, shell: ShellName) -> Runspace:
         """DcomLaunch starts wsmprovhost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
-        process = self._start_host(_WSMPROVHOST)
+        process = self._start_host(_WSMPROVHOST, shell)
         engine = Engine(
             host_name="ServerRemoteHost",
             host_version="1.0.0.0",
@@ -112,11 +122,13 @@ class _EmulatedLogon:
         )
         return _EmulatedRunspace(self._host, self._witness, engine)
 
-    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+    def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         """DcomLaunch starts winrshost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
-        return _EmulatedCommandShell(self._host, self._witness, self._start_host(_WINRSHOST), environment, directory)
+        return _EmulatedCommandShell(self._host, self._witness, self._start_host(_WINRSHOST, shell), environment, directory)
 
-    def _start_host(self, program: str) -> Process:
+    def _start_host(self, program: str, shell: ShellName) -> Process:
+        opened = RemoteShell(resource_uri=shell.resource_uri, shell_id=shell.shell_id, client_ip=self._client_ip, logon=self._session)
+        self._witness.shell_opened(opened)
         return self._host.start_process(
             parent=self._host.dcom_launch,
             path=f"C:\\Windows\\System32\\{program}",
@@ -126,7 +138,8 @@ class _EmulatedLogon:
         )
 
     def log_off(self) -> None:
-        """Nothing ends: a shell outlives the connection that opened it, and with it the logon that its process runs under."""
+        """The connection lets go of its logon. A shell outlives the connection that opened it, and with it the logon that it runs under."""
+        self._host.release_logon(self._session)
 
 
 class _EmulatedRunspace:
@@ -165,7 +178,7 @@ class _EmulatedRunspace:
                 return
             self._closed = True
             self._witness.engine_stopped(self._engine)
-            _end_with_all(self._host, self._engine.process)
+            self._host.end_tree(self._engine.process)
 
 
 class _EmulatedCommandShell:
@@ -228,7 +241,7 @@ class _EmulatedCommandShell:
 
     def close(self) -> None:
         """End winrshost.exe and all that it started. Closing again changes nothing."""
-        _end_with_all(self._host, self._process)
+        self._host.end_tree(self._process)
 
 
 class _Terminal:
@@ -249,13 +262,6 @@ def _value(environment: Mapping[str, str], name: str) -> str | None:
     return next((value for key, value in environment.items() if key.lower() == name.lower()), None)
 
 
-def _end_with_all(host: Host, ancestor: Process) -> None:
-    """End a process and its descendants: WinRM keeps a session's processes in a job object, and none outlives the host process."""
-    for process in host.processes:
-        if _descends(process, ancestor):
-            host.end_process(process)
-
-
 def emulated_host(
     *,
     name: str,
@@ -266,16 +272,17 @@ def emulated_host(
     sink: Sink,
     now: Callable[[], datetime],
     seed: int,
+    off: frozenset[str] = frozenset(),
 ) -> EmulatedMachine:
-    """A Windows host, booted and provisioned with Sysmon and PowerShell logging. The same seed gives the same host.
+    """A Windows host, booted and provisioned with Sysmon, an audit policy and PowerShell logging. The same seed gives the same host.
 
     `name` is the computer name, `domain` the DNS domain, `ip` and `seen_from` the host's and the driver's lab addresses; `accounts` are
-    its administrators. `now` gives aware times in UTC.
+    its administrators. `now` gives aware times in UTC. `off` names the settings of `harness.events.audit.SETTINGS` that it lacks.
     """
     # Reproducible chance is the point; nothing secret comes of it.
     random = Random(seed)  # noqa: S311
     host = Host(name=name, domain=domain, ip=ip, seen_from=seen_from, accounts=accounts, now=now, random=random)
-    return EmulatedMachine(host, sink)
+    return EmulatedMachine(host, sink, off)
 
 
 def _install_sysmon(host: Host) -> Process:
@@ -294,15 +301,6 @@ def _install_sysmon(host: Host) -> Process:
         logon=host.system_logon,
         directory="C:\\Windows\\system32",
     )
-
-
-def _descends(process: Process, ancestor: Process) -> bool:
-    one: Process | None = process
-    while one is not None:
-        if one is ancestor:
-            return True
-        one = one.parent
-    return False
 
 
 def _discovery(names: Sequence[str], found: Sequence[CommandMetadata]) -> tuple[tuple[CommandRun, ...], ...]:

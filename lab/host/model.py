@@ -25,6 +25,10 @@ MAX_PROCESSES = 2_000
 UPTIME = timedelta(hours=7, minutes=23, seconds=41)
 
 
+KILLED = -1
+"""The exit code of a process that was ended from outside, as whoever ends a job or a tree of processes gives it to TerminateProcess."""
+
+
 class ProcessLimit(Exception):
     """The host runs as many processes as it takes."""
 
@@ -70,6 +74,7 @@ class Host:
         self._processes: dict[int, Process] = {}
         self._consoles: set[int] = set()
         self._console_of: dict[int, Process] = {}
+        self._holders: dict[int, int] = {}
         self._luid = 0x40000 + random.randrange(0x10000)
         self.machine_guid = self.new_uuid()
         parts = "-".join(str(random.randrange(1 << 28, 1 << 32)) for _ in range(3))
@@ -142,7 +147,10 @@ class Host:
     # --- logons -----------------------------------------------------------------------------------------------------------
 
     def new_logon(self, account: Account, package: Package, *, logon_type: int = 3) -> LogonSession:
-        """Begin a logon session with a LUID of its own and tell the witness. Type 3 is a network logon."""
+        """Begin a logon session with a LUID of its own and tell the witness. Type 3 is a network logon.
+
+        It lasts until it is released and no process runs under it any more, as the last handle of a token does on Windows.
+        """
         with self._lock:
             self._luid += self.random.randrange(0x400, 0x8000)
             session = LogonSession(
@@ -156,9 +164,27 @@ class Host:
             )
             for below in ("Documents", "Desktop", "Downloads", "AppData\\Local\\Temp", "AppData\\Roaming"):
                 self.files.make_directory(f"{self.home(account)}\\{below}")
+            self._holders[session.logon_id] = 1
         if self.witness is not None:
             self.witness.logged_on(session)
         return session
+
+    def release_logon(self, session: LogonSession) -> None:
+        """Whoever began the session has done with it. Call it once for a session."""
+        with self._lock:
+            over = self._let_go(session)
+        if over and self.witness is not None:
+            self.witness.logged_off(session)
+
+    def _let_go(self, session: LogonSession) -> bool:
+        """Whether that was the last that kept the session. The lock is held. What the machine itself runs under never ends."""
+        if session.logon_id not in self._holders:
+            return False
+        self._holders[session.logon_id] -= 1
+        if self._holders[session.logon_id]:
+            return False
+        del self._holders[session.logon_id]
+        return True
 
     def _administrators(self) -> tuple[str, ...]:
         return tuple(sid for group in self.groups if group.name == "Administrators" for _, sid, _ in group.members)
@@ -201,6 +227,11 @@ class Host:
         """`svchost.exe -k DcomLaunch -p`, which starts wsmprovhost.exe."""
         return self._dcom_launch
 
+    @property
+    def winrm_service(self) -> Process:
+        """`svchost.exe -k NetworkService -p`, in which the WinRM service runs."""
+        return self._winrm_service
+
     def executable(self, path: str) -> Image:
         """The identity of the program at an absolute path. Raises `PathNotFound`, `IsADirectory`, `NotExecutable`."""
         file = self.files.read(path)
@@ -231,16 +262,33 @@ class Host:
                     self._console_of[process.pid] = conhost
         return process
 
-    def end_process(self, process: Process) -> None:
+    def end_process(self, process: Process, exit_code: int = 0) -> None:
         """The process ends, with the console that was made for it. Ending one that has ended already changes nothing."""
         with self._lock:
             if self._processes.get(process.pid) is not process:
                 return
-            del self._processes[process.pid]
             self._consoles.discard(process.pid)
-            conhost = self._console_of.pop(process.pid, None)
-            if conhost is not None:
-                self._processes.pop(conhost.pid, None)
+            console = self._console_of.pop(process.pid, None)
+            ended = [(process, exit_code)]
+            if console is not None and self._processes.get(console.pid) is console:
+                ended.append((console, 0))
+            for one, _ in ended:
+                del self._processes[one.pid]
+            over = [one.logon for one, _ in ended if self._let_go(one.logon)]
+        if self.witness is not None:
+            for one, code in ended:
+                self.witness.process_ended(one, code)
+            for session in over:
+                self.witness.logged_off(session)
+
+    def end_tree(self, ancestor: Process) -> None:
+        """End a process and its descendants: WinRM keeps a session's processes in a job object, and none outlives the host process."""
+        with self._lock:
+            left_out = {console.pid for console in self._console_of.values()} | {ancestor.pid}  # a console ends with its owner
+            family = [one for one in self.processes if one.pid not in left_out and _descends(one, ancestor)]
+        for process in family:
+            self.end_process(process, KILLED)
+        self.end_process(ancestor)
 
     def _create(
         self, parent: Process | None, path: str, line: str, logon: LogonSession, directory: str, image: Image, *, slash: bool = True
@@ -275,6 +323,8 @@ class Host:
             parent=parent,
         )
         self._processes[pid] = process
+        if logon.logon_id in self._holders:
+            self._holders[logon.logon_id] += 1
         return process
 
     def _new_pid(self) -> int:
@@ -340,8 +390,9 @@ class Host:
         self._services = start(wininit, "services.exe", "C:\\Windows\\system32\\services.exe")
         self._lsass = start(wininit, "lsass.exe", "C:\\Windows\\system32\\lsass.exe")
         self._dcom_launch = start(self._services, "svchost.exe", "C:\\Windows\\system32\\svchost.exe -k DcomLaunch -p")
-        for group in ("RPCSS -p", "netsvcs -p", "LocalServiceNetworkRestricted -p", "NetworkService -p", "LocalService -p"):
+        for group in ("RPCSS -p", "netsvcs -p", "LocalServiceNetworkRestricted -p", "LocalService -p"):
             start(self._services, "svchost.exe", f"C:\\Windows\\system32\\svchost.exe -k {group}")
+        self._winrm_service = start(self._services, "svchost.exe", "C:\\Windows\\system32\\svchost.exe -k NetworkService -p")
         start(self._services, "spoolsv.exe", "C:\\Windows\\System32\\spoolsv.exe")
 
     def system_info(self) -> Mapping[str, str]:
@@ -355,3 +406,12 @@ class Host:
             "Memory": "4294430720",
             "SerialNumber": "00329-00000-00003-AA" + f"{self.machine_guid.int % 1000:03d}",
         }
+
+
+def _descends(process: Process, ancestor: Process) -> bool:
+    one: Process | None = process
+    while one is not None:
+        if one is ancestor:
+            return True
+        one = one.parent
+    return False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from lab.machine import Account, Logon
+from lab.machine import Account, Logon, ShellName
 from lab.winrm import wsman
 from lab.winrm.outbox import Aborted
 from lab.winrm.psrp import PsrpShell
@@ -203,11 +203,12 @@ class Service:
     def _open(self, create: wsman.NewShell, header: wsman.Header, client: Client, idle_timeout: float) -> AnyShell:
         if isinstance(create, wsman.CreateCommandShell):
             environment, directory = create.environment, create.directory
+            name = ShellName(resource_uri=wsman.COMMAND_SHELL_URI, shell_id=create.shell_id)
             return WinrsShell(
                 shell_id=create.shell_id,
                 idle_timeout=idle_timeout,
                 code_page=create.code_page,
-                open_shell=lambda: client.logon.open_command_shell(environment, directory),
+                open_shell=lambda: client.logon.open_command_shell(name, environment, directory),
                 ledger=self._tally,
             )
         assert isinstance(create, wsman.Create)
@@ -216,7 +217,7 @@ class Service:
             creation=create.creation,
             budget=header.stream_budget,
             idle_timeout=idle_timeout,
-            open_runspace=client.logon.open_runspace,
+            open_runspace=lambda: client.logon.open_runspace(ShellName(resource_uri=wsman.POWERSHELL_URI, shell_id=create.shell_id)),
             ledger=self._tally,
         )
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from lab.host.files import File, FileFault, absolute
 from lab.host.happenings import Process
-from lab.host.model import Host
+from lab.host.model import KILLED, Host
 
 MAX_DEPTH = 12
 """Programs that start programs: a bound against a received chain without end."""
@@ -207,10 +207,11 @@ def launch(
         stdin=stdin if stdin is not None else Input.of(()),
         console=console,
     )
+    code = KILLED
     try:
         code = body(run)
     finally:
-        world.host.end_process(process)
+        world.host.end_process(process, code)
     return Outcome(output=run.output, errors=run.errors, exit_code=code, process=process)
 
 

@@ -1,4 +1,5 @@
-"""Windows PowerShell: 400, 403, 600, 800 of the classic log; 4103 (module logging) and 4104 (script block logging) of the new one.
+"""Windows PowerShell: 400, 403, 600, 800 of the classic log; of the new one 4103 (module logging), 4104 (script block logging), 53504 (an
+engine's debugging pipe) and 40961, 40962 (powershell.exe comes up).
 
 Pure. Texts are laid out as recorded, blanks and line ends included: a line of 4103's ContextInfo ends in CRLF right after its value,
 and whoever wants another end there must say so in a rule, not here. It must never know what a command does.
@@ -6,12 +7,13 @@ and whoever wants another end there must say so in a rule, not here. It must nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from harness.events.windows import Level
 from lab.host.happenings import CommandRun, Engine
 from lab.host.telemetry.journal import Entry, Provider
+from lab.host.telemetry.suspicious import is_suspicious
 
 CLASSIC = Provider(channel="Windows PowerShell", name="PowerShell", guid=None)
 OPERATIONAL = Provider(
@@ -31,7 +33,7 @@ _DETAIL_PART = 16_000
 _ETW_EVENT = 65_482
 
 _CLASSIC_KEYWORDS = 0x80000000000000
-_SERVER_HOST = "ServerRemoteHost"
+_SERVER_HOST, CONSOLE_HOST = "ServerRemoteHost", "ConsoleHost"
 
 
 def provider_started(engine: Engine, provider: str, sequence: int) -> Entry:
@@ -113,16 +115,12 @@ def commands_run(engine: Engine, commands: Sequence[CommandRun], sequence: int, 
     payload = "".join(_invocations(commands))
     if len(f"{context}{payload}".encode("utf-16-le", "surrogatepass")) > _ETW_EVENT:
         return ()
-    entry = Entry(
-        provider=OPERATIONAL,
-        event_id=4103,
-        version=1,
-        level=Level.INFORMATION,
+    entry = _operational(
+        engine,
+        4103,
+        Level.INFORMATION,
         task=106,
         opcode=20,
-        keywords=0,
-        process_id=engine.process.pid,
-        user_sid=engine.process.logon.account.sid,
         activity_id=activity_id,
         data={"ContextInfo": context, "UserData": "", "Payload": payload},
         message=f"{payload}\r\n\r\nContext:\r\n{context}\r\n\r\nUser Data:\r\n\r\n",
@@ -131,22 +129,22 @@ def commands_run(engine: Engine, commands: Sequence[CommandRun], sequence: int, 
 
 
 def script_block(engine: Engine, text: str, block_id: UUID, segment: int, activity_id: str) -> tuple[Entry, ...]:
-    """4104 for a script block that was compiled, in parts of `segment` characters where it is long."""
+    """4104 for a script block that was compiled, in parts of `segment` characters where it is long.
+
+    A warning where the text has a word of PowerShell's list, which is logged whatever the policy says; verbose else.
+    """
     parts = [text]
     if len(text) >= LONG_SCRIPT:
         # PowerShell counts one part more than fit: a text that divides evenly ends in an empty one.
         parts = [text[start : start + segment] for start in range(0, len(text) + 1, segment)]
+    level = Level.WARNING if is_suspicious(text) else Level.VERBOSE
     return tuple(
-        Entry(
-            provider=OPERATIONAL,
-            event_id=4104,
-            version=1,
-            level=Level.VERBOSE,
+        _operational(
+            engine,
+            4104,
+            level,
             task=2,
             opcode=15,
-            keywords=0,
-            process_id=engine.process.pid,
-            user_sid=engine.process.logon.account.sid,
             activity_id=activity_id,
             data={
                 "MessageNumber": str(number),
@@ -158,6 +156,55 @@ def script_block(engine: Engine, text: str, block_id: UUID, segment: int, activi
             message=f"Creating Scriptblock text ({number} of {len(parts)}):\r\n{part}\r\n\r\nScriptBlock ID: {block_id}\r\nPath: ",
         )
         for number, part in enumerate(parts, start=1)
+    )
+
+
+def pipe_opened(engine: Engine, activity_id: str) -> Entry:
+    """53504: every engine's process listens on a named pipe for debuggers. Its values have no names but their numbers."""
+    pid, domain = str(engine.process.pid), "DefaultAppDomain"
+    return _operational(
+        engine,
+        53504,
+        Level.INFORMATION,
+        task=111,
+        opcode=10,
+        activity_id=activity_id,
+        data={"param1": pid, "param2": domain},
+        message=f"Windows PowerShell has started an IPC listening thread on process: {pid} in AppDomain: {domain}.",
+    )
+
+
+def console_starting(engine: Engine, activity_id: str) -> Entry:
+    """40961, of powershell.exe alone."""
+    return _console(engine, 40961, 1, "PowerShell console is starting up", activity_id)
+
+
+def console_ready(engine: Engine, activity_id: str) -> Entry:
+    """40962, of powershell.exe alone."""
+    return _console(engine, 40962, 2, "PowerShell console is ready for user input", activity_id)
+
+
+def _console(engine: Engine, event_id: int, opcode: int, message: str, activity_id: str) -> Entry:
+    return _operational(engine, event_id, Level.INFORMATION, task=4, opcode=opcode, activity_id=activity_id, data={}, message=message)
+
+
+def _operational(
+    engine: Engine, event_id: int, level: Level, *, task: int, opcode: int, activity_id: str, data: Mapping[str, str], message: str
+) -> Entry:
+    """What all records of the operational log share: the engine's process writes them, as the account it runs under."""
+    return Entry(
+        provider=OPERATIONAL,
+        event_id=event_id,
+        version=1,
+        level=level,
+        task=task,
+        opcode=opcode,
+        keywords=0,
+        process_id=engine.process.pid,
+        user_sid=engine.process.logon.account.sid,
+        activity_id=activity_id,
+        data=data,
+        message=message,
     )
 
 

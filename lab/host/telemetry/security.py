@@ -1,4 +1,4 @@
-"""Security auditing: 4624 and 4672 (logon), 4688 (process creation), 5156 (a connection let in by the filtering platform).
+"""Security auditing: 4624, 4634, 4648 and 4672 (logons), 4688 and 4689 (processes), 5156 (a connection that the filtering platform let be).
 
 Pure. Values follow recordings of PowerShell Remoting on Windows 10 1909 (OTRF/Security-Datasets, WORKSTATION6) and Microsoft's
 audit event reference (https://learn.microsoft.com/windows/security/threat-protection/auditing/). It must never know why something
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from harness.events.windows import Level
-from lab.host.happenings import LogonSession, Process
+from lab.host.happenings import Connection, CredentialUse, LogonSession, Process
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
 from lab.machine import Account, Package
@@ -21,6 +21,7 @@ AUDITING = Provider(channel="Security", name="Microsoft-Windows-Security-Auditin
 
 _AUDIT_SUCCESS = 0x8020000000000000
 _NOBODY = "S-1-0-0"
+_NO_GUID = "{00000000-0000-0000-0000-000000000000}"
 _SYSTEM = "S-1-5-18"
 _NETWORK_SERVICE = "S-1-5-20"
 _YES, _NO = "%%1842", "%%1843"
@@ -73,17 +74,11 @@ def logged_on(origin: Origin, session: LogonSession, activity_id: str) -> tuple[
     account = session.account
     how = _AUTHENTICATION[session.package]
     kerberos = session.package is Package.KERBEROS
-    logon = Entry(
-        provider=AUDITING,
-        event_id=4624,
-        version=2,
-        level=Level.LOG_ALWAYS,
-        task=12544,
-        opcode=0,
-        keywords=_AUDIT_SUCCESS,
-        process_id=origin.lsass_pid,
-        activity_id=activity_id,
-        data={
+    logon = _audited(
+        4624,
+        12544,
+        origin.lsass_pid,
+        {
             "SubjectUserSid": _NOBODY,
             "SubjectUserName": "-",
             "SubjectDomainName": "-",
@@ -96,7 +91,7 @@ def logged_on(origin: Origin, session: LogonSession, activity_id: str) -> tuple[
             "LogonProcessName": how.process,
             "AuthenticationPackageName": how.package,
             "WorkstationName": "-",
-            "LogonGuid": f"{{{session.guid}}}" if kerberos else "{00000000-0000-0000-0000-000000000000}",
+            "LogonGuid": _logon_guid(session),
             "TransmittedServices": "-",
             "LmPackageName": how.lm_package,
             "KeyLength": str(how.key_length),
@@ -112,28 +107,69 @@ def logged_on(origin: Origin, session: LogonSession, activity_id: str) -> tuple[
             "TargetLinkedLogonId": "0x0",
             "ElevatedToken": _YES if session.elevated else _NO,
         },
+        version=2,
+        activity_id=activity_id,
     )
     if not session.elevated:
         return (logon,)
-    privileges = Entry(
-        provider=AUDITING,
-        event_id=4672,
-        version=0,
-        level=Level.LOG_ALWAYS,
-        task=12548,
-        opcode=0,
-        keywords=_AUDIT_SUCCESS,
-        process_id=origin.lsass_pid,
-        activity_id=activity_id,
-        data={
+    privileges = _audited(
+        4672,
+        12548,
+        origin.lsass_pid,
+        {
             "SubjectUserSid": account.sid,
             "SubjectUserName": account.name,
             "SubjectDomainName": account.domain,
             "SubjectLogonId": hex(session.logon_id),
             "PrivilegeList": "\r\n\t\t\t".join(_SPECIAL_PRIVILEGES),
         },
+        activity_id=activity_id,
     )
     return (privileges, logon)
+
+
+def logged_off(origin: Origin, session: LogonSession) -> Entry:
+    """4634, the end of a logon session."""
+    account = session.account
+    return _audited(
+        4634,
+        12545,
+        origin.lsass_pid,
+        {
+            "TargetUserSid": account.sid,
+            "TargetUserName": account.name,
+            "TargetDomainName": account.domain,
+            "TargetLogonId": hex(session.logon_id),
+            "LogonType": str(session.logon_type),
+        },
+    )
+
+
+def credentials_used(origin: Origin, use: CredentialUse, activity_id: str) -> Entry:
+    """4648, on the host that reaches for another. What comes of it there is the other's to log."""
+    subject = use.process.logon
+    return _audited(
+        4648,
+        12544,
+        origin.lsass_pid,
+        {
+            "SubjectUserSid": subject.account.sid,
+            "SubjectUserName": _as_audited(origin, subject.account).name,
+            "SubjectDomainName": _as_audited(origin, subject.account).domain,
+            "SubjectLogonId": hex(subject.logon_id),
+            "LogonGuid": _logon_guid(subject),
+            "TargetUserName": use.target.name,
+            "TargetDomainName": origin.realm if use.guid is not None else use.target.domain,
+            "TargetLogonGuid": _NO_GUID if use.guid is None else f"{{{use.guid}}}",
+            "TargetServerName": use.server,
+            "TargetInfo": f"HTTP/{use.server}",
+            "ProcessId": hex(use.process.pid),
+            "ProcessName": use.process.path,
+            "IpAddress": "-",
+            "IpPort": "-",
+        },
+        activity_id=activity_id,
+    )
 
 
 def process_started(origin: Origin, process: Process) -> Entry:
@@ -142,16 +178,11 @@ def process_started(origin: Origin, process: Process) -> Entry:
     subject = _as_audited(origin, creator.logon.account)
     other = process.logon.logon_id != creator.logon.logon_id
     target = _as_audited(origin, process.logon.account)
-    return Entry(
-        provider=AUDITING,
-        event_id=4688,
-        version=2,
-        level=Level.LOG_ALWAYS,
-        task=13312,
-        opcode=0,
-        keywords=_AUDIT_SUCCESS,
-        process_id=origin.system.pid,
-        data={
+    return _audited(
+        4688,
+        13312,
+        origin.system.pid,
+        {
             "SubjectUserSid": creator.logon.account.sid,
             "SubjectUserName": subject.name,
             "SubjectDomainName": subject.domain,
@@ -168,36 +199,84 @@ def process_started(origin: Origin, process: Process) -> Entry:
             "ParentProcessName": creator.path,
             "MandatoryLabel": integrity_sid(process.logon),
         },
+        version=2,
     )
 
 
-def connection_accepted(origin: Origin, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int) -> Entry:
-    """5156, inbound at layer ALE_AUTH_RECV_ACCEPT (44, or 46 for IPv6), credited to the kernel as http.sys listens there."""
-    return Entry(
-        provider=AUDITING,
-        event_id=5156,
-        version=1,
-        level=Level.LOG_ALWAYS,
-        task=12810,
-        opcode=0,
-        keywords=_AUDIT_SUCCESS,
-        process_id=origin.system.pid,
-        data={
-            "ProcessID": str(origin.system.pid),
-            "Application": "System",
-            "Direction": "%%14592",
-            "SourceAddress": source_ip,
-            "SourcePort": str(source_port),
-            "DestAddress": destination_ip,
-            "DestPort": str(destination_port),
+def process_ended(origin: Origin, process: Process, exit_code: int) -> Entry:
+    """4689, credited to the account that the process ran under."""
+    subject = _as_audited(origin, process.logon.account)
+    return _audited(
+        4689,
+        13313,
+        origin.system.pid,
+        {
+            "SubjectUserSid": process.logon.account.sid,
+            "SubjectUserName": subject.name,
+            "SubjectDomainName": subject.domain,
+            "SubjectLogonId": hex(process.logon.logon_id),
+            "Status": hex(exit_code & 0xFFFFFFFF),
+            "ProcessId": hex(process.pid),
+            "ProcessName": process.path,
+        },
+    )
+
+
+def connected(origin: Origin, connection: Connection) -> Entry:
+    """5156 at layer ALE_AUTH_RECV_ACCEPT (44; 46 for IPv6) for what is let in, at ALE_AUTH_CONNECT (48; 50) for what is let out.
+
+    Source is always this host's own end where it let the connection out, and the other's where it let it in.
+    """
+    owner = connection.owner
+    layers = (50, 48) if connection.initiated else (46, 44)
+    return _audited(
+        5156,
+        12810,
+        origin.system.pid,
+        {
+            "ProcessID": str(owner.pid),
+            "Application": "System" if owner.pid == origin.system.pid else _device_path(owner.path),
+            "Direction": "%%14593" if connection.initiated else "%%14592",
+            "SourceAddress": connection.source_ip,
+            "SourcePort": str(connection.source_port),
+            "DestAddress": connection.destination_ip,
+            "DestPort": str(connection.destination_port),
             "Protocol": "6",
             "FilterRTID": str(origin.filter_id),
-            "LayerName": "%%14610",
-            "LayerRTID": "46" if ip_address(source_ip).version == 6 else "44",
+            "LayerName": "%%14611" if connection.initiated else "%%14610",
+            "LayerRTID": str(layers[0] if ip_address(connection.source_ip).version == 6 else layers[1]),
             "RemoteUserID": _NOBODY,
             "RemoteMachineID": _NOBODY,
         },
+        version=1,
     )
+
+
+def _audited(
+    event_id: int, task: int, process_id: int, data: Mapping[str, str], *, version: int = 0, activity_id: str | None = None
+) -> Entry:
+    """What all records of successful audits share."""
+    return Entry(
+        provider=AUDITING,
+        event_id=event_id,
+        version=version,
+        level=Level.LOG_ALWAYS,
+        task=task,
+        opcode=0,
+        keywords=_AUDIT_SUCCESS,
+        process_id=process_id,
+        activity_id=activity_id,
+        data=data,
+    )
+
+
+def _logon_guid(session: LogonSession) -> str:
+    return f"{{{session.guid}}}" if session.package is Package.KERBEROS else _NO_GUID
+
+
+def _device_path(path: str) -> str:
+    # The filtering platform knows programs by their volume's device, in lower case.
+    return path.lower().replace("c:", "\\device\\harddiskvolume2", 1)
 
 
 def _as_audited(origin: Origin, account: Account) -> Account:

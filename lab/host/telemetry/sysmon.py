@@ -1,4 +1,4 @@
-"""Sysmon: 1 (process creation) and 3 (network connection), schema version 4.40 (events of version 5).
+"""Sysmon: 1 (process creation), 3 (network connection) and 5 (process termination), schema version 4.40.
 
 Pure. Fields as the recordings of OTRF/Security-Datasets and Sysmon's own schema have them: pids are decimal, times have
 milliseconds, guids are made of machine, time and number. It must never know why something happened.
@@ -7,12 +7,13 @@ milliseconds, guids are made of machine, time and number. It must never know why
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from uuid import UUID
 
 from harness.events.windows import Level
-from lab.host.happenings import LogonSession, Process
+from lab.host.happenings import Connection, LogonSession, Process
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
 from lab.host.telemetry.security import integrity_sid
@@ -26,6 +27,7 @@ SYSMON = Provider(
 _KEYWORDS = 0x8000000000000000
 _SERVICE_USER = "S-1-5-18"
 _INTEGRITY = {"S-1-16-16384": "System", "S-1-16-12288": "High", "S-1-16-8192": "Medium"}
+_TITLES = {1: "Process Create", 3: "Network connection detected", 5: "Process terminated"}
 _HASH_ORDER = ("SHA1", "MD5", "SHA256", "IMPHASH")
 
 
@@ -42,20 +44,12 @@ def process_started(origin: Origin, process: Process) -> Entry:
     """1, process creation."""
     parent = process.parent or origin.system
     image = process.image
-    account = process.logon.account
-    return Entry(
-        provider=SYSMON,
-        event_id=1,
-        version=5,
-        level=Level.INFORMATION,
-        task=1,
-        opcode=0,
-        keywords=_KEYWORDS,
-        process_id=origin.sysmon_pid,
-        user_sid=_SERVICE_USER,
-        data={
-            "RuleName": "-",
-            "UtcTime": _utc(process.started),
+    return _traced(
+        origin,
+        1,
+        5,
+        process.started,
+        {
             "ProcessGuid": f"{{{process.guid}}}",
             "ProcessId": str(process.pid),
             "Image": process.path,
@@ -66,7 +60,7 @@ def process_started(origin: Origin, process: Process) -> Entry:
             "OriginalFileName": image.original_name,
             "CommandLine": process.command_line,
             "CurrentDirectory": process.directory,
-            "User": f"{account.domain}\\{account.name}",
+            "User": _user(process),
             "LogonGuid": logon_guid(origin, process.logon),
             "LogonId": hex(process.logon.logon_id),
             "TerminalSessionId": "0",  # services and what network logons start live in session 0
@@ -80,45 +74,67 @@ def process_started(origin: Origin, process: Process) -> Entry:
     )
 
 
-def connection_accepted(
-    origin: Origin, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int, at: datetime, lag: timedelta
-) -> Entry:
-    """3, an inbound connection to the kernel's listener. Sysmon reports connections in batches: `lag` after `at`."""
-    account = origin.system.logon.account
-    is_ipv6 = str(ip_address(source_ip).version == 6).lower()
+def process_ended(origin: Origin, process: Process, at: datetime) -> Entry:
+    """5, process termination."""
+    data = {"ProcessGuid": f"{{{process.guid}}}", "ProcessId": str(process.pid), "Image": process.path}
+    return _traced(origin, 5, 3, at, data)
+
+
+def connected(origin: Origin, connection: Connection, at: datetime, lag: timedelta) -> Entry:
+    """3, a connection by the process that owns its socket. Sysmon reports connections in batches: `lag` after `at`."""
+    owner = connection.owner
+    is_ipv6 = str(ip_address(connection.source_ip).version == 6).lower()
+    return _traced(
+        origin,
+        3,
+        5,
+        at,
+        {
+            "ProcessGuid": f"{{{owner.guid}}}",
+            "ProcessId": str(owner.pid),
+            "Image": owner.path,
+            "User": _user(owner),
+            "Protocol": "tcp",
+            "Initiated": str(connection.initiated).lower(),
+            "SourceIsIpv6": is_ipv6,
+            "SourceIp": connection.source_ip,
+            "SourceHostname": "-",
+            "SourcePort": str(connection.source_port),
+            "SourcePortName": "-",
+            "DestinationIsIpv6": is_ipv6,
+            "DestinationIp": connection.destination_ip,
+            "DestinationHostname": "-",
+            "DestinationPort": str(connection.destination_port),
+            "DestinationPortName": "-",
+        },
+        lag,
+    )
+
+
+def _traced(origin: Origin, event_id: int, version: int, at: datetime, data: Mapping[str, str], lag: timedelta = timedelta()) -> Entry:
+    values = {"RuleName": "-", "UtcTime": f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"} | dict(data)
+    lines = (f"{name}: {_shown(name, value)}" for name, value in values.items())
     return Entry(
         provider=SYSMON,
-        event_id=3,
-        version=5,
+        event_id=event_id,
+        version=version,
         level=Level.INFORMATION,
-        task=3,
+        task=event_id,  # Sysmon's tasks bear the numbers of its events
         opcode=0,
         keywords=_KEYWORDS,
         process_id=origin.sysmon_pid,
         user_sid=_SERVICE_USER,
+        data=values,
+        message="\r\n".join((f"{_TITLES[event_id]}:", *lines)),
         lag=lag,
-        data={
-            "RuleName": "-",
-            "UtcTime": _utc(at),
-            "ProcessGuid": f"{{{origin.system.guid}}}",
-            "ProcessId": str(origin.system.pid),
-            "Image": "System",
-            "User": f"{account.domain}\\{account.name}",
-            "Protocol": "tcp",
-            "Initiated": "false",
-            "SourceIsIpv6": is_ipv6,
-            "SourceIp": source_ip,
-            "SourceHostname": "-",
-            "SourcePort": str(source_port),
-            "SourcePortName": "-",
-            "DestinationIsIpv6": is_ipv6,
-            "DestinationIp": destination_ip,
-            "DestinationHostname": "-",
-            "DestinationPort": str(destination_port),
-            "DestinationPortName": "-",
-        },
     )
 
 
-def _utc(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
+def _shown(name: str, value: str) -> str:
+    # Windows renders a HexInt64 in capitals where it makes text of a record, in small letters in its XML.
+    return f"0x{value[2:].upper()}" if name == "LogonId" else value
+
+
+def _user(process: Process) -> str:
+    account = process.logon.account
+    return f"{account.domain}\\{account.name}"

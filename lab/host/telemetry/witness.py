@@ -6,14 +6,16 @@ It keeps what the logs themselves must remember (record numbers, an engine's seq
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from threading import Lock
 from uuid import UUID
 
-from lab.host.happenings import CommandRun, Engine, LogonSession, Process
-from lab.host.telemetry import powershell, security, sysmon
+from harness.events.audit import COMMAND_LINES, SCRIPT_BLOCK_LOGGING, settings_behind
+from harness.events.windows import Level
+from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, LogonSession, Process, RemoteShell
+from lab.host.telemetry import powershell, security, sysmon, winrm
 from lab.host.telemetry.journal import Entry, Journal, Sink
 from lab.host.telemetry.origin import Origin
 
@@ -36,11 +38,15 @@ class Telemetry:
     """A `lab.host.happenings.Witness` that writes Windows events to a sink.
 
     The sink is called under a lock, from the thread to which it happened, in the order of the record ids; it must not block for long
-    and not come back here. `now` is the host's clock (aware, UTC).
+    and not come back here. `now` is the host's clock (aware, UTC). `off` are the names of `harness.events.audit.SETTINGS` that are
+    not made on this host: what depends on them is not logged.
     """
 
-    def __init__(self, origin: Origin, sink: Sink, now: Callable[[], datetime], random: Random) -> None:
+    def __init__(
+        self, origin: Origin, sink: Sink, now: Callable[[], datetime], random: Random, *, off: frozenset[str] = frozenset()
+    ) -> None:
         self._origin = origin
+        self._off = off
         self._now = now
         self._random = random
         self._journal = Journal(origin.computer, sink, now, random)
@@ -48,43 +54,56 @@ class Telemetry:
         self._engines: dict[UUID, _EngineLog] = {}
         self._lock = Lock()
 
-    def connection_accepted(self, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int) -> None:
+    def connected(self, connection: Connection) -> None:
         """Security 5156 and Sysmon 3."""
         with self._lock:
-            audited = security.connection_accepted(
-                self._origin,
-                source_ip=source_ip,
-                source_port=source_port,
-                destination_ip=destination_ip,
-                destination_port=destination_port,
+            lag = timedelta(milliseconds=self._random.randrange(200, 1_600))  # as recorded, from a quarter second to two
+            self._write(
+                (security.connected(self._origin, connection), sysmon.connected(self._origin, connection, self._now(), lag)),
             )
-            traced = sysmon.connection_accepted(
-                self._origin,
-                source_ip=source_ip,
-                source_port=source_port,
-                destination_ip=destination_ip,
-                destination_port=destination_port,
-                at=self._now(),
-                lag=timedelta(milliseconds=self._random.randrange(200, 1_600)),  # as recorded, from a quarter second to two
-            )
-            self._write((audited, traced))
 
     def logged_on(self, session: LogonSession) -> None:
         """Security 4672 and 4624."""
         with self._lock:
             self._write(security.logged_on(self._origin, session, self._lsass_activity))
 
+    def logged_off(self, session: LogonSession) -> None:
+        """Security 4634."""
+        with self._lock:
+            self._write((security.logged_off(self._origin, session),))
+
+    def credentials_used(self, use: CredentialUse) -> None:
+        """Security 4648."""
+        with self._lock:
+            self._write((security.credentials_used(self._origin, use, self._lsass_activity),))
+
+    def shell_opened(self, shell: RemoteShell) -> None:
+        """WinRM/Operational 91."""
+        with self._lock:
+            self._write((winrm.shell_opened(self._origin, shell, _braced(self._new_id())),))
+
     def process_started(self, process: Process) -> None:
         """Security 4688 and Sysmon 1."""
         with self._lock:
             self._write((sysmon.process_started(self._origin, process), security.process_started(self._origin, process)))
 
+    def process_ended(self, process: Process, exit_code: int) -> None:
+        """Security 4689 and Sysmon 5."""
+        with self._lock:
+            audited = security.process_ended(self._origin, process, exit_code)
+            self._write((audited, sysmon.process_ended(self._origin, process, self._now())))
+
     def engine_started(self, engine: Engine) -> None:
-        """Windows PowerShell 600 for each provider, then 400."""
+        """Windows PowerShell 600 for each provider, then 400; PowerShell/Operational 53504, between 40961 and 40962 in powershell.exe."""
         with self._lock:
             log = self._engines[engine.runspace_id] = _EngineLog(activity_id=_braced(self._new_id()))
+            is_console = engine.host_name == powershell.CONSOLE_HOST
+            if is_console:
+                self._write((powershell.console_starting(engine, log.activity_id),))
             self._write(powershell.provider_started(engine, name, log.take()) for name in powershell.PROVIDERS)
-            self._write((powershell.engine_started(engine, log.take()),))
+            self._write((powershell.engine_started(engine, log.take()), powershell.pipe_opened(engine, log.activity_id)))
+            if is_console:
+                self._write((powershell.console_ready(engine, log.activity_id),))
 
     def engine_stopped(self, engine: Engine) -> None:
         """Windows PowerShell 403."""
@@ -110,7 +129,19 @@ class Telemetry:
 
     def _write(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self._journal.write(entry)
+            if self._is_logged(entry):
+                self._journal.write(self._as_told(entry))
+
+    def _is_logged(self, entry: Entry) -> bool:
+        behind = {setting.name for setting in settings_behind(entry.provider.channel, entry.event_id)}
+        if entry.event_id == 4104 and entry.level is Level.WARNING:
+            behind.discard(SCRIPT_BLOCK_LOGGING.name)  # PowerShell logs a suspicious script without being told to
+        return not behind & self._off
+
+    def _as_told(self, entry: Entry) -> Entry:
+        if entry.event_id == 4688 and COMMAND_LINES.name in self._off:
+            return replace(entry, data={**entry.data, "CommandLine": ""})
+        return entry
 
     def _new_id(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)

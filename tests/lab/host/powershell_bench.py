@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from lab.host.happenings import CommandRun, Engine, LogonSession, Process
+from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, LogonSession, Process, RemoteShell
 from lab.host.model import Host
 from lab.host.powershell.interpreter import Interpreter
 from lab.host.powershell.values import to_text
@@ -41,15 +41,29 @@ class Record:
     commands: list[CommandRun] = field(default_factory=list)
     pipelines: list[list[CommandRun]] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
+    ended: list[tuple[Process, int]] = field(default_factory=list)
+    logged_off_ids: list[int] = field(default_factory=list)
 
-    def connection_accepted(self, *, source_ip: str, source_port: int, destination_ip: str, destination_port: int) -> None:
+    def connected(self, connection: Connection) -> None:
         raise AssertionError("PowerShell accepts no connection")
+
+    def shell_opened(self, shell: RemoteShell) -> None:
+        raise AssertionError("PowerShell opens no shell for anybody")
+
+    def credentials_used(self, use: CredentialUse) -> None:
+        raise AssertionError("PowerShell reaches no other host")
 
     def logged_on(self, session: LogonSession) -> None:
         self.logons.append(session)
 
+    def logged_off(self, session: LogonSession) -> None:
+        self.logged_off_ids.append(session.logon_id)
+
     def process_started(self, process: Process) -> None:
         self.processes.append(process)
+
+    def process_ended(self, process: Process, exit_code: int) -> None:
+        self.ended.append((process, exit_code))
 
     def engine_started(self, engine: Engine) -> None:
         self.started.append(engine)

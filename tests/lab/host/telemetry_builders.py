@@ -7,7 +7,7 @@ from random import Random
 from uuid import UUID
 
 from harness.events.windows import WindowsEvent
-from lab.host.happenings import Engine, Image, LogonSession, Process
+from lab.host.happenings import Connection, Engine, Image, LogonSession, Process
 from lab.host.telemetry import Origin, Telemetry
 from lab.machine import Account, Package
 
@@ -93,13 +93,28 @@ ORIGIN = Origin(
     machine_account=Account(domain="LAB", name="WS6$", sid="S-1-5-18"),
     system=SYSTEM,
     lsass_pid=760,
+    winrm_pid=1204,
     sysmon_pid=3392,
     machine_id=0xD273D0F0,
     filter_id=79935,
 )
 
 
-def telemetry(seed: int = 1) -> tuple[Telemetry, list[WindowsEvent]]:
+def connection(
+    source: str = "172.18.39.5", port: int = 59770, destination: str = "172.18.39.6", *, by: Process | None = None
+) -> Connection:
+    """One that the kernel's listener accepted, or that the process `by` opened."""
+    return Connection(
+        source_ip=source,
+        source_port=port,
+        destination_ip=destination,
+        destination_port=5985,
+        initiated=by is not None,
+        owner=by or SYSTEM,
+    )
+
+
+def telemetry(seed: int = 1, *, off: frozenset[str] = frozenset()) -> tuple[Telemetry, list[WindowsEvent]]:
     """A telemetry whose clock stands still, and the list that its records go to."""
     records: list[WindowsEvent] = []
-    return Telemetry(ORIGIN, records.append, lambda: NOW, Random(seed)), records
+    return Telemetry(ORIGIN, records.append, lambda: NOW, Random(seed), off=off), records

@@ -16,6 +16,7 @@ from lab.host.machine import EmulatedMachine, emulated_host
 from lab.machine import (
     Account,
     Command,
+    CommandLine,
     ErrorRecord,
     Logon,
     Package,
@@ -25,10 +26,15 @@ from lab.machine import (
     PipelineStopped,
     PSValue,
     Runspace,
+    ShellName,
     StreamName,
 )
 
 PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1-2-3-1104")
+SHELL = ShellName(
+    resource_uri="http://schemas.microsoft.com/powershell/Microsoft.PowerShell", shell_id="6F2B1A3C-0C58-4D47-9E1B-3E6C1F6A7B10"
+)
+COMMAND_SHELL = ShellName(resource_uri="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd", shell_id="0C584D47")
 PEER = Peer(ip="127.0.0.1", port=51234)
 
 
@@ -58,6 +64,22 @@ class Recorder:
 
     def host_write_error_line(self, text: str) -> None:
         self.outputs.append(text)
+
+    def wait(self, seconds: float) -> None:
+        pass
+
+
+class Lines:
+    """The client's side of a command line, which says nothing and hears nothing."""
+
+    def stdout(self, text: str) -> None:
+        pass
+
+    def stderr(self, text: str) -> None:
+        pass
+
+    def read_line(self) -> str | None:
+        return None
 
     def wait(self, seconds: float) -> None:
         pass
@@ -114,9 +136,9 @@ def test_booting_leaves_no_events() -> None:
 
 def test_a_null_session_leaves_its_life_in_every_log_in_order() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     runspace.close()
-    assert [one.event_id for one in records] == [5156, 3, 4672, 4624, 1, 4688] + [600] * 6 + [400, 403]
+    assert [one.event_id for one in records] == [5156, 3, 4672, 4624, 91, 1, 4688] + [600] * 6 + [400, 53504, 403, 4689, 5]
     assert {one.computer for one in records} == {"WS6.lab.example"}
 
 
@@ -134,7 +156,7 @@ def test_wsmprovhost_runs_under_the_logon_of_the_connection_that_opened_it() -> 
     log_on(target)
     opening = log_on(target, Peer(ip="127.0.0.1", port=51235))
     log_on(target, Peer(ip="127.0.0.1", port=51236))
-    opening.open_runspace()
+    opening.open_runspace(SHELL)
     logons = [one.data["TargetLogonId"] for one in of(records, 4624)]
     assert len(set(logons)) == 3
     (audited,) = of(records, 4688, NewProcessName="wsmprovhost.exe")
@@ -146,7 +168,7 @@ def test_wsmprovhost_runs_under_the_logon_of_the_connection_that_opened_it() -> 
 
 def test_a_child_is_tied_to_its_session_in_every_log() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     run(runspace, "whoami.exe /groups")
     runspace.close()
     (host,), (child,) = of(records, 1, Image="wsmprovhost.exe"), of(records, 1, Image="whoami.exe")
@@ -161,7 +183,7 @@ def test_a_child_is_tied_to_its_session_in_every_log() -> None:
 
 def test_module_logging_names_the_engine_and_the_process() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     run(runspace, "Get-Service -Name WinRM")
     runspace.close()
     engine = identity(records)
@@ -179,7 +201,7 @@ def test_module_logging_names_the_engine_and_the_process() -> None:
 
 def test_what_a_session_reads_of_itself_is_what_the_logs_say() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     io = run(runspace, '"$PID|$($Host.InstanceId)|$([System.Management.Automation.Runspaces.Runspace]::DefaultRunspace.InstanceId)"')
     engine = identity(records)
     (host,) = of(records, 1, Image="wsmprovhost.exe")
@@ -188,7 +210,7 @@ def test_what_a_session_reads_of_itself_is_what_the_logs_say() -> None:
 
 def test_the_probe_of_an_interactive_session_is_logged_as_windows_logs_it() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     found = runspace.command_metadata(["Out-Default", "Exit-PSSession"])
     assert {"Out-Default", "Exit-PSSession"} <= {one.name for one in found}
     payloads = [one.data["Payload"] for one in of(records, 4103)]
@@ -202,7 +224,7 @@ def test_two_sessions_at_once_do_not_mix() -> None:
     together = Barrier(2, timeout=30)
 
     def session(port: int, program: str) -> None:
-        runspace = log_on(target, Peer(ip="127.0.0.1", port=port)).open_runspace()
+        runspace = log_on(target, Peer(ip="127.0.0.1", port=port)).open_runspace(SHELL)
         together.wait()
         for _ in range(5):
             run(runspace, program)
@@ -230,7 +252,7 @@ def test_two_sessions_at_once_do_not_mix() -> None:
 def test_nothing_outlives_its_session() -> None:
     target, records = machine()
     before = target.host.processes
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     (host,) = (process for process in target.host.processes if process.path.endswith("wsmprovhost.exe"))
     notepad = "C:\\Windows\\System32\\notepad.exe"
     child = target.host.start_process(parent=host, path=notepad, command_line=notepad, logon=host.logon, directory="C:\\")
@@ -244,15 +266,52 @@ def test_nothing_outlives_its_session() -> None:
 def test_a_runspace_outlives_the_connection_that_opened_it() -> None:
     target, records = machine()
     logon = log_on(target)
-    runspace = logon.open_runspace()
+    runspace = logon.open_runspace(SHELL)
     logon.log_off()
     assert run(runspace, "'still here'").outputs == ["still here"]
     assert of(records, 403) == []
 
 
+def test_a_logon_ends_with_its_connection_and_the_last_process_under_it() -> None:
+    target, records = machine()
+    idle = log_on(target)
+    idle.log_off()
+    logon = log_on(target, Peer(ip="127.0.0.1", port=51235))
+    runspace = logon.open_runspace(SHELL)
+    first, second = (one.data["TargetLogonId"] for one in of(records, 4624))
+    logon.log_off()
+    assert [one.data["TargetLogonId"] for one in of(records, 4634)] == [first]
+    runspace.close()
+    assert [one.data["TargetLogonId"] for one in of(records, 4634)] == [first, second]
+    assert records[-1].event_id == 4634
+
+
+def test_a_process_ends_in_both_logs_with_its_exit_code() -> None:
+    target, records = machine()
+    shell = log_on(target).open_command_shell(COMMAND_SHELL, {}, "")
+    assert shell.run(CommandLine(text="exit 3"), Lines()) == 3
+    shell.close()
+    (audited,), (created,) = of(records, 4689, ProcessName="cmd.exe"), of(records, 1, Image="cmd.exe")
+    assert (audited.data["Status"], int(audited.data["ProcessId"], 16)) == ("0x3", int(created.data["ProcessId"]))
+    assert audited.data["SubjectLogonId"] == created.data["LogonId"]
+    starts = [one.data["ProcessGuid"] for one in of(records, 1)]
+    assert sorted(one.data["ProcessGuid"] for one in of(records, 5)) == sorted(starts)
+
+
+def test_a_shell_is_told_with_its_client() -> None:
+    target, records = machine()
+    logon = log_on(target)
+    logon.open_runspace(SHELL)
+    logon.open_command_shell(COMMAND_SHELL, {}, "")
+    assert [(one.data["resourceUri"], one.data["shellId"]) for one in of(records, 91)] == [
+        (f"{SHELL.resource_uri} (LAB\\purple clientIP: 172.18.39.5)", SHELL.shell_id),
+        (f"{COMMAND_SHELL.resource_uri} (LAB\\purple clientIP: 172.18.39.5)", COMMAND_SHELL.shell_id),
+    ]
+
+
 def test_a_closed_runspace_runs_nothing() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     runspace.close()
     last = len(records)
     with pytest.raises(PipelineStopped):
@@ -263,7 +322,7 @@ def test_a_closed_runspace_runs_nothing() -> None:
 
 def test_a_command_list_runs_as_the_client_sent_it() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     command = Command(text="Get-Service", is_script=False, parameters=(Parameter(name="Name", value="WinRM"),))
     assert runspace.run(PipelineRequest(commands=(command,)), Recorder()) is None
     assert len(of(records, 4103, Payload='ParameterBinding(Get-Service): name="Name"; value="WinRM"')) == 1
@@ -272,7 +331,7 @@ def test_a_command_list_runs_as_the_client_sent_it() -> None:
 
 def test_a_script_is_logged_as_a_script() -> None:
     target, records = machine()
-    runspace = log_on(target).open_runspace()
+    runspace = log_on(target).open_runspace(SHELL)
     run(runspace, "Get-Service WinRM | Out-Null")
     assert "Get-Service WinRM | Out-Null" in [one.data["ScriptBlockText"] for one in of(records, 4104)]
 
@@ -280,7 +339,7 @@ def test_a_script_is_logged_as_a_script() -> None:
 def test_the_same_seed_gives_the_same_host() -> None:
     def story(seed: int) -> list[WindowsEvent]:
         target, records = machine(seed)
-        log_on(target).open_runspace().close()
+        log_on(target).open_runspace(SHELL).close()
         return records
 
     assert story(1) == story(1)

@@ -12,10 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.events.windows import Level, WindowsEvent
-from lab.host.happenings import Binding, CommandRun
+from lab.host.happenings import Binding, CommandRun, CredentialUse
 from lab.host.telemetry import powershell, security
 from lab.machine import Account, Package
-from tests.lab.host.telemetry_builders import NOW, ORIGIN, SVCHOST, SYSTEM, SYSTEM_SESSION, engine, process, session, telemetry, wsmprovhost
+from tests.lab.host.telemetry_builders import (
+    NOW,
+    ORIGIN,
+    SVCHOST,
+    SYSTEM,
+    SYSTEM_SESSION,
+    connection,
+    engine,
+    process,
+    session,
+    telemetry,
+    wsmprovhost,
+)
 
 
 def one(records: list[WindowsEvent], event_id: int) -> WindowsEvent:
@@ -29,7 +41,7 @@ def command(name: str, *bindings: Binding) -> CommandRun:
 
 def test_a_connection_shows_its_port_in_both_logs() -> None:
     witness, records = telemetry()
-    witness.connection_accepted(source_ip="172.18.39.5", source_port=59770, destination_ip="172.18.39.6", destination_port=5985)
+    witness.connected(connection())
     audited, traced = one(records, 5156), one(records, 3)
     assert audited.data["SourcePort"] == traced.data["SourcePort"] == "59770"
     assert audited.data["DestPort"] == traced.data["DestinationPort"] == "5985"
@@ -40,14 +52,14 @@ def test_a_connection_shows_its_port_in_both_logs() -> None:
 
 def test_an_ipv6_connection_is_let_in_at_its_own_layer() -> None:
     witness, records = telemetry()
-    witness.connection_accepted(source_ip="fd00::5", source_port=1, destination_ip="fd00::6", destination_port=5985)
+    witness.connected(connection("fd00::5", 1, "fd00::6"))
     assert one(records, 5156).data["LayerRTID"] == "46"
     assert one(records, 3).data["SourceIsIpv6"] == one(records, 3).data["DestinationIsIpv6"] == "true"
 
 
 def test_sysmon_logs_a_connection_later_than_it_happened() -> None:
     witness, records = telemetry()
-    witness.connection_accepted(source_ip="172.18.39.5", source_port=1, destination_ip="172.18.39.6", destination_port=5985)
+    witness.connected(connection())
     traced = one(records, 3)
     assert traced.data["UtcTime"] == "2026-03-02 09:30:15.123"
     assert traced.created > NOW
@@ -142,10 +154,10 @@ def test_an_engines_life_is_told_with_one_host_id_and_rising_numbers() -> None:
     witness.engine_started(running)
     witness.commands_run(running, (command("Get-Service", Binding(name="Name", value="WinRM")), command("Out-Default")))
     witness.engine_stopped(running)
-    assert [record.event_id for record in records] == [600] * 6 + [400, 800, 4103, 403]
+    assert [record.event_id for record in records] == [600] * 6 + [400, 53504, 800, 4103, 403]
     module = one(records, 4103)
     for record in records:
-        assert str(running.host_id) in record.message
+        assert str(running.host_id) in record.message or record.event_id == 53504
     assert "SequenceNumber=13\r\n" in one(records, 400).message
     assert "SequenceNumber=15\r\n" in one(records, 800).message
     assert "Sequence Number = 16\r\n" in module.data["ContextInfo"]
@@ -207,7 +219,7 @@ def test_record_ids_count_each_channel_by_itself() -> None:
     ids: dict[str, list[int]] = defaultdict(list)
     for record in records:
         ids[record.channel].append(record.record_id)
-    assert set(ids) == {"Security", "Microsoft-Windows-Sysmon/Operational", "Windows PowerShell"}
+    assert set(ids) == {"Security", "Microsoft-Windows-Sysmon/Operational", "Windows PowerShell", powershell.OPERATIONAL.channel}
     for numbers in ids.values():
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
@@ -287,3 +299,54 @@ def test_arguments_quoted_as_windows_wants_come_back(arguments: list[str]) -> No
 
     line = " ".join(quoted(argument) for argument in arguments)
     assert powershell.host_application(line) == " ".join(arguments)
+
+
+def test_powershell_exe_comes_up_around_its_pipe() -> None:
+    witness, records = telemetry()
+    witness.engine_started(engine(wsmprovhost(session()), host_name="ConsoleHost"))
+    own = [record for record in records if record.channel == powershell.OPERATIONAL.channel]
+    assert [record.event_id for record in own] == [40961, 53504, 40962]
+    assert len({(record.process_id, record.user_sid, record.activity_id) for record in own}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("Get-Service WinRM", Level.VERBOSE),
+        ("[Convert]::frombase64string('AA==')", Level.WARNING),
+        ("add-type -AssemblyName x", Level.WARNING),
+        ("'add type'", Level.VERBOSE),
+    ],
+    ids=["plain", "any case", "with a hyphen", "parted"],
+)
+def test_a_script_with_a_word_of_powershells_list_is_a_warning(text: str, level: Level) -> None:
+    witness, records = telemetry()
+    running = engine(wsmprovhost(session()))
+    witness.engine_started(running)
+    witness.script_block(running, text)
+    assert one(records, 4104).level == level
+
+
+def test_what_a_host_opens_itself_is_its_process_in_both_logs() -> None:
+    witness, records = telemetry()
+    opener = wsmprovhost(session())
+    witness.connected(connection("172.18.39.6", 50100, "172.18.39.7", by=opener))
+    audited, traced = one(records, 5156).data, one(records, 3).data
+    assert (audited["Direction"], audited["LayerName"], audited["LayerRTID"]) == ("%%14593", "%%14611", "48")
+    assert audited["Application"] == "\\device\\harddiskvolume2\\windows\\system32\\wsmprovhost.exe"
+    assert (traced["Initiated"], traced["Image"], traced["User"]) == ("true", opener.path, "LAB\\purple")
+    assert audited["ProcessID"] == traced["ProcessId"] == str(opener.pid)
+
+
+@pytest.mark.parametrize("guid", [None, UUID("ca57ec33-2e4b-499b-d832-a80818e844fa")], ids=["NTLM", "Kerberos"])
+def test_the_use_of_credentials_names_process_account_and_server(guid: UUID | None) -> None:
+    witness, records = telemetry()
+    user = wsmprovhost(session())
+    witness.credentials_used(
+        CredentialUse(process=user, target=Account(domain="LAB", name="other", sid="S-1-5-21-9"), server="WS2", guid=guid)
+    )
+    data = one(records, 4648).data
+    assert (data["SubjectLogonId"], data["ProcessId"]) == (hex(user.logon.logon_id), hex(user.pid))
+    assert (data["TargetUserName"], data["TargetServerName"], data["TargetInfo"]) == ("other", "WS2", "HTTP/WS2")
+    assert data["TargetDomainName"] == ("LAB" if guid is None else "LAB.EXAMPLE")
+    assert data["TargetLogonGuid"].strip("{}") == str(guid or UUID(int=0))

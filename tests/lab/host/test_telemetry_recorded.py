@@ -17,7 +17,7 @@ from lab.host.telemetry import powershell, security, sysmon
 from lab.host.telemetry.journal import Entry
 from lab.machine import Account, Package
 from tests.lab.host.recordings import Recorded, event_data, find, recorded
-from tests.lab.host.telemetry_builders import ORIGIN, SYSTEM_SESSION
+from tests.lab.host.telemetry_builders import ORIGIN, SYSTEM, SYSTEM_SESSION, connection
 
 CMD = "covenant_psremoting_command.zip"
 EMP = "empire_psremoting_stager.zip"
@@ -155,12 +155,9 @@ def test_a_kerberos_logon_is_recorded_after_its_privileges() -> None:
 
 def test_a_connection_is_let_in_as_recorded() -> None:
     event = find(CMD, 5156, '"DestPort": "5985"')
-    entry = security.connection_accepted(
+    entry = security.connected(
         dataclasses.replace(ORIGINAL, filter_id=int(text(event, "FilterRTID"))),
-        source_ip=text(event, "SourceAddress"),
-        source_port=int(text(event, "SourcePort")),
-        destination_ip=text(event, "DestAddress"),
-        destination_port=5985,
+        connection(text(event, "SourceAddress"), int(text(event, "SourcePort")), text(event, "DestAddress")),
     )
     same_system(entry, event)
     theirs = event_data(event)
@@ -170,16 +167,9 @@ def test_a_connection_is_let_in_as_recorded() -> None:
 
 def test_a_connection_is_traced_as_recorded() -> None:
     event = find(CMD, 3, '"DestinationPort": "5985"')
-    system = dataclasses.replace(ORIGINAL.system, guid=braced(event["ProcessGuid"]))
-    entry = sysmon.connection_accepted(
-        dataclasses.replace(ORIGINAL, system=system),
-        source_ip=text(event, "SourceIp"),
-        source_port=int(text(event, "SourcePort")),
-        destination_ip=text(event, "DestinationIp"),
-        destination_port=5985,
-        at=utc(event),
-        lag=timedelta(seconds=1),
-    )
+    system = dataclasses.replace(SYSTEM, guid=braced(event["ProcessGuid"]))
+    taken = connection(text(event, "SourceIp"), int(text(event, "SourcePort")), text(event, "DestinationIp"))
+    entry = sysmon.connected(ORIGINAL, dataclasses.replace(taken, owner=system), utc(event), timedelta(seconds=1))
     same_system(entry, event)
     assert dict(entry.data) == event_data(event)
 
@@ -274,3 +264,58 @@ def test_a_script_block_has_the_recorded_fields() -> None:
     (entry,) = powershell.script_block(engine, text(event, "ScriptBlockText"), UUID(text(event, "ScriptBlockId")), 10_000, "{}")
     same_system(entry, event)
     assert {name: value for name, value in entry.data.items() if value} == event_data(event)
+
+
+def test_the_end_of_a_logon_is_audited_as_recorded() -> None:
+    event = find(CMD, 4634)
+    _, logon = happened()
+    account = dataclasses.replace(USER, sid=text(event, "TargetUserSid"))
+    entry = security.logged_off(ORIGINAL, dataclasses.replace(logon, logon_id=int(text(event, "TargetLogonId"), 16), account=account))
+    same_system(entry, event)
+    assert dict(entry.data) == event_data(event)
+
+
+def test_the_end_of_a_process_is_audited_and_traced_as_recorded() -> None:
+    process, _ = happened()
+    audited, traced = find(CMD, 4689, "wsmprovhost.exe"), find(CMD, 5, "wsmprovhost.exe")
+    entry = security.process_ended(ORIGINAL, process, 0)
+    same_system(entry, audited)
+    assert dict(entry.data) == event_data(audited)
+    entry = sysmon.process_ended(ORIGINAL, process, utc(traced))
+    same_system(entry, traced)
+    assert dict(entry.data) == event_data(traced)
+    assert entry.message == traced["Message"]
+
+
+def test_sysmons_text_of_a_process_is_the_recorded_one() -> None:
+    process, _ = happened()
+    event = find(CMD, 1, "wsmprovhost.exe -Embedding")
+    ours = sysmon.process_started(ORIGINAL, process).message.splitlines()
+    theirs = text(event, "Message").splitlines()
+    assert [line for line in ours if not line.startswith("LogonGuid")] == [line for line in theirs if not line.startswith("LogonGuid")]
+
+
+def test_the_pipe_of_an_engine_is_logged_as_recorded() -> None:
+    event = find(CMD, 53504)
+    process, _ = happened()
+    engine = dataclasses.replace(recorded_engine(find(CMD, 400, "ServerRemoteHost")), process=process)
+    entry = powershell.pipe_opened(engine, text(event, "ActivityID"))
+    same_system(dataclasses.replace(entry, user_sid=text(event, "UserID")), event)
+    assert dict(entry.data) == event_data(event)
+    assert entry.message == event["Message"]
+
+
+def test_the_start_of_a_console_is_logged_as_recorded() -> None:
+    engine = recorded_engine(find(EMP, 400, "ServerRemoteHost"), EMP)
+    for event, make in ((find(EMP, 40961), powershell.console_starting), (find(EMP, 40962), powershell.console_ready)):
+        entry = make(engine, text(event, "ActivityID"))
+        same_system(dataclasses.replace(entry, user_sid=text(event, "UserID")), event)
+        assert entry.message == event["Message"]
+        assert dict(entry.data) == event_data(event)
+
+
+def test_the_recorded_script_was_a_warning_and_is_one() -> None:
+    event = find(EMP, 4104)
+    engine = recorded_engine(find(EMP, 400, "ServerRemoteHost"), EMP)
+    (entry,) = powershell.script_block(engine, text(event, "ScriptBlockText"), UUID(text(event, "ScriptBlockId")), 10_000, "{}")
+    assert (event["EventType"], entry.level.name) == ("WARNING", "WARNING")

@@ -23,6 +23,7 @@ from lab.machine import (
     PipelineRequest,
     PipelineStopped,
     Runspace,
+    ShellName,
 )
 from lab.winrm import Endpoint, EndpointAccount
 
@@ -79,11 +80,11 @@ class SmallLogon:
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
 
-    def open_runspace(self) -> Runspace:
+    def open_runspace(self, shell: ShellName) -> Runspace:
         self._machine.note("open_runspace")
         return SmallRunspace(self._machine)
 
-    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+    def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         self._machine.note(f"open_command_shell {dict(environment)} {directory!r}")
         return SmallCommandShell(self._machine)
 

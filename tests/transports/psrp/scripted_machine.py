@@ -15,7 +15,18 @@ from harness.model.intent import Auth, Target
 from harness.ports import Clock
 from harness.transports.psrp import Credential, PsrpTransport, Timeouts
 from harness.transports.psrp.identity import EXPRESSION
-from lab.machine import Account, CommandMetadata, CommandShell, ErrorRecord, Package, Peer, PipelineIO, PipelineRequest, PipelineStopped
+from lab.machine import (
+    Account,
+    CommandMetadata,
+    CommandShell,
+    ErrorRecord,
+    Package,
+    Peer,
+    PipelineIO,
+    PipelineRequest,
+    PipelineStopped,
+    ShellName,
+)
 from lab.winrm import Endpoint, EndpointAccount
 
 USER = "LAB\\purple"
@@ -96,11 +107,11 @@ class ScriptedMachine:
     def log_off(self) -> None:
         pass
 
-    def open_runspace(self) -> ScriptedMachine:
+    def open_runspace(self, shell: ShellName) -> ScriptedMachine:
         self.opened += 1
         return self
 
-    def open_command_shell(self, environment: Mapping[str, str], directory: str) -> CommandShell:
+    def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         raise AssertionError("this transport opens no command shell")
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
