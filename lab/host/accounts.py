@@ -265,9 +265,13 @@ def built_in_users(machine_sid: str) -> tuple[LocalUser, ...]:
     )
 
 
+# Name, relative id, description.
 _GROUPS = (
-    ("Access Control Assistance Operators", 579, "Members of this group can remotely query authorization attributes and permissions for "
-     "resources on this computer."),
+    (
+        "Access Control Assistance Operators",
+        579,
+        "Members of this group can remotely query authorization attributes and permissions for resources on this computer.",
+    ),
     ("Backup Operators", 551, "Backup Operators can override security restrictions for the sole purpose of backing up or restoring files"),
     ("Cryptographic Operators", 569, "Members are authorized to perform cryptographic operations."),
     ("Device Owners", 583, "Members of this group can change system-wide settings."),
@@ -275,18 +279,29 @@ _GROUPS = (
     ("Event Log Readers", 573, "Members of this group can read event logs from local machine"),
     ("Hyper-V Administrators", 578, "Members of this group have complete and unrestricted access to all features of Hyper-V."),
     ("IIS_IUSRS", 568, "Built-in group used by Internet Information Services."),
-    ("Network Configuration Operators", 556, "Members in this group can have some administrative privileges to manage configuration of "
-     "networking features"),
-    ("Performance Log Users", 559, "Members of this group may schedule logging of performance counters, enable trace providers, and collect "
-     "event traces both locally and via remote access to this computer"),
+    (
+        "Network Configuration Operators",
+        556,
+        "Members in this group can have some administrative privileges to manage configuration of networking features",
+    ),
+    (
+        "Performance Log Users",
+        559,
+        "Members of this group may schedule logging of performance counters, enable trace providers, and collect event traces both locally "
+        "and via remote access to this computer",
+    ),
     ("Performance Monitor Users", 558, "Members of this group can access performance counter data locally and remotely"),
     ("Power Users", 547, "Power Users are included for backwards compatibility and possess limited administrative powers"),
     ("Remote Desktop Users", 555, "Members in this group are granted the right to logon remotely"),
-    ("Remote Management Users", 580, "Members of this group can access WMI resources over management protocols (such as WS-Management via the "
-     "Windows Remote Management service). This applies only to WMI namespaces that grant access to the user."),
+    (
+        "Remote Management Users",
+        580,
+        "Members of this group can access WMI resources over management protocols (such as WS-Management via the Windows Remote Management "
+        "service). This applies only to WMI namespaces that grant access to the user.",
+    ),
     ("Replicator", 552, "Supports file replication in a domain"),
     ("System Managed Accounts Group", 581, "Members of this group are managed by the system."),
-)  # fmt: skip
+)
 
 
 def built_in_groups(machine: str, machine_sid: str, administrators: Sequence[Account]) -> tuple[LocalGroup, ...]:
@@ -310,7 +325,8 @@ def built_in_groups(machine: str, machine_sid: str, administrators: Sequence[Acc
         group(
             "Guests",
             546,
-            "Guests have the same access as members of the Users group by default, except for the Guest account which is further restricted",
+            "Guests have the same access as members of the Users group by default, except for the Guest account which is further "
+            "restricted",
             guest,
         ),
         group(

@@ -113,7 +113,11 @@ PRODUCTS = (
         date="20240212",
     ),
     Product(
-        name="VMware Tools", version="12.1.5.20735119", vendor="VMware, Inc.", code="{A38C1DD4-5F1C-4C8C-8F4B-2E9D3F0E6B27}", date="20240212"
+        name="VMware Tools",
+        version="12.1.5.20735119",
+        vendor="VMware, Inc.",
+        code="{A38C1DD4-5F1C-4C8C-8F4B-2E9D3F0E6B27}",
+        date="20240212",
     ),
     Product(
         name="Microsoft Update Health Tools",
@@ -122,7 +126,14 @@ PRODUCTS = (
         code="{43D501A5-E5E3-46EC-8F33-9E15D2A2CBD5}",
         date="20240213",
     ),
-    Product(name="Microsoft Edge", version="120.0.2210.91", vendor="Microsoft Corporation", code="Microsoft Edge", date="20240213", installer=False),
+    Product(
+        name="Microsoft Edge",
+        version="120.0.2210.91",
+        vendor="Microsoft Corporation",
+        code="Microsoft Edge",
+        date="20240213",
+        installer=False,
+    ),
 )
 
 SHARES = (
@@ -159,11 +170,18 @@ TASKS = (
         every=timedelta(hours=1),
     ),
     _task(f"{_WINDOWS}.NET Framework\\", ".NET Framework NGEN v4.0.30319", "COM handler"),
-    _task(f"{_WINDOWS}Application Experience\\", "Microsoft Compatibility Appraiser", "%windir%\\system32\\compattelrunner.exe", every=_DAY),
+    _task(
+        f"{_WINDOWS}Application Experience\\", "Microsoft Compatibility Appraiser", "%windir%\\system32\\compattelrunner.exe", every=_DAY
+    ),
     _task(f"{_WINDOWS}Application Experience\\", "ProgramDataUpdater", "%windir%\\system32\\compattelrunner.exe -maintenance"),
     _task(f"{_WINDOWS}Autochk\\", "Proxy", "%windir%\\system32\\rundll32.exe /d acproxy.dll,PerformAutochkOperations"),
     _task(f"{_WINDOWS}Chkdsk\\", "ProactiveScan", "COM handler"),
-    _task(f"{_WINDOWS}Customer Experience Improvement Program\\", "Consolidator", "%SystemRoot%\\System32\\wsqmcons.exe", every=timedelta(hours=6)),
+    _task(
+        f"{_WINDOWS}Customer Experience Improvement Program\\",
+        "Consolidator",
+        "%SystemRoot%\\System32\\wsqmcons.exe",
+        every=timedelta(hours=6),
+    ),
     _task(f"{_WINDOWS}Defrag\\", "ScheduledDefrag", "%windir%\\system32\\defrag.exe -c -h -o -$"),
     _task(f"{_WINDOWS}DiskCleanup\\", "SilentCleanup", "%windir%\\system32\\cleanmgr.exe /autoclean /d %systemdrive%", _USERS),
     _task(f"{_WINDOWS}Registry\\", "RegIdleBackup", "COM handler"),

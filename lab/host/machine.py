@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from random import Random
 from threading import Lock
 
+from harness.events.windows import WindowsEvent
 from lab.host.files import FileFault, PathNotFound, absolute
 from lab.host.happenings import Binding, CommandRun, Connection, Engine, Image, LogonSession, Process, RemoteShell, Witness
 from lab.host.model import Host, NotExecutable, ProcessLimit
@@ -71,7 +72,12 @@ class EmulatedMachine:
             machine_id=host.machine_guid.time_low,
             filter_id=host.random.randrange(65_000, 90_000),
         )
-        self._telemetry = Telemetry(origin, sink, host.now, host.random, off=off)
+
+        def keep(event: WindowsEvent) -> None:
+            host.logs.append(event)
+            sink(event)
+
+        self._telemetry = Telemetry(origin, keep, host.now, host.random, off=off)
         host.witness = self._telemetry
 
     @property
@@ -81,6 +87,7 @@ class EmulatedMachine:
 
     def connected(self, peer: Peer) -> None:
         """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`."""
+        self._host.network.accepted(self._shown(peer), peer.port, WINRM_TLS_PORT if peer.secure else WINRM_PORT)
         self._telemetry.connected(
             Connection(
                 source_ip=self._shown(peer),
@@ -94,7 +101,7 @@ class EmulatedMachine:
 
     def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
         """A network logon with a LUID of its own. The peer leaves no trace in it: http.sys does not tell LSA who called."""
-        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package), self._shown(peer))
+        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package), self._shown(peer), peer.port)
 
     def _shown(self, peer: Peer) -> str:
         return self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip
@@ -103,11 +110,12 @@ class EmulatedMachine:
 class _EmulatedLogon:
     """The logon session of one authenticated connection."""
 
-    def __init__(self, host: Host, witness: Witness, session: LogonSession, client_ip: str) -> None:
+    def __init__(self, host: Host, witness: Witness, session: LogonSession, client_ip: str, client_port: int) -> None:
         self._host = host
         self._witness = witness
         self._session = session
         self._client_ip = client_ip
+        self._client_port = client_port
 
     def open_runspace(self, shell: ShellName) -> Runspace:
         """DcomLaunch starts wsmprovhost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
@@ -139,6 +147,7 @@ class _EmulatedLogon:
 
     def log_off(self) -> None:
         """The connection lets go of its logon. A shell outlives the connection that opened it, and with it the logon that it runs under."""
+        self._host.network.closed(self._client_ip, self._client_port)
         self._host.release_logon(self._session)
 
 

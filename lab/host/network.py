@@ -70,9 +70,7 @@ class Profile:
 class Network:
     """What one host knows of its network. `owner_of` gives the process id behind a name (svchost group or program)."""
 
-    def __init__(
-        self, *, name: str, domain: str, ip: str, mac: str, driver: str, booted: datetime, owner_of: Callable[[str], int]
-    ) -> None:
+    def __init__(self, *, name: str, domain: str, ip: str, mac: str, driver: str, booted: datetime, owner_of: Callable[[str], int]) -> None:
         self.name = name
         self.domain = domain
         self.ip = ip

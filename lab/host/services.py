@@ -129,7 +129,13 @@ class ServiceControl:
             return [*stopped, ended]
 
     def change(
-        self, name: str, *, start_type: str | None = None, display_name: str | None = None, description: str | None = None, image: str | None = None
+        self,
+        name: str,
+        *,
+        start_type: str | None = None,
+        display_name: str | None = None,
+        description: str | None = None,
+        image: str | None = None,
     ) -> Service:
         """Change what is given of a service's configuration. Raises `ServiceFault`."""
         with self._lock:
@@ -190,7 +196,9 @@ def _service(
     )
 
 
-def _own(name: str, display_name: str, image: str, *, running: bool, start: str = "Automatic", kind: int = 0x10, stoppable: bool = True) -> Service:
+def _own(
+    name: str, display_name: str, image: str, *, running: bool, start: str = "Automatic", kind: int = 0x10, stoppable: bool = True
+) -> Service:
     return Service(
         name=name, display_name=display_name, running=running, start_type=start, type_code=kind, image=image, stoppable=stoppable
     )
@@ -222,21 +230,39 @@ DEFAULT_SERVICES = (
     _service("LanmanServer", "Server", True, needs=("SamSS",)),
     _service("LanmanWorkstation", "Workstation", True, group="NetworkService -p", account=_NETWORK),
     _service("lmhosts", "TCP/IP NetBIOS Helper", True, "Manual", group="LocalServiceNetworkRestricted -p", account=_LOCAL),
-    _service("mpssvc", "Windows Defender Firewall", True, group="LocalServiceNoNetworkFirewall -p", account=_LOCAL, needs=("BFE",), stoppable=False),
+    _service(
+        "mpssvc",
+        "Windows Defender Firewall",
+        True,
+        group="LocalServiceNoNetworkFirewall -p",
+        account=_LOCAL,
+        needs=("BFE",),
+        stoppable=False,
+    ),
     _own("MSDTC", "Distributed Transaction Coordinator", "C:\\Windows\\System32\\msdtc.exe", running=False, start="Manual"),
     _service("Netlogon", "Netlogon", True, group="netsvcs -p", needs=("LanmanWorkstation",)),
     _service("netprofm", "Network List Service", True, "Manual", group="LocalService -p", account=_LOCAL, needs=_RPC),
     _service("NlaSvc", "Network Location Awareness", True, group="NetworkService -p", account=_NETWORK, needs=_RPC),
     _service("nsi", "Network Store Interface Service", True, group="LocalService -p", account=_LOCAL),
     _service("PlugPlay", "Plug and Play", True, "Manual", group="DcomLaunch -p"),
-    _service("PolicyAgent", "IPsec Policy Agent", False, "Manual", group="NetworkServiceNetworkRestricted -p", account=_NETWORK, needs=("BFE",)),
+    _service(
+        "PolicyAgent", "IPsec Policy Agent", False, "Manual", group="NetworkServiceNetworkRestricted -p", account=_NETWORK, needs=("BFE",)
+    ),
     _service("Power", "Power", True, group="DcomLaunch -p", stoppable=False),
     _service("ProfSvc", "User Profile Service", True, needs=_RPC),
     _service("RasMan", "Remote Access Connection Manager", False, "Manual"),
     _service("RemoteAccess", "Routing and Remote Access", False, "Disabled"),
     _service("RemoteRegistry", "Remote Registry", False, "Disabled", group="localService -p", account=_LOCAL, needs=_RPC),
     _service("RpcEptMapper", "RPC Endpoint Mapper", True, group="RPCSS -p", account=_NETWORK, stoppable=False),
-    _service("RpcSs", "Remote Procedure Call (RPC)", True, group="rpcss -p", account=_NETWORK, needs=("RpcEptMapper", "DcomLaunch"), stoppable=False),
+    _service(
+        "RpcSs",
+        "Remote Procedure Call (RPC)",
+        True,
+        group="rpcss -p",
+        account=_NETWORK,
+        needs=("RpcEptMapper", "DcomLaunch"),
+        stoppable=False,
+    ),
     _own("SamSs", "Security Accounts Manager", "C:\\Windows\\system32\\lsass.exe", running=True, kind=0x20, stoppable=False),
     _service("SCardSvr", "Smart Card", False, "Manual", group="LocalServiceAndNoImpersonation", account=_LOCAL),
     _service("Schedule", "Task Scheduler", True, needs=("RpcSs", "SystemEventsBroker"), stoppable=False),
@@ -277,7 +303,14 @@ DEFAULT_SERVICES = (
         running=True,
         stoppable=False,
     ),
-    _service("WinHttpAutoProxySvc", "WinHTTP Web Proxy Auto-Discovery Service", True, "Manual", group="LocalServiceNetworkRestricted -p", account=_LOCAL),
+    _service(
+        "WinHttpAutoProxySvc",
+        "WinHTTP Web Proxy Auto-Discovery Service",
+        True,
+        "Manual",
+        group="LocalServiceNetworkRestricted -p",
+        account=_LOCAL,
+    ),
     _service("Winmgmt", "Windows Management Instrumentation", True, needs=("RPCSS",)),
     _service(
         "WinRM",

@@ -148,6 +148,9 @@ class Session(Protocol):
     def is_redirected(self, stream: StreamName) -> bool:
         """Whether records of the stream go elsewhere than to the client."""
 
+    def expand(self, text: str) -> str:
+        """A text with its %variables% replaced from the session's environment."""
+
     def remove_variable(self, name: str) -> bool:
         """Take a variable away; whether there was one."""
 

@@ -17,6 +17,13 @@ WIDTH = 120
 MAX_ROWS = 100_000
 
 
+@dataclass(slots=True, kw_only=True)
+class KeyObject(PSObject):
+    """A RegistryKey; `shown` are the lines of its values, as a listing shows them."""
+
+    shown: str
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table: `width` None takes what its cells need, the last one takes the rest of the line."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from lab.host.happenings import Engine, Witness
 from lab.host.model import Host
-from lab.host.powershell import members, objects
+from lab.host.powershell import members, objects, statics
 from lab.host.powershell import syntax as s
 from lab.host.powershell.aliases import ALIASES
 from lab.host.powershell.commands import HistoryEntry, Session, action_name
@@ -153,6 +153,9 @@ class SessionState(Session):
 
     def variable(self, name: str) -> object:
         return self.scopes.get(name)[1]
+
+    def expand(self, text: str) -> str:
+        return statics.expand_percent(text, self.environment)
 
     def remove_variable(self, name: str) -> bool:
         return self.scopes.remove(name)

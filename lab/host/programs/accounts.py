@@ -71,7 +71,7 @@ def net1(run: Run) -> int:
             run.write(f"Alias name     {group.name}", f"Comment        {group.description}", "", "Members", "", line, *members, _DONE, "")
             return 0
         case "start", 1:
-            running = sorted(one.display_name for one in host.services.values() if one.running)
+            running = sorted(one.display_name for one in host.services if one.running)
             run.write("These Windows services are started:", "", *(f"   {name}" for name in running), "", _DONE, "")
             return 0
         case _:

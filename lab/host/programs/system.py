@@ -102,11 +102,11 @@ def sc(run: Run) -> int:
     if not given or given[0] not in ("query", "qc") or len(given) > 2 or (given[0] == "qc" and len(given) != 2):
         raise run.unmodelled()
     if len(given) == 1:
-        for service in sorted(run.host.services.values(), key=lambda one: one.name.lower()):
+        for service in sorted(run.host.services, key=lambda one: one.name.lower()):
             if service.running:
                 run.write("", f"SERVICE_NAME: {service.name}", f"DISPLAY_NAME: {service.display_name}", *_state(service))
         return 0
-    held = run.host.services.get(given[1])
+    held = run.host.services.find(given[1])
     if held is None:
         verb = "EnumQueryServicesStatus" if given[0] == "query" else "OpenService"
         run.write(f"[SC] {verb}:OpenService FAILED 1060:" if given[0] == "query" else "[SC] OpenService FAILED 1060:", "")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.host.powershell.cmdlets import accounts, files, network, objects, output, session, system
+from lab.host.powershell.cmdlets import accounts, files, network, objects, output, properties, session, system
 
-MODULES = (accounts, files, network, objects, output, session, system)
+MODULES = (accounts, files, network, objects, output, properties, session, system)

@@ -56,7 +56,7 @@ def service_object(service: Service) -> PSObject:
 )
 def get_service(call: Call) -> Iterator[object]:
     """Services by name or display name pattern."""
-    services = sorted(call.session.host.services.values(), key=lambda one: one.name.lower())
+    services = sorted(call.session.host.services, key=lambda one: one.name.lower())
     by_display = call.given("DisplayName")
     for pattern in call.texts("DisplayName") if by_display else call.texts_or_input("Name", "Name") or ["*"]:
         found = [one for one in services if like(one.display_name if by_display else one.name, pattern)]
