@@ -190,11 +190,20 @@ class Session(Protocol):
     def member(self, value: object, name: str) -> object:
         """A property of a value, as `.` reads it."""
 
+    def construct(self, type_name: str, arguments: Sequence[object], properties: object) -> object:
+        """A new object of a type, with properties set where a hashtable of them is given."""
+
     def call(self, value: object, name: str) -> object:
         """A method of a value, called without arguments."""
 
-    def start_program(self, path: str, arguments: Sequence[str], *, line: str, wait: bool, directory: str) -> tuple[list[str], object]:
-        """Run a program that Start-Process names: its output lines and its process as an object."""
+    def start_program(self, path: str, arguments: Sequence[str], *, directory: str) -> tuple[list[str], list[str], object]:
+        """Run a program that Start-Process names: its lines of output and of errors, and its process as an object."""
+
+    def start_by_wmi(self, line: str) -> int:
+        """Run a command line as a child of the WMI provider host; its process id. Raises `FileFault`, `NotExecutable`, `ProcessLimit`."""
+
+    def write_lines(self, path: str, lines: Sequence[str]) -> None:
+        """Write lines into a file of the host, in the ANSI code page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

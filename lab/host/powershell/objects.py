@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ntpath
+import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lab.host.happenings import Process
+from lab.host.inventory import Disk
+from lab.host.powershell import operators
 from lab.host.powershell.values import (
     stored,
 )
@@ -82,26 +86,44 @@ def path_info(path: str) -> PSObject:
 
 
 def process_object(process: Process, *, ended: bool = False) -> PSObject:
-    """A System.Diagnostics.Process with what a session may see of it."""
+    """A System.Diagnostics.Process with what a session may see of it. Sizes and times of a model are made up, the same for a process."""
     name = ntpath.splitext(ntpath.basename(process.path))[0]
     size = 4_000_000 + process.pid * 1_024
+    version = process.image.version
+    path = process.path if process.pid != 4 else None
     return PSObject(
         type_names=("System.Diagnostics.Process", "System.ComponentModel.Component", "System.MarshalByRefObject", "System.Object"),
         properties={
             "Name": name,
             "Id": process.pid,
             "ProcessName": name,
+            "Handles": 60 + process.pid % 700,
             "HandleCount": 60 + process.pid % 700,
             "NPM": 4_096 + process.pid % 64 * 256,
             "PM": size,
             "WS": size + 3_276_800,
+            "VM": size + 2_203_318_222_848,
             "CPU": round(process.pid % 97 / 16, 6),
             "SI": 0,
-            "Path": process.path if process.pid != 4 else None,
+            "SessionId": 0,
+            "Path": path,
             "StartTime": process.started,
             "HasExited": ended,
             "Description": process.image.description,
             "Company": process.image.company,
+            "Product": process.image.product,
+            "FileVersion": version or None,
+            "ProductVersion": version.partition(" ")[0] or None,
+            "MainWindowTitle": "",
+            "MainWindowHandle": 0,
+            "Responding": True,
+            "PriorityClass": "Normal",
+            "BasePriority": 8,
+            "MachineName": ".",
+            "WorkingSet": size + 3_276_800,
+            "WorkingSet64": size + 3_276_800,
+            "PrivateMemorySize64": size,
+            "TotalProcessorTime": operators.time_span(timedelta(seconds=process.pid % 97 / 16)),
         },
         text=f"System.Diagnostics.Process ({name})",
     )
@@ -168,4 +190,58 @@ def sender_info(session: Session) -> PSObject:
         "System.Management.Automation.Remoting.PSSenderInfo",
         {"UserInfo": user, "ConnectionString": f"http://{session.host.name}:5985/wsman?PSVersion={session.engine.version}"},
         name,
+    )
+
+
+def secure_string() -> PSObject:
+    """A SecureString."""
+    return PSObject(type_names=("System.Security.SecureString", "System.Object"), properties={}, text="System.Security.SecureString")
+
+
+def credential(name: str) -> PSObject:
+    """A PSCredential."""
+    return PSObject(
+        type_names=("System.Management.Automation.PSCredential", "System.Object"),
+        properties={"UserName": name, "Password": secure_string()},
+        text="System.Management.Automation.PSCredential",
+    )
+
+
+def match_object(found: re.Match[str] | None) -> PSObject:
+    """A System.Text.RegularExpressions.Match; an unsuccessful one for None."""
+    names = ("System.Text.RegularExpressions.Match", "System.Text.RegularExpressions.Group", "System.Object")
+    if found is None:
+        return PSObject(type_names=names, properties={"Groups": [], "Success": False, "Index": 0, "Length": 0, "Value": ""})
+    texts: list[PSValue] = [
+        PSObject(
+            type_names=("System.Text.RegularExpressions.Group", "System.Object"),
+            properties={"Success": one is not None, "Value": one or "", "Length": len(one or "")},
+            text=one or "",
+        )
+        for one in (found[0], *found.groups())
+    ]
+    return PSObject(
+        type_names=names,
+        properties={"Groups": texts, "Success": True, "Index": found.start(), "Length": len(found[0]), "Value": found[0]},
+        text=found[0],
+    )
+
+
+def drive_info(disk: Disk) -> PSObject:
+    """A System.IO.DriveInfo."""
+    ready = bool(disk.size)
+    return PSObject(
+        type_names=("System.IO.DriveInfo", "System.Object"),
+        properties={
+            "Name": f"{disk.letter}\\",
+            "DriveType": "Fixed" if disk.kind == 3 else "CDRom",
+            "DriveFormat": disk.file_system or None,
+            "IsReady": ready,
+            "AvailableFreeSpace": disk.free if ready else None,
+            "TotalFreeSpace": disk.free if ready else None,
+            "TotalSize": disk.size if ready else None,
+            "RootDirectory": f"{disk.letter}\\",
+            "VolumeLabel": disk.label if ready else None,
+        },
+        text=f"{disk.letter}\\",
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ntpath
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from lab.host.files import File, FileFault, absolute
+from lab.host.files import File, FileFault, PathNotFound, absolute
 from lab.host.happenings import Binding, CommandRun
 from lab.host.images import CMD
 from lab.host.model import NotExecutable, ProcessLimit
@@ -47,19 +48,46 @@ _STREAMS = {
 class Pipelines(Parameters):
     """Commands over a session's state; the bodies of functions and script blocks are the evaluator's."""
 
-    def start_program(self, path: str, arguments: Sequence[str], *, line: str, wait: bool, directory: str) -> tuple[list[str], object]:
+    def start_by_wmi(self, line: str) -> int:
+        head = re.match(r'\s*(?:"([^"]*)"|(\S+))', line)
+        name = (head[1] or head[2] or "") if head else ""
+        path = find_program(self.host, self.environment, "C:\\Windows\\system32", name, here=True)
+        if path is None:
+            raise PathNotFound(name)
+        # Winmgmt has DcomLaunch start the provider host, under which a program of WMI's runs.
+        provider = self.host.start_process(
+            parent=self.host.dcom_launch,
+            path="C:\\Windows\\System32\\wbem\\WmiPrvSE.exe",
+            command_line="C:\\Windows\\system32\\wbem\\wmiprvse.exe -secured -Embedding",
+            logon=self.engine.process.logon,
+            directory="C:\\Windows\\system32",
+        )
+        try:
+            with self._program_faults(path):
+                return launch(self._world("C:\\Windows\\system32"), provider, path, line).process.pid
+        finally:
+            self.host.end_process(provider)
+
+    def write_lines(self, path: str, lines: Sequence[str]) -> None:
+        try:
+            text = "".join(f"{line}\r\n" for line in lines)
+            self.host.files.write(absolute(path, self.location), text.encode("cp1252", "replace"))
+        except FileFault as fault:
+            raise fail(f"Could not find a part of the path '{fault.path}'.", "FileOpenFailure", "OpenError", fault.path) from None
+
+    def start_program(self, path: str, arguments: Sequence[str], *, directory: str) -> tuple[list[str], list[str], object]:
         found = find_program(self.host, self.environment, self.location, path, here=False)
         if found is None:
             raise fail(
                 "This command cannot be run due to the error: The system cannot find the file specified.",
                 "InvalidOperationException,Microsoft.PowerShell.Commands.StartProcessCommand",
             )
-        text = line or " ".join([f'"{found}"', *arguments])
+        text = " ".join([f'"{found}"', *arguments])
         with self._program_faults(found):
             outcome = launch(self._world(directory), self.engine.process, found, text)
         handle = objects.process_object(outcome.process, ended=True)
         handle.properties["ExitCode"] = outcome.exit_code
-        return outcome.output, handle
+        return outcome.output, outcome.errors, handle
 
     def resolve(self, name: str) -> ResolvedCommand | None:
         bare = name.rpartition("\\")[2] if "\\" in name and "-" in name.rpartition("\\")[2] and name[1:2] != ":" else name

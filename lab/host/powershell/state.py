@@ -6,11 +6,11 @@ bound, what pipelines run, what statements do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from lab.host.happenings import Engine, Witness
 from lab.host.model import Host
-from lab.host.powershell import members, objects, statics
+from lab.host.powershell import construct, members, objects, statics, types
 from lab.host.powershell import syntax as s
 from lab.host.powershell.aliases import ALIASES
 from lab.host.powershell.commands import HistoryEntry, Session, action_name
@@ -25,6 +25,9 @@ from lab.host.powershell.scopes import Scopes
 from lab.host.powershell.values import (
     ScriptBlock,
     bounded,
+    is_custom,
+    stored,
+    to_text,
 )
 from lab.host.programs.base import PowerShell
 from lab.machine import ErrorRecord, PipelineIO, PSObject, StreamName
@@ -190,6 +193,16 @@ class SessionState(Session):
 
     def member(self, value: object, name: str) -> object:
         return members.get_member(self, value, name)
+
+    def construct(self, type_name: str, arguments: Sequence[object], properties: object) -> object:
+        made = construct.new(self, types.full_name(type_name), list(arguments))
+        if isinstance(properties, dict):
+            if isinstance(made, PSObject) and is_custom(made):
+                made.properties.update({to_text(name): stored(one) for name, one in properties.items()})
+            else:
+                for name, one in properties.items():
+                    members.set_member(self, made, to_text(name), one)
+        return made
 
     def call(self, value: object, name: str) -> object:
         return members.call_member(self, value, name, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from lab.host.powershell import objects, operators
 from lab.host.powershell.errors import fail, refuse, shown
 from lab.host.powershell.values import (
     INT64,
+    NetList,
     ScriptBlock,
     TypeValue,
     as_list,
@@ -66,6 +68,18 @@ _ACCELERATORS = {
     "uint64": "System.UInt64",
     "version": "System.Version",
     "void": "System.Void",
+    "uri": "System.Uri",
+    "pscredential": "System.Management.Automation.PSCredential",
+    "ipaddress": "System.Net.IPAddress",
+    "cultureinfo": "System.Globalization.CultureInfo",
+    "int16": "System.Int16",
+    "uint16": "System.UInt16",
+    "sbyte": "System.SByte",
+    "securestring": "System.Security.SecureString",
+    "psobject[]": "System.Management.Automation.PSObject[]",
+    "wmi": "System.Management.ManagementObject",
+    "adsi": "System.DirectoryServices.DirectoryEntry",
+    "adsisearcher": "System.DirectoryServices.DirectorySearcher",
     "xml": "System.Xml.XmlDocument",
 }
 _NAMES = {name.lower(): name for name in _ACCELERATORS.values()} | {
@@ -78,6 +92,27 @@ _NAMES = {name.lower(): name for name in _ACCELERATORS.values()} | {
         "System.Security.Principal.WindowsIdentity",
         "System.Diagnostics.Process",
         "System.Net.Dns",
+        "System.Collections.ArrayList",
+        "System.Text.StringBuilder",
+        "System.Uri",
+        "System.Net.WebClient",
+        "System.Net.Sockets.TcpClient",
+        "System.Net.IPAddress",
+        "System.Random",
+        "System.Security.Principal.WindowsPrincipal",
+        "System.Security.Principal.WindowsBuiltInRole",
+        "System.Security.Principal.SecurityIdentifier",
+        "System.Security.Principal.NTAccount",
+        "System.Globalization.CultureInfo",
+        "System.IO.DriveInfo",
+        "System.Console",
+        "System.TimeZoneInfo",
+        "System.InvalidOperationException",
+        "System.ArgumentException",
+        "System.ServiceProcess.ServiceController",
+        "System.Management.Automation.PSCredential",
+        "System.Runtime.InteropServices.RuntimeInformation",
+        "System.Runtime.InteropServices.Marshal",
     )
 }
 
@@ -85,6 +120,9 @@ _NAMES = {name.lower(): name for name in _ACCELERATORS.values()} | {
 def full_name(name: str) -> str:
     """A type's full name from what stands in brackets: accelerators, and `System.` left out."""
     low = name.lower()
+    generic = re.fullmatch(r"(?:system\.)?collections\.generic\.(list|dictionary)\[(.+)\]", low)
+    if generic:
+        return f"System.Collections.Generic.{generic[1].capitalize()}[{generic[2]}]"
     if low.endswith("[]"):
         return full_name(name[:-2]) + "[]"
     if low in _ACCELERATORS:
@@ -98,6 +136,9 @@ _LIMITS = {
     "system.byte": (0, 255),
     "system.uint32": (0, (1 << 32) - 1),
     "system.uint64": (0, (1 << 64) - 1),
+    "system.int16": (-(1 << 15), (1 << 15) - 1),
+    "system.uint16": (0, (1 << 16) - 1),
+    "system.sbyte": (-128, 127),
 }
 
 
@@ -105,6 +146,9 @@ def convert(session: Session, type_name: str, value: object) -> object:
     """A cast. Raises `Terminating` where the value does not fit or the type is none of ours."""
     name = full_name(type_name)
     low = name.lower()
+    generic = re.fullmatch(r"(?:system\.)?collections\.generic\.(list|dictionary)\[(.+)\]", low)
+    if generic:
+        return f"System.Collections.Generic.{generic[1].capitalize()}[{generic[2]}]"
     if low.endswith("[]"):
         return [convert(session, name[:-2], one) for one in as_list(value)]
     if low in _LIMITS:
@@ -142,12 +186,81 @@ def convert(session: Session, type_name: str, value: object) -> object:
             return custom({to_text(key): stored(one) for key, one in value.items()}) if isinstance(value, dict) else value
         case "system.management.automation.scriptblock" if isinstance(value, ScriptBlock):
             return value
+        case "system.collections.hashtable" | "system.collections.specialized.ordereddictionary" if value is None:
+            return None
+        case "system.uri":
+            return _uri(to_text(value))
+        case "system.net.ipaddress":
+            return _ip_address(to_text(value))
+        case "system.security.principal.securityidentifier":
+            return reference("SecurityIdentifier", to_text(value))
+        case "system.security.principal.ntaccount":
+            return reference("NTAccount", to_text(value))
+        case "system.collections.arraylist":
+            return NetList(as_list(value), kind=name)
+        case "system.collections.generic.list[string]" | "system.collections.generic.list[object]" | "system.collections.generic.list[int]":
+            return NetList(as_list(value), kind=name)
+        case "system.security.securestring" | "system.management.automation.pscredential" if isinstance(value, PSObject):
+            return value
+        case "system.globalization.cultureinfo":
+            return to_text(value)
+        case _ if isinstance(value, PSObject) and low in (one.lower() for one in value.type_names):
+            return value
         case "system.text.regularexpressions.regex":
             return PSObject(
                 type_names=("System.Text.RegularExpressions.Regex", "System.Object"), properties={}, text=regex(to_text(value)).pattern
             )
         case _:
             raise refuse(f"the conversion to [{shown(name)}]")
+
+
+def reference(kind: str, text: str) -> PSObject:
+    """An IdentityReference: a SID or a name of an account."""
+    return PSObject(
+        type_names=(f"System.Security.Principal.{kind}", "System.Security.Principal.IdentityReference", "System.Object"),
+        properties={"Value": text},
+        text=text,
+    )
+
+
+def _uri(text: str) -> PSObject:
+    found = re.fullmatch(r"([A-Za-z][\w+.-]*)://([^/:?#]*)(?::(\d{1,5}))?([^?#]*)(\?[^#]*)?.*", text, re.DOTALL)
+    if found is None:
+        return PSObject(type_names=("System.Uri", "System.Object"), properties={"IsAbsoluteUri": False, "OriginalString": text}, text=text)
+    scheme = found[1].lower()
+    port = int(found[3]) if found[3] else {"http": 80, "https": 443, "ftp": 21}.get(scheme, -1)
+    return PSObject(
+        type_names=("System.Uri", "System.Object"),
+        properties={
+            "AbsolutePath": found[4] or "/",
+            "AbsoluteUri": text,
+            "Authority": found[2] + (f":{found[3]}" if found[3] else ""),
+            "Host": found[2],
+            "Port": port,
+            "Query": found[5] or "",
+            "Scheme": scheme,
+            "IsAbsoluteUri": True,
+            "OriginalString": text,
+        },
+        text=text,
+    )
+
+
+def _ip_address(text: str) -> PSObject:
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        raise fail(
+            f'Cannot convert value "{shown(text)}" to type "System.Net.IPAddress". Error: "An invalid IP address was specified."',
+            "InvalidCastParseTargetInvocation",
+            "InvalidArgument",
+        ) from None
+    family = "InterNetwork" if address.version == 4 else "InterNetworkV6"
+    return PSObject(
+        type_names=("System.Net.IPAddress", "System.Object"),
+        properties={"AddressFamily": family, "IPAddressToString": str(address)},
+        text=str(address),
+    )
 
 
 def _decimal(value: object) -> Decimal:

@@ -50,6 +50,14 @@ class TypeValue:
         return self.name
 
 
+class NetList(list[object]):
+    """An ArrayList or a List[T]: an array that grows. `kind` is its type's name."""
+
+    def __init__(self, items: Iterable[object] = (), *, kind: str) -> None:
+        super().__init__(items)
+        self.kind = kind
+
+
 def custom(properties: dict[str, PSValue]) -> PSObject:
     """A [pscustomobject]."""
     return PSObject(type_names=("System.Management.Automation.PSCustomObject", "System.Object"), properties=properties)
@@ -80,6 +88,8 @@ def type_names(value: object) -> tuple[str, ...]:
             return ("System.Guid", "System.ValueType", "System.Object")
         case bytes():
             return ("System.Byte[]", "System.Array", "System.Object")
+        case NetList():
+            return (value.kind, "System.Object")
         case list():
             return ("System.Object[]", "System.Array", "System.Object")
         case dict():

@@ -25,7 +25,8 @@ _PRIVILEGES = (
 _PLAIN = ("SeShutdownPrivilege", "SeChangeNotifyPrivilege")
 
 
-def _groups(logon: LogonSession) -> list[tuple[str, str, str, str]]:
+def token_groups(logon: LogonSession) -> list[tuple[str, str, str, str]]:
+    """The groups of a logon's token: name, kind, SID, attributes."""
     rows = [("Everyone", "Well-known group", "S-1-1-0", _ENABLED)]
     if logon.elevated:
         rows.append(("BUILTIN\\Administrators", "Alias", "S-1-5-32-544", f"{_ENABLED}, Group owner"))
@@ -80,7 +81,7 @@ def whoami(run: Run) -> int:
         wanted = ["/user", "/groups", "/priv"]
     blocks: dict[str, tuple[str, tuple[str, ...], Sequence[Sequence[str]]]] = {
         "/user": ("USER INFORMATION", ("User Name", "SID"), [(name, logon.account.sid)]),
-        "/groups": ("GROUP INFORMATION", ("Group Name", "Type", "SID", "Attributes"), _groups(logon)),
+        "/groups": ("GROUP INFORMATION", ("Group Name", "Type", "SID", "Attributes"), token_groups(logon)),
         "/priv": (
             "PRIVILEGES INFORMATION",
             ("Privilege Name", "Description", "State"),

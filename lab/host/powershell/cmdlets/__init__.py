@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from lab.host.powershell.cmdlets import accounts, files, network, objects, output, properties, session, system
+from lab.host.powershell.cmdlets import (
+    accounts,
+    cim,
+    dates,
+    files,
+    formats,
+    logs,
+    machine,
+    network,
+    objects,
+    output,
+    processes,
+    properties,
+    secrets,
+    services,
+    session,
+    text,
+)
 
-MODULES = (accounts, files, network, objects, output, properties, session, system)
+MODULES = (
+    *(accounts, cim, dates, files, formats, logs, machine, network, objects, output, processes, properties, secrets, services),
+    *(session, text),
+)

@@ -115,7 +115,7 @@ def _existing(call: Call, path: str, *, literal: bool = False) -> Iterator[str]:
         call.error(record_of(PathNotFound(_shown_path(call, path)) if isinstance(fault, PathNotFound) else fault))
 
 
-def _each_path(call: Call) -> Iterator[str]:
+def matches_of(call: Call) -> Iterator[str]:
     """The full paths of files that are meant."""
     for path, literal in _paths(call):
         yield from _existing(call, path, literal=literal)
@@ -406,16 +406,21 @@ def _lines_of(call: Call, path: str, *, literal: bool) -> Iterator[object]:
         yield from lines
 
 
-def _encode(call: Call, text: str) -> bytes:
-    name = call.text("Encoding", "default").lower()
+def encoded(call: Call, text: str, default: str = "default") -> bytes:
+    """A text in the encoding that -Encoding names."""
+    name = call.text("Encoding", default).lower()
     match name:
         case "utf8":
             return b"\xef\xbb\xbf" + text.encode("utf-8", "replace")
         case "unicode":
             return b"\xff\xfe" + text.encode("utf-16-le", "replace")
+        case "bigendianunicode":
+            return b"\xfe\xff" + text.encode("utf-16-be", "replace")
+        case "utf7":
+            return text.encode("utf-7", "replace")
         case "ascii":
             return text.encode("ascii", "replace")
-        case "default" | "string":
+        case "default" | "string" | "oem":
             return text.encode("cp1252", "replace")
         case _:
             raise refuse(f"-Encoding {name} of {call.spec.name}", activity=call.spec.name)
@@ -467,7 +472,7 @@ def _write(call: Call, *, append: bool) -> Iterator[object]:
                 continue
             old = files.find(full)
             before = old.content if append and isinstance(old, File) else b""
-            added = text.encode("utf-16-le", "replace") if before.startswith(b"\xff\xfe") else _encode(call, text)
+            added = text.encode("utf-16-le", "replace") if before.startswith(b"\xff\xfe") else encoded(call, text)
             if len(before) + len(added) > MAX_FILE:
                 raise DiskFull(full)
             files.write(full, before + added)
@@ -485,7 +490,7 @@ def _write(call: Call, *, append: bool) -> Iterator[object]:
 )
 def clear_content(call: Call) -> Iterator[object]:
     """Make files empty."""
-    for full in _each_path(call):
+    for full in matches_of(call):
         try:
             call.session.host.files.read(full)
             if call.should_process(f"Item: {full}", "Clear Content"):
@@ -711,7 +716,7 @@ _TRANSFER = (
 def copy_item(call: Call) -> Iterator[object]:
     """Copy files, and directories with -Recurse; a program's copy stays that program."""
     files = call.session.host.files
-    for full in _each_path(call):
+    for full in matches_of(call):
         try:
             target = _destination(call, full)
             if target.lower() == full.lower():
@@ -756,7 +761,7 @@ def _destination(call: Call, source: str) -> str:
 def move_item(call: Call) -> Iterator[object]:
     """Move or rename items."""
     files = call.session.host.files
-    for full in list(_each_path(call)):
+    for full in list(matches_of(call)):
         try:
             target = _destination(call, full)
             if call.switch("Force") and isinstance(files.find(target), File) and target.lower() != full.lower():
@@ -847,7 +852,7 @@ def pop_location(call: Call) -> Iterator[object]:
 )
 def resolve_path(call: Call) -> Iterator[object]:
     """The existing paths that a path means."""
-    for full in _each_path(call):
+    for full in matches_of(call):
         actual = call.session.host.files.actual(full)
         yield ".\\" + ntpath.relpath(actual, call.session.location) if call.switch("Relative") else path_info(actual)
 
