@@ -5,6 +5,6 @@ Importing this package registers them.
 
 from __future__ import annotations
 
-from lab.host.programs import accounts, cmd, files, identity, network, powershell, registry, system
+from lab.host.programs import accounts, audit, cmd, files, identity, network, powershell, registry, sessions, storage, system, wmic
 
-MODULES = (accounts, cmd, files, identity, network, powershell, registry, system)
+MODULES = (accounts, audit, cmd, files, identity, network, powershell, registry, sessions, storage, system, wmic)

@@ -1,4 +1,4 @@
-"""Programs that say who and where one is: whoami, hostname, quser."""
+"""Programs that say who and where one is: whoami, hostname."""
 
 from __future__ import annotations
 
@@ -63,7 +63,11 @@ def whoami(run: Run) -> int:
             headed = False
         elif one in ("/user", "/groups", "/priv", "/all", "/logonid"):
             wanted.append(one)
-        elif one in ("/?", "/upn", "/fqdn", "/claims"):
+        elif one in ("/upn", "/fqdn"):
+            what = "User Principal Name (UPN)" if one == "/upn" else "Fully Qualified Distinguished Name (FQDN)"
+            run.complain(f"ERROR: Unable to get {what} as the current logged-on user", "       is not a domain user.")
+            return 1
+        elif one in ("/?", "/claims"):
             raise run.unmodelled()
         else:
             run.complain(f"ERROR: Invalid argument/option - '{one}'.", 'Type "WHOAMI /?" for usage.')
@@ -108,12 +112,3 @@ def hostname(run: Run) -> int:
         return 1
     run.write(run.host.name)
     return 0
-
-
-@program("quser.exe")
-def quser(run: Run) -> int:
-    """Nobody is logged on at the console or over RDP: network logons are not shown by it."""
-    if run.arguments:
-        raise run.unmodelled()
-    run.complain("No User exists for *")
-    return 1
