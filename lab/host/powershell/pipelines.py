@@ -453,6 +453,9 @@ class Pipelines(Parameters):
                     passed.append(Passed(None, value))
                     if isinstance(one.value, s.Literal) and one.value.raw and not isinstance(value, str):
                         native.append(one.value.raw)
+                    elif isinstance(one.value, s.ArrayLiteral):
+                        # `get name,processid`: a list without blanks reaches a program as it was written
+                        native.append(quote_argument(",".join(to_text(item) for item in as_list(value))))
                     elif isinstance(one.value, s.Unary) and isinstance(one.value.operand, s.Literal):
                         native.append(one.value.operator + one.value.operand.raw)
                     else:

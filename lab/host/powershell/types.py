@@ -196,6 +196,8 @@ def convert(session: Session, type_name: str, value: object) -> object:
             return reference("SecurityIdentifier", to_text(value))
         case "system.security.principal.ntaccount":
             return reference("NTAccount", to_text(value))
+        case "system.security.principal.windowsprincipal" if isinstance(value, PSObject):
+            return PSObject(type_names=(name, "System.Object"), properties={"Identity": value}, text=name)
         case "system.collections.arraylist":
             return NetList(as_list(value), kind=name)
         case "system.collections.generic.list[string]" | "system.collections.generic.list[object]" | "system.collections.generic.list[int]":

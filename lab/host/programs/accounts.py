@@ -264,7 +264,7 @@ def _local_group(run: Run, names: list[str], flags: list[str]) -> int:
     else:
         return _syntax(
             run,
-            'NET LOCALGROUP\n[groupname [/COMMENT:"text"]] [/DOMAIN]\n              groupname {/ADD [/COMMENT:"text"] | /DELETE}  [/DOMAIN]',
+            'NET LOCALGROUP\n[groupname [/COMMENT:"text"]] [/DOMAIN]',
         )
     run.write(_DONE, "")
     return 0

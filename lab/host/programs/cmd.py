@@ -1,5 +1,5 @@
-"""cmd.exe: it runs a line, a batch file, or the lines of its standard input. Programs are its children, and so is the cmd.exe of a built-in in
-a pipe.
+"""cmd.exe: it runs a line, a batch file, or the lines of its standard input. Programs are its children, and so is the cmd.exe of a
+built-in in a pipe.
 
 The line's grammar is `cmd_line`'s, that of statements `cmd_blocks`'. Built-in commands that are not here are refused by name.
 """

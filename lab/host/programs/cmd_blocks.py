@@ -266,7 +266,7 @@ class Arithmetic:
         token = self._peek()
         self._at += 1
         try:
-            if token == "(":
+            if token == "(":  # noqa: S105  a parenthesis, no secret
                 found = self._assignment()
                 if self._peek() != ")":
                     raise LineFault("Unbalanced parenthesis.")

@@ -27,8 +27,8 @@ def ipconfig(run: Run) -> int:
             return 0
         case ["/registerdns"]:
             run.write(
-                "Registration of the DNS resource records for all adapters of this computer has been initiated. Any errors will be reported "
-                "in the Event Viewer in 15 minutes."
+                "Registration of the DNS resource records for all adapters of this computer has been initiated. Any errors will be "
+                "reported in the Event Viewer in 15 minutes."
             )
             return 0
         case [] | ["/all"] | ["/allcompartments"]:
@@ -196,7 +196,7 @@ def nbtstat(run: Run) -> int:
     return 0
 
 
-@program("nslookup")
+@program("nslookup.exe")
 def nslookup(run: Run) -> int:
     """A name or an address, asked of the gateway's name server."""
     given = [one for one in run.arguments if not one.startswith("-")]

@@ -84,8 +84,8 @@ def _call_of(run: Run, given: list[str]) -> str | None:
         run.host.files.read(full)
     except FileFault:
         run.complain(
-            f"The argument '{name}' to the -File parameter does not exist. Provide the path to an existing '.ps1' file as an argument to the "
-            "-File parameter."
+            f"The argument '{name}' to the -File parameter does not exist. Provide the path to an existing '.ps1' file as an argument to "
+            "the -File parameter."
         )
         return None
     quoted = (one if re.fullmatch(r"-[A-Za-z]\w*", one) else "'" + one.replace("'", "''") + "'" for one in given[1:])

@@ -250,9 +250,8 @@ def taskkill(run: Run) -> int:
             run.host.end_tree(process)
         else:
             run.host.end_process(process, 1)
-        run.write(
-            f"SUCCESS: {'The process' if forced else 'Sent termination signal to the process'} {shown}{' has been terminated' if forced else ''}."
-        )
+        said = "The process" if forced else "Sent termination signal to the process"
+        run.write(f"SUCCESS: {said} {shown}{' has been terminated' if forced else ''}.")
     return code
 
 
@@ -539,12 +538,14 @@ def schtasks(run: Run) -> int:
         headings += ("Scheduled Task State", "Idle Time", "Power Management", "Run As User")
         last = f"{run.host.booted.month}/{run.host.booted.day}/{run.host.booted.year} {us_time(run.host.booted)}"
         rows = [
-            (run.host.name, *row, "Interactive/Background", last, "0", one.author, one.run, "N/A", one.description or "N/A")
-            + ("Enabled", "Disabled", "Stop On Battery Mode, No Start On Batteries", one.user)
+            (
+                *(run.host.name, *row, "Interactive/Background", last, "0", one.author, one.run, "N/A", one.description or "N/A"),
+                *("Enabled", "Disabled", "Stop On Battery Mode, No Start On Batteries", one.user),
+            )
             for row, one in zip(rows, held, strict=True)
         ]
     if form != "table":
-        head = [name for name in headings] if form == "csv" else list(headings)
+        head = list(headings)
         if form == "list" and verbose:
             for task, row in zip(held, rows, strict=True):
                 run.write(
