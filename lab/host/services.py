@@ -116,11 +116,11 @@ class ServiceControl:
             service = self.get(name)
             if not service.running:
                 raise ServiceFault(service.name, NOT_STARTED)
-            if not service.stoppable:
-                raise ServiceFault(service.name, INVALID_CONTROL)
             running = [one for one in self.dependents(service.name) if one.running]
             if running and not with_dependents:
                 raise ServiceFault(service.name, DEPENDENTS_RUN)
+            if not service.stoppable:
+                raise ServiceFault(service.name, INVALID_CONTROL)
             stopped: list[Service] = []
             for one in running:
                 stopped += self.stop(one.name, with_dependents=True)

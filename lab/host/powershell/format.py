@@ -40,6 +40,8 @@ def _get(name: str) -> Callable[[PSObject], str]:
 
 
 def _shown_cell(value: object) -> str:
+    if isinstance(value, list):
+        return _cell(value)
     return _us_moment(value) if isinstance(value, datetime) else to_text(value)
 
 

@@ -44,7 +44,7 @@ def get_member(session: Session, value: object, name: str) -> object:
     low = name.lower()
     match value:
         case None:
-            return None
+            return 0 if low in ("count", "length") else None
         case dict():
             if low in ("count", "keys", "values") and find_key(value, name) is None:
                 return len(value) if low == "count" else list(value) if low == "keys" else list(value.values())

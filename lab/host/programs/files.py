@@ -83,7 +83,7 @@ def _expression(text: str, *, literal: bool, whole: str) -> str | None:
 
 @program("findstr.exe")
 def findstr(run: Run) -> int:
-    """Lines in which a string or a pattern is found: /i /v /n /m /b /e /x /l /r /s /o /p, /c:string. What reads patterns from files is refused."""
+    """Lines in which a string or a pattern is found. What reads patterns or names from files (/g, /f) is refused."""
     options: set[str] = set()
     strings: list[str] = []
     files: list[str] = []

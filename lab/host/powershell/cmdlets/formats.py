@@ -50,13 +50,12 @@ def _quoted(text: str) -> str:
 
 _CSV = (
     named("InputObject", Kind.VALUE),
-    at(1, "Delimiter"),
     switch("NoTypeInformation", "NTI"),
     *absent("UseCulture"),
 )
 
 
-@cmdlet("ConvertTo-Csv", *_CSV, module=_UTILITY, output="System.String")
+@cmdlet("ConvertTo-Csv", *_CSV, at(0, "Delimiter"), module=_UTILITY, output="System.String")
 def convert_to_csv(call: Call) -> Iterator[object]:
     """Objects as lines of CSV."""
     yield from _rows(call)
@@ -65,6 +64,7 @@ def convert_to_csv(call: Call) -> Iterator[object]:
 @cmdlet(
     "Export-Csv",
     at(0, "Path"),
+    at(1, "Delimiter"),
     named("LiteralPath", Kind.TEXT, "PSPath"),
     named("Encoding"),
     switch("Append"),

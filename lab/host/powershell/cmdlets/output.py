@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lab.host.powershell.commands import Call, Kind, absent, action_name, at, cmdlet, named, switch
 from lab.host.powershell.errors import ErrorObject, Terminating, refuse
 from lab.host.powershell.format import WIDTH, Column, format_list, format_table, generic_columns, view_of
-from lab.host.powershell.values import ScriptBlock, as_list, collect, each, find_key, like, to_text
+from lab.host.powershell.values import ScriptBlock, as_list, collect, each, find_key, like, stored, to_text
 from lab.machine import ErrorRecord, PSObject, StreamName
 
 _UTILITY = "Microsoft.PowerShell.Utility"
@@ -204,7 +204,7 @@ def _shaped(call: Call) -> list[PSObject]:
         if not isinstance(value, PSObject):
             raise refuse(f"{call.spec.name} of something that is not an object with properties", activity=call.spec.name)
         if call.given("Property"):
-            cells = {name: to_text(held) if not isinstance(held, int | float) else held for name, held in _chosen(call, value)}
+            cells = {name: stored(held) for name, held in _chosen(call, value)}
             group.append(PSObject(type_names=("System.Management.Automation.PSCustomObject",), properties={**cells}))
         else:
             group.append(value)
