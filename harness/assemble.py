@@ -8,6 +8,7 @@ The embedded lab is handed over as addresses, credentials and the SIEM's place; 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import sys
@@ -21,29 +22,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
+from harness.circumstances import of_lab, of_settings, of_targets
 from harness.clock import SystemClock
-from harness.core.plan import Selection, plan
+from harness.core.plan import Selection, plan, with_terms
+from harness.core.shard import shard_of
 from harness.engine import Engine, Patience
 from harness.errors import Problem, SiemError, UsageError
 from harness.fields import nearest
-from harness.model.intent import Auth, Plan, Priority, Rule, Scenario, Target
-from harness.ports import Siem
+from harness.model.intent import Auth, Channel, Encryption, Plan, Priority, Rule, Scenario, Target
+from harness.model.report import Circumstance
+from harness.ports import Siem, Transport
 from harness.rules.cache import user_cache
 from harness.rules.catalog import Catalog, distinct, load_catalog, load_rules
 from harness.rules.languages import rule_sources
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
 from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
-from harness.settings import ElasticsearchSettings, Settings, SiemSettings, resolve
+from harness.settings import ElasticsearchSettings, LabAccess, Settings, SiemSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
-from lab.process import RULE_PACK, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
+from lab.process import LOOPBACK, RULE_PACK, HostAccess, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
+
+_log = logging.getLogger("harness.assemble")
 
 DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
     from harness.doctor import Doctor
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.wire import Connection
-    from harness.transports.psrp import Credential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,8 @@ class Request:
     """What was asked for on the command line, beside the settings.
 
     `lab`: detonate on the embedded lab; then `targets` choose among its hosts. Its SIEM is its own, else the Elasticsearch of the settings,
-    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios.
+    `to_elasticsearch`. No `scenarios`: ./scenarios, else the starter scenarios. `shard`: which part of the plan, from 1, of how many.
+    `hold`: a target waits for its verdicts before it is used again.
     """
 
     settings: Settings
@@ -60,6 +66,8 @@ class Request:
     targets: tuple[str, ...] = ()
     scenarios: tuple[Path, ...] = ()
     selection: Selection = field(default_factory=Selection)
+    shard: tuple[int, int] | None = None
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +86,9 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     """
     rules = _rules(request)
     settings = request.settings
+    place = find(state_file(settings.lab.state_file)) if request.lab else None
     if request.lab and not request.to_elasticsearch:
-        known = _known_on_lab(rules, find(state_file(settings.lab.state_file)))
+        known = _known_on_lab(rules, place)
     else:
         known = None
         if settings.siem is not None:
@@ -87,8 +96,9 @@ def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
                 known = _known(rules, siem)
     priorities = _priorities(request)
     scenarios = _scenarios(request, known, rules, priorities)
-    targets = _chosen(request, _lab_targets(targets_of(lab_config(settings)))) if request.lab else _real_targets(request)
-    return _plan(request, scenarios, targets, rules, priorities), rules
+    hosts = place.targets if place is not None else targets_of(lab_config(settings))
+    everyone = _lab_targets(hosts) if request.lab else [entry.target for entry in settings.targets]
+    return _plan(request, scenarios, everyone, rules, priorities), rules
 
 
 _HERE = Path("scenarios")
@@ -117,7 +127,6 @@ def examined(request: Request) -> Iterator[Doctor]:
     from harness.doctor import Doctor
     from harness.translate.es_filter import over_ecs
     from harness.translate.refusal import NotExpressible
-    from harness.transports.psrp import PsrpTransport
 
     settings, clock = request.settings, SystemClock()
     rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
@@ -129,13 +138,11 @@ def examined(request: Request) -> Iterator[Doctor]:
             if elastic is not None:
                 _let_ship(place, settings)
             targets = _chosen(request, _lab_targets(place.targets))
-            credentials = _lab_credentials(place)
-            addresses: Mapping[str, str] = {target.name: target.host for target in targets}
+            transport = _lab_transport(place)
         else:
             siem = stack.enter_context(_opened(settings.siem, rules))
             targets = _chosen(request, [entry.target for entry in settings.targets])
-            credentials = _credentials(settings, targets)
-            addresses = _addresses(settings, targets)
+            transport = _transport(settings, targets)
         asked = {}
         for rule in rules.values():
             try:
@@ -145,7 +152,7 @@ def examined(request: Request) -> Iterator[Doctor]:
         yield Doctor(
             siem=siem,
             examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
-            transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
+            transport=transport,
             targets=targets,
             rules=rules,
             clock=clock,
@@ -166,25 +173,51 @@ def _lab_place(settings: Settings) -> Iterator[LabPlace]:
         starting.stop()
 
 
-def lab_config(settings: Settings, *, keep: bool = False) -> LabConfig:
-    """What the settings say of the lab. Raises `UsageError` where they name a host that it has not."""
+def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LOOPBACK) -> LabConfig:
+    """What the settings say of the lab. One with a `note` stays up, and is written down there.
+
+    Raises `UsageError` where they name a host that it has not.
+    """
     lab = settings.lab
+    if unknown := [name for name in lab.own_access if name not in lab.hosts]:
+        fix = f"known: {', '.join(lab.hosts)}"
+        raise UsageError(
+            *(Problem(path=str(settings.file or ""), what=f"[lab.access] names no host {name!r}", fix=fix) for name in unknown)
+        )
+    if lab.keytab is not None and not lab.keytab.is_file():
+        raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab {lab.keytab} is no file"))
     config = LabConfig(
         user=lab.user,
-        schemes=lab.schemes,
-        allow_unencrypted=lab.allow_unencrypted,
+        password=_revealed(lab.account_password),
+        access=_host_access(lab.access),
+        own_access={name: _host_access(access) for name, access in lab.own_access.items()},
+        keytab="" if lab.keytab is None else str(lab.keytab.absolute()),
         ingest_delay=lab.ingest_delay.total_seconds(),
         rule_interval=lab.rule_interval.total_seconds(),
         look_back=lab.look_back.total_seconds(),
         schedule_running=lab.schedule_running,
+        disabled=lab.disabled,
+        exceptions=tuple((each.rule, each.name, dict(each.when)) for each in lab.exceptions),
         off=lab.off,
-        keep=keep,
+        hosts=lab.hosts,
+        listen=listen,
+        keep=note is not None,
+        note=str(note.absolute()) if note is not None else "",
     )
     hosts = [target.name for target in targets_of(config)]
     for host in {one.rpartition("/")[0] for one in lab.off} - {"", *hosts}:
         what = f"lab.off names {host!r}, which is no host of the lab"
         raise UsageError(Problem(path=str(settings.file or "harness.toml"), what=what, fix=f"one of {', '.join(hosts)}"))
     return config
+
+
+def _host_access(access: LabAccess) -> HostAccess:
+    return HostAccess(
+        schemes=access.schemes,
+        allow_unencrypted=access.allow_unencrypted,
+        tls=access.tls,
+        auth=access.auth.value,
+    )
 
 
 def scenario_paths(asked: Sequence[Path]) -> Sequence[Path]:
@@ -219,18 +252,17 @@ def _on_lab(request: Request) -> Iterator[Run]:
         known = _known(rules, elastic) if elastic is not None else _known_on_lab(rules, place)
         scenarios = _scenarios(request, known, rules, priorities)
         offline = targets_of(lab_config(settings)) if place is None else place.targets
-        _plan(
-            request, scenarios, _chosen(request, _lab_targets(offline)), rules, priorities
-        )  # what is wrong is said before waiting for the lab
+        everyone = _lab_targets(offline)
+        _plan(request, scenarios, everyone, rules, priorities)  # what is wrong is said before waiting for the lab
         if starting is not None:
             place = starting.ready()
         assert place is not None
         siem = elastic or _own_siem(place, rules)
         if elastic is not None:
             _let_ship(place, settings)
-        targets = _chosen(request, _lab_targets(place.targets))
-        made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _lab_credentials(place), {target.name: target.host for target in targets})
+        made = _plan(request, scenarios, _lab_targets(place.targets), rules, priorities)
+        held = tuple(of_lab(settings, lab_config(settings))) if starting is not None else ()
+        yield _run(request, made, rules, siem, _lab_transport(place), held)
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -253,9 +285,9 @@ def _on_targets(request: Request) -> Iterator[Run]:
     with _opened(settings.siem, rules) as siem:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
-        targets = _real_targets(request)
-        made = _plan(request, scenarios, targets, rules, priorities)
-        yield _run(request, made, rules, siem, _credentials(settings, targets), _addresses(settings, targets))
+        made = _plan(request, scenarios, [entry.target for entry in settings.targets], rules, priorities)
+        touched = _touched(made)
+        yield _run(request, made, rules, siem, _transport(settings, touched), tuple(of_targets(touched)))
 
 
 @contextmanager
@@ -327,17 +359,16 @@ def _run(
     made: Plan,
     rules: Mapping[str, Rule],
     siem: Siem,
-    credentials: Mapping[str, Credential],
-    addresses: Mapping[str, str],
+    transport: Transport,
+    held: Sequence[Circumstance],
 ) -> Run:
-    from harness.transports.psrp import PsrpTransport  # WinRM's libraries take longer to import than all of this: not for a replay
-
+    """`held`: what holds of where it is run."""
     pace, clock = request.settings.run, SystemClock()
     engine = Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
         rules=rules,
-        transport=PsrpTransport(credentials=credentials, addresses=addresses, clock=clock),
+        transport=transport,
         siem=siem,
         clock=clock,
         patience=Patience(
@@ -346,6 +377,8 @@ def _run(
             connect=pace.connect_timeout.total_seconds(),
             grace=pace.grace,
         ),
+        circumstances=(*of_settings(request.settings, asks_siem=not request.lab or request.to_elasticsearch), *held),
+        hold=request.hold,
     )
     return Run(plan=made, rules=rules, engine=engine)
 
@@ -412,11 +445,26 @@ def _known_on_lab(rules: Mapping[str, Rule], place: LabPlace | None) -> frozense
 def _plan(
     request: Request,
     scenarios: Sequence[Scenario],
-    targets: Sequence[Target],
+    everyone: Sequence[Target],
     rules: Mapping[str, Rule],
     priorities: Mapping[str, Priority],
 ) -> Plan:
-    return plan(scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities)
+    """The plan on the targets that were asked for; jump hosts may be any that there are. Raises `UsageError`, `NothingToDo`."""
+    targets = _chosen(request, everyone) if request.lab else _real_targets(request)
+    selected = plan(
+        scenarios, targets, rules, request.selection, driver_is_windows=DRIVER_IS_WINDOWS, priorities=priorities, known=everyone
+    )
+    whole = with_terms(selected, request.settings.terms)
+    return whole if request.shard is None else shard_of(whole, *request.shard)
+
+
+def _touched(made: Plan) -> list[Target]:
+    """Every target that the plan connects to or has connected to: jump hosts too."""
+    found: dict[str, Target] = {}
+    for planned in made.steps:
+        for target in filter(None, (planned.target.via, planned.target)):
+            found.setdefault(target.name, target)
+    return list(found.values())
 
 
 def _chosen(request: Request, targets: Sequence[Target]) -> list[Target]:
@@ -444,9 +492,11 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
     return [
         Target(
             name=host.name,
-            host=host.host,
+            # By its name where Kerberos asks for it; it is connected to by its address in any case.
+            host=host.computer.lower() if Auth(host.auth) in (Auth.KERBEROS, Auth.CREDSSP) else host.host,
             port=host.port,
-            auth=Auth.NEGOTIATE,
+            tls=host.tls,
+            auth=Auth(host.auth),
             user=host.user,
             computer=host.computer,
             seen_from=host.seen_from,
@@ -455,27 +505,59 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
     ]
 
 
-def _lab_credentials(place: LabPlace) -> Mapping[str, Credential]:
-    from harness.transports.psrp import Credential
+def _lab_transport(place: LabPlace) -> Transport:
+    from harness.transports.credential import Credential  # WinRM's libraries take longer to import than all of this: not for a replay
+    from harness.transports.winrm import WinrmTransport
 
-    return {host.name: Credential(user=host.user, password=place.password) for host in place.targets}
+    hosts = {host.name: host for host in place.targets}
+    return WinrmTransport(
+        credentials={
+            name: Credential(user=host.user, password="" if Auth(host.auth) is Auth.CERTIFICATE else place.password)
+            for name, host in hosts.items()
+        },
+        channels={
+            name: Channel(
+                ca_file=place.ca_file,
+                certificate=place.certificate,
+                certificate_key=place.certificate_key,
+                encryption=Encryption.NEVER if host.unencrypted else Encryption.AUTO,
+            )
+            for name, host in hosts.items()
+        },
+        addresses={name: host.host for name, host in hosts.items()},
+        clock=SystemClock(),
+    )
+
+
+def _transport(settings: Settings, targets: Sequence[Target]) -> Transport:
+    """To these targets, once it is known that all may be touched. Raises `ScopeError`, and `UsageError` for secrets that are not there."""
+    from harness.transports.credential import Credential
+    from harness.transports.winrm import WinrmTransport
+
+    wanted = {target.name for target in targets}
+    entries = [entry for entry in settings.targets if entry.target.name in wanted]
+    for entry in entries:
+        if entry.target.tls and not entry.channel.verify:
+            _log.warning("target %s: its certificate is not verified (verify = false): whoever answers is trusted", entry.target.name)
+        if entry.target.auth is Auth.BASIC and not entry.target.tls:
+            _log.warning("target %s: its password can be read on the way (basic without tls)", entry.target.name)
+    return WinrmTransport(
+        credentials={
+            entry.target.name: Credential(
+                user=entry.target.user, password=_revealed(entry.password), key_password=_revealed(entry.key_password)
+            )
+            for entry in entries
+        },
+        channels={entry.target.name: entry.channel for entry in entries},
+        addresses=_addresses(settings, targets),
+        clock=SystemClock(),
+    )
 
 
 def _addresses(settings: Settings, targets: Sequence[Target]) -> Mapping[str, str]:
     """Where each target is, once it is known that all may be touched. Raises `ScopeError`."""
     vetted = check_scope(targets, settings.scope, date.today(), _resolve)  # noqa: DTZ011
     return {name: found[0] for name, found in vetted.items() if found}
-
-
-def _credentials(settings: Settings, targets: Sequence[Target]) -> Mapping[str, Credential]:
-    from harness.transports.psrp import Credential
-
-    wanted = {target.name for target in targets}
-    found = {}
-    for entry in settings.targets:
-        if entry.target.name in wanted:
-            found[entry.target.name] = Credential(user=entry.target.user, password=_revealed(entry.password))
-    return found
 
 
 def _resolve(host: str) -> Sequence[str]:

@@ -1,7 +1,8 @@
 """Before a run: is everything there that a run depends on, and what mends it where it is not.
 
 The canary is a session of the null action on each target: that it opens shows that the target can be driven, its clock is read in it, and
-the time until one of its own events is found is the ingest lag of the whole way. Nothing else is sent.
+the time until one of its own events is found is the ingest lag of the whole way. In a session of its own the target is asked what it logs
+and what ships it: that reads, and changes nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from harness.core.keys import Key, engine_key, keys_of, process_key, socket_key
+from harness.core.logging_settings import findings, needed, question
 from harness.errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -136,10 +138,26 @@ class Doctor:
             return
         yield Finding(about=about, health=Health.OK, what="a session opens")
         yield _clock(f"{about}'s clock", offset)
+        yield from self._logging(target, cancel)
         if status is None:
             yield Finding(about=f"{about}'s events", health=Health.UNKNOWN, what="the SIEM cannot be asked", fix="mend the SIEM first")
             return
         yield self._canary(target, session.identity, started_at, offset, status, siem_offset, cancel)
+
+    def _logging(self, target: Target, cancel: Event) -> Iterator[Finding]:
+        """What the target logs, of what the rules need, and whether an agent ships it: asked in a session of its own."""
+        about = f"target {target.name}"
+        try:
+            session = self._transport.open(target, question(needed(self._rules.values())))
+            try:
+                answer = session.run(_STEP_SECONDS, cancel)
+            finally:
+                session.close()
+        except TransportError as error:
+            fix = "may the account run commands there?"
+            yield Finding(about=f"{about}'s logging", health=Health.UNKNOWN, what=str(error), fix=fix)
+            return
+        yield from findings(about, self._rules, answer.output)
 
     def _canary(
         self,

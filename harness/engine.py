@@ -19,11 +19,12 @@ from threading import Event, Thread
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from harness import __version__
-from harness.core.cover import cover, exit_code
+from harness.core.cover import cover
 from harness.core.judge import never_sent
 from harness.core.ledger import Ledger
 from harness.core.plan import worth_sending
-from harness.core.record import recorded
+from harness.core.record import circumstances_of, recorded, steps_of
+from harness.core.standing import exit_code
 from harness.errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -38,7 +39,19 @@ from harness.errors import (
 )
 from harness.model.facts import Detonation, Execution, Failure, FailureKind, Footprint, Identity, SiemStatus
 from harness.model.intent import Plan, PlannedStep, Rule
-from harness.model.report import Environment, Judged, Progress, Report, RunFinished, SiemChecked, SiemTrouble, StepFinished, StepStarted
+from harness.model.report import (
+    Circumstance,
+    Environment,
+    Judged,
+    Progress,
+    Report,
+    RunFinished,
+    SiemChecked,
+    SiemTrouble,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
 from harness.model.verdicts import Inconclusive, Verdict
 from harness.ports import Clock, Session, Siem, Transport
 
@@ -54,6 +67,8 @@ _FAILURES: Mapping[type[TransportError], FailureKind] = {
 _TARGET_DOWN = frozenset({FailureKind.CONNECT, FailureKind.AUTHENTICATION})
 # After these nothing of the step reached the target, so there is nothing to clean up.
 _NOTHING_SENT = _TARGET_DOWN | {FailureKind.NOT_SENT}
+_BEAT = 1.0
+"""Seconds after which those who look on are told again what is waited for, however seldom the SIEM is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +86,26 @@ class Patience:
 
 
 class Engine:
-    """One run of a plan. Not to be used twice."""
+    """One run of a plan. Not to be used twice.
+
+    `hold`: a target goes on, be it to its scenario's cleanup, only when every expectation of its last step is judged and whoever takes the
+    progress has taken that: he may look around on the target and in the SIEM meanwhile, as long as he likes.
+    """
 
     def __init__(
-        self, *, run_id: str, plan: Plan, rules: Mapping[str, Rule], transport: Transport, siem: Siem, clock: Clock, patience: Patience
+        self,
+        *,
+        run_id: str,
+        plan: Plan,
+        rules: Mapping[str, Rule],
+        transport: Transport,
+        siem: Siem,
+        clock: Clock,
+        patience: Patience,
+        circumstances: Sequence[Circumstance] = (),
+        hold: bool = False,
     ) -> None:
+        """`circumstances` are those of the run that are known before it starts."""
         self._run_id = run_id
         self._plan = plan
         self._rules = rules
@@ -89,9 +119,11 @@ class Engine:
         self._verdicts: list[Verdict] = []
         self._cleanups: list[Detonation] = []
         self._under_way: dict[str, PlannedStep] = {}
+        self._held = {planned.id: Event() for planned in plan.steps} if hold else {}
         self._cursor = ""
         self._offsets: dict[str, float] = {}
         self._siem_name = ""
+        self._circumstances = tuple(circumstances)
 
     def run(self, cancel: Event) -> Iterator[Progress]:
         """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive."""
@@ -130,6 +162,7 @@ class Engine:
                 yield SiemTrouble(message=_trouble(attempt.retry_state))
         assert status is not None
         self._siem_name = status.name
+        self._circumstances += circumstances_of(status)
         yield SiemChecked(status=status)
         return status
 
@@ -138,22 +171,36 @@ class Engine:
 
         What the threads did is told at once; the SIEM is asked once a poll interval, however much they do.
         """
-        due = self._clock.monotonic()
+        due = told = self._clock.monotonic()
+        lately = True
         while True:
             alive = any(worker.is_alive() for worker in workers)
             yield from self._take(ledger)
-            if self._clock.monotonic() >= due or not alive:
+            if self._clock.monotonic() >= due or alive is not lately:
+                lately = alive
                 if ledger.open or alive:
                     yield from self._sweep(ledger, cancel)
                 yield from self._judged(ledger, ledger.settle())
                 due = self._clock.monotonic() + self._patience.poll
+                told -= _BEAT
+                self._let_go(ledger)
+            if ledger.open and self._clock.monotonic() >= told + _BEAT:
+                told = self._clock.monotonic()
+                yield Waiting(now=self._clock.now(), open=ledger.standing)
             if not alive and self._inbox.empty():
                 if cancel.is_set():
                     yield from self._judged(ledger, ledger.settle(interrupted=True))
                 if not ledger.open:
                     return
             self._wake.clear()
-            self._clock.wait(max(0.0, due - self._clock.monotonic()), self._wake if alive else cancel)
+            until = min(due, told + _BEAT) if ledger.open else due
+            self._clock.wait(max(0.0, until - self._clock.monotonic()), self._wake if alive else cancel)
+
+    def _let_go(self, ledger: Ledger) -> None:
+        """Those targets that wait for verdicts which were taken by now."""
+        for planned, taken in self._held.items():
+            if not taken.is_set() and ledger.decided(planned):
+                taken.set()
 
     def _take(self, ledger: Ledger) -> Iterator[Progress]:
         while True:
@@ -230,7 +277,7 @@ class Engine:
                 yield Judged(verdict=verdict, open=0)
 
     def _finish(self, started_at: datetime, ledger: Ledger | None, *, interrupted: bool) -> RunFinished:
-        targets = dict.fromkeys(planned.target.name for planned in self._plan.steps)
+        targets = dict.fromkeys(planned.target.shown for planned in self._plan.steps)
         report = Report(
             run_id=self._run_id,
             environment=Environment(
@@ -240,17 +287,21 @@ class Engine:
                 targets=tuple(targets),
                 siem=self._siem_name,
                 clock_offsets=dict(self._offsets),
+                circumstances=self._circumstances,
             ),
             started_at=started_at,
             finished_at=self._clock.now(),
             interrupted=interrupted,
             verdicts=tuple(self._verdicts),
-            coverage=cover(self._verdicts, {name: rule for name, rule in self._rules.items() if self._plan.about(name)}),
+            coverage=cover(self._verdicts, {name: rule.title for name, rule in self._rules.items() if self._plan.about(name)}),
             unexpected=tuple(ledger.unexpected()) if ledger else (),
             unattributed=tuple(ledger.unattributed()) if ledger else (),
             cleanups=tuple(ledger.detonation(detonation) for detonation in self._cleanups) if ledger else (),
-            exit_code=exit_code(self._verdicts, interrupted=interrupted),
+            exit_code=exit_code(self._verdicts, interrupted=interrupted, day=started_at.date(), whole=self._plan.shard is None),
             rules=recorded(self._verdicts, self._rules),
+            steps=steps_of(self._plan.steps),
+            telemetry=ledger.telemetry() if ledger else (),
+            shard=self._plan.shard,
         )
         return RunFinished(report=report)
 
@@ -270,14 +321,14 @@ class Engine:
 
     def _drive(self, steps: Sequence[PlannedStep], cancel: Event) -> None:
         """All of one target's steps, a scenario after the other."""
-        down = ""
+        down: dict[str, str] = {}
         for _, group in groupby(steps, key=lambda planned: planned.scenario):
-            down = self._play(list(group), cancel, down)
+            self._play(list(group), cancel, down)
         self._wake.set()
 
-    def _play(self, steps: Sequence[PlannedStep], cancel: Event, down: str) -> str:
-        """One scenario, and its cleanups in reverse order; why the target is down from now on, or nothing."""
-        lost = down
+    def _play(self, steps: Sequence[PlannedStep], cancel: Event, down: dict[str, str]) -> None:
+        """One scenario, and its cleanups in reverse order. `down`: why the target cannot be reached any more, by the way there."""
+        lost = next((down[way] for way in map(_way, steps) if way in down), "")
         to_clean: list[PlannedStep] = []
         for planned in steps:
             if cancel.is_set() or self._halt.is_set():
@@ -288,12 +339,18 @@ class Engine:
             failure = self._send(planned, cancel)
             if planned.step.cleanup is not None and (failure is None or failure.kind not in _NOTHING_SENT):
                 to_clean.append(replace(planned, id=f"{planned.id}/cleanup", cleanup=True))
+            self._hold(planned, cancel)
             if failure is not None:
                 lost = f"an earlier step failed ({failure.kind.value}): {failure.message}"
-                down = lost if failure.kind in _TARGET_DOWN else down
+                if failure.kind in _TARGET_DOWN:
+                    down[_way(planned)] = lost
         for planned in reversed(to_clean):
             self._send(planned, Event())
-        return down
+
+    def _hold(self, planned: PlannedStep, cancel: Event) -> None:
+        if (taken := self._held.get(planned.id)) is not None:
+            while not (taken.is_set() or cancel.is_set() or self._halt.is_set()):
+                self._clock.wait(_BEAT, taken)
 
     def _send(self, planned: PlannedStep, cancel: Event) -> Failure | None:
         self._report(StepStarted(planned=planned))
@@ -345,6 +402,12 @@ class Engine:
         """Connect, again while there is no connection: nothing was sent then."""
         attempts = self._attempts(ConnectFailed, self._patience.connect, cancel)
         return attempts(self._transport.open, planned.target, planned.action)
+
+
+def _way(planned: PlannedStep) -> str:
+    """By way of whom the step goes to its target: a jump host's name, "" for the driver itself."""
+    via = planned.target.via
+    return via.name if via is not None else ""
 
 
 def _asked_to_wait(state: RetryCallState) -> float:

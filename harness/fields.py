@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
@@ -79,6 +79,17 @@ def _some_duration(value: timedelta) -> timedelta:
     return value
 
 
+def _day(value: object) -> object:
+    if isinstance(value, datetime):
+        raise wrong("date", "must be a day without a time", "write it as 2027-03-31")
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise wrong("date", "is not a date", "write it as 2027-03-31") from None
+
+
 def _regex(value: str) -> str:
     try:
         re.compile(value)
@@ -128,6 +139,7 @@ Technique = Annotated[str, Shape(expression=r"T[0-9]{4}(\.[0-9]{3})?", wanted="a
 RuleId = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a rule's full id")]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"\S")]
 Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 PositiveDuration = Annotated[Duration, AfterValidator(_some_duration)]
 Regex = Annotated[str, StringConstraints(strict=True, min_length=1), AfterValidator(_regex), WithJsonSchema(_REGEX_SCHEMA)]
 

@@ -45,7 +45,7 @@ class Session(Protocol):
         """
 
     def identify(self) -> Footprint:
-        """Read pid, HostId, RunspaceId, exit code and the target's clock, in a pipeline of its own after the action's.
+        """Read pid, HostId, RunspaceId, exit code and the target's clock, after the action: in a pipeline of its own where one is needed.
 
         Raises `TransportError`.
         """

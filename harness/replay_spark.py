@@ -30,6 +30,7 @@ from harness.detect import Detector
 from harness.errors import Problem, RuleTooSlow, UsageError
 from harness.events.json_documents import by_line, is_by_line
 from harness.events.read import DAMAGED, Place, events_of, is_evtx, of_documents, read_event, read_streams
+from harness.events.windows_xml import is_xml
 from harness.logic.needs import Kind, kinds, reads, rule_kinds
 from harness.logic.why import nearest
 from harness.model.facts import Event
@@ -124,7 +125,7 @@ def _parts(recordings: Sequence[Path], directory: Path, size: int) -> Iterator[S
 
 
 def _shards(place: Place, stream: io.BufferedReader, directory: Path, size: int) -> Iterator[Shard]:
-    lines = not is_evtx(stream) and is_by_line(stream)
+    lines = not is_evtx(stream) and not is_xml(stream) and is_by_line(stream)
     if isinstance(stream.raw, io.FileIO):
         yield from _cut(place, os.path.abspath(place.folder / place.name), stream, None, lines, size)  # noqa: PTH100 - a name, as it was given
         return

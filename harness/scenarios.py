@@ -6,16 +6,19 @@ the ids that are known), targets, or how an action is sent.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from subprocess import list2cmdline
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, WithJsonSchema, field_validator
 
 from harness.documents import Document, Loc, Place, parse_yaml, read_text
 from harness.errors import Problem, UsageError
 from harness.fields import (
+    Day,
     Entry,
     HyphenId,
     Omittable,
@@ -31,20 +34,78 @@ from harness.fields import (
     schema_of,
     wrong,
 )
-from harness.model.intent import Action, Argument, Connect, EnterPSSession, Expectation, InvokeCommand, Scenario, Severity, Step
+from harness.model.intent import (
+    Action,
+    Argument,
+    Connect,
+    EnterPSSession,
+    Expectation,
+    InvokeCommand,
+    Objective,
+    Quarantine,
+    Remoting,
+    Scenario,
+    Severity,
+    Step,
+    WinRS,
+)
 
 SUFFIX = ".scenario.yml"
 
-_ACTIONS = ("enter_pssession", "invoke_command", "connect")
-_TERMS = ("within", "severity", "priority", "known_gap")
+_ACTIONS = ("enter_pssession", "invoke_command", "winrs", "connect")
+_TERMS = ("within", "severity", "priority", "known_gap", "objective")
 
+_VIA = "The target whose session goes on to the one that is detonated on: a jump host."
+HostName = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="the name of a target")]
 Tag = Annotated[str, Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="a lower-case word")]
 Line = Annotated[str, Shape(expression=r"[^\r\n]*\S[^\r\n]*", wanted="one line that is not empty", fix="one list entry for each line")]
 ExitCode = Annotated[int, Field(strict=True, ge=-(2**31), le=2**32 - 1)]
 
 
-class _Nothing(Entry):
-    """Takes no keys."""
+class _Connect(Entry):
+    """The null action: a session is opened, nothing is done in it."""
+
+    transport: Annotated[Remoting, Field(description="Which kind of session.")] = Remoting.PSRP
+
+
+class _WinRS(Entry):
+    """One command line in a Windows Remote Shell: `cmd.exe /c` reads it. Arguments are quoted where they need it, and follow it."""
+
+    command: Line
+    arguments: tuple[str, ...] = ()
+    environment: dict[Annotated[str, Shape(expression=r"[^=\s]+", wanted="the name of a variable")], str] = Field(default_factory=dict)
+    directory: Annotated[Text | None, Omittable(), Field(description="Where the command runs; else in the user's profile.")] = None
+    stdin: Annotated[str, Field(strict=True, description="All of the command's input.")] = ""
+    code_page: Annotated[int, Field(strict=True, description="Of its streams; 65001 is UTF-8.")] = 65001
+
+    @field_validator("code_page")
+    @classmethod
+    def _known(cls, value: int) -> int:
+        if value != 65001 and not _has_code_page(value):
+            raise wrong("code page", "is no code page that can be read here", "65001 is UTF-8, 437 and 850 are those of consoles")
+        return value
+
+    def action(self) -> WinRS:
+        """The action as the model has it."""
+        return WinRS(
+            command=" ".join([self.command, list2cmdline(self.arguments)]).strip(),
+            environment=self.environment,
+            directory=self.directory or "",
+            stdin=self.stdin,
+            code_page=self.code_page,
+        )
+
+
+def _has_code_page(number: int) -> bool:
+    try:
+        codecs.lookup(f"cp{number}")
+    except LookupError:
+        return False
+    return True
+
+
+def _line_alone(value: object) -> object:
+    return {"command": value} if isinstance(value, str) else value
 
 
 class _InvokeCommand(Entry):
@@ -61,7 +122,13 @@ class _ActionEntry(Entry):
         Annotated[tuple[Line, ...], Field(min_length=1)] | None, Omittable(), Field(description="Lines typed into an interactive session.")
     ] = None
     invoke_command: Annotated[_InvokeCommand | None, Omittable()] = None
-    connect: Annotated[_Nothing | None, Omittable(), Field(description="The null action: open a session, do nothing: {}")] = None
+    winrs: Annotated[
+        _WinRS | None,
+        Omittable(),
+        BeforeValidator(_line_alone, json_schema_input_type=Line | _WinRS),
+        Field(description="A command line of a Windows Remote Shell, alone or with what belongs to it."),
+    ] = None
+    connect: Annotated[_Connect | None, Omittable(), Field(description="The null action: open a session, do nothing: {}")] = None
 
     def action(self) -> Action:
         """The action as the model has it."""
@@ -69,7 +136,37 @@ class _ActionEntry(Entry):
             return EnterPSSession(lines=self.enter_pssession)
         if self.invoke_command is not None:
             return InvokeCommand(script=self.invoke_command.script, arguments=self.invoke_command.arguments)
-        return Connect()
+        if self.winrs is not None:
+            return self.winrs.action()
+        return Connect(transport=self.connect.transport if self.connect is not None else Remoting.PSRP)
+
+
+class _Quarantine(Entry):
+    """A gap that does not fail a run, until a day."""
+
+    until: Day
+    reason: Text
+
+
+class _Percentile(Entry):
+    """How soon a rule should detect, at the 95th percentile over the last runs."""
+
+    p95: PositiveDuration
+
+
+_LENGTH = TypeAdapter(PositiveDuration)
+_OBJECTIVE_SCHEMA: dict[str, Any] = {
+    "oneOf": [
+        _LENGTH.json_schema(),
+        {"type": "object", "properties": {"p95": _LENGTH.json_schema()}, "required": ["p95"], "additionalProperties": False},
+    ]
+}
+
+
+def _objective(value: object) -> Objective:
+    if isinstance(value, Mapping):
+        return Objective(within=_Percentile.model_validate(value).p95, p95=True)
+    return Objective(within=_LENGTH.validate_python(value))
 
 
 class _Expectation(Entry):
@@ -83,6 +180,12 @@ class _Expectation(Entry):
     ] = None
     fires: Annotated[bool, Field(strict=True, description="false: the rule must stay quiet.")] = True
     known_gap: Annotated[Text | None, Omittable(), Field(description="Why the rule is expected to miss, for now.")] = None
+    quarantine: Annotated[_Quarantine | None, Omittable(), Field(description="A gap here does not fail a run, until a day.")] = None
+    objective: Annotated[
+        Annotated[Objective, BeforeValidator(_objective), WithJsonSchema(_OBJECTIVE_SCHEMA)] | None,
+        Omittable(),
+        Field(description="How soon the rule should detect, each time or, as p95, 95 % of the time over the last runs."),
+    ] = None
 
     @field_validator("rule")
     @classmethod
@@ -116,6 +219,7 @@ class _Step(_ActionEntry):
     timeout: Annotated[PositiveDuration | None, Omittable(), Field(description="How long the action may take on the target.")] = None
     exit_codes: Annotated[tuple[ExitCode, ...], Field(min_length=1)] = (0,)
     output: Annotated[Regex | None, Omittable(), Field(description="A regular expression that must be found in the output.")] = None
+    via: Annotated[HostName | None, Omittable(), Field(description=_VIA)] = None
     expect: Annotated[tuple[_Expectation, ...], Field(min_length=1)] = ()
 
 
@@ -126,6 +230,7 @@ class _ScenarioFile(Entry):
     title: Text
     technique: Annotated[Technique | None, Omittable()] = None
     tags: tuple[Tag, ...] = ()
+    via: Annotated[HostName | None, Omittable(), Field(description=_VIA)] = None
     steps: Annotated[tuple[_Step, ...], Field(min_length=1)]
 
 
@@ -201,6 +306,7 @@ def _plain_problems(document: Document) -> Iterable[Problem]:
             continue
         loc: Loc = ("steps", index)
         yield from _one_action(document, loc, step)
+        yield from _way(document, loc, step)
         if isinstance(step.get("cleanup"), dict):
             yield from _one_action(document, (*loc, "cleanup"), step["cleanup"])
         yield from _expectation_problems(document, (*loc, "expect"), _entries(step, "expect"))
@@ -219,6 +325,20 @@ def _one_action(document: Document, loc: Loc, entry: Mapping[str, object]) -> It
         yield document.place(loc).problem(f"{name} has no action", f"give it one of {', '.join(_ACTIONS)}")
     for second in given[1:]:
         yield document.place((*loc, second)).problem(f"{name} has two actions, {given[0]} and {second}", "one action a step: split it")
+
+
+def _way(document: Document, loc: Loc, step: Mapping[str, object]) -> Iterable[Problem]:
+    """A jump host opens PowerShell sessions: a remote shell's command line cannot go by it."""
+    if "via" not in step and not (isinstance(document.value, dict) and "via" in document.value):
+        return
+    for entry, at in ((step, loc), (step.get("cleanup"), (*loc, "cleanup"))):
+        if isinstance(entry, dict) and (
+            "winrs" in entry or (isinstance(c := entry.get("connect"), dict) and c.get("transport") == "winrs")
+        ):
+            fix = "run it with invoke_command, or leave via out"
+            yield document.place(at).problem(
+                f"{dotted(at)} is for a remote shell, which goes from the driver alone: via has no meaning", fix
+            )
 
 
 def _expectation_problems(document: Document, loc: Loc, entries: Sequence[object]) -> Iterable[Problem]:
@@ -245,12 +365,12 @@ def _sibling(path: Path) -> str:
 
 
 def _scenario(entry: _ScenarioFile, source: str) -> Scenario:
-    steps = tuple(_step(step, entry.technique) for step in entry.steps)
+    steps = tuple(_step(step, entry.technique, entry.via) for step in entry.steps)
     return Scenario(id=entry.id, title=entry.title, source=source, steps=steps, technique=entry.technique, tags=entry.tags)
 
 
-def _step(entry: _Step, technique: str | None) -> Step:
-    """The step; `technique` is its scenario's, and its own where it names none."""
+def _step(entry: _Step, technique: str | None, via: str | None) -> Step:
+    """The step; `technique` and `via` are its scenario's, and its own where it names none."""
     expect = tuple(
         Expectation(
             rule=item.rule,
@@ -259,6 +379,8 @@ def _step(entry: _Step, technique: str | None) -> Step:
             priority=item.priority,
             fires=item.fires,
             known_gap=item.known_gap,
+            quarantine=None if item.quarantine is None else Quarantine(until=item.quarantine.until, reason=item.quarantine.reason),
+            objective=item.objective,
         )
         for item in entry.expect
     )
@@ -270,5 +392,6 @@ def _step(entry: _Step, technique: str | None) -> Step:
         timeout=entry.timeout or timedelta(seconds=60),
         exit_codes=entry.exit_codes,
         output=entry.output,
+        via=entry.via or via,
         expect=expect,
     )

@@ -5,11 +5,16 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
     [scope]   hosts (comma between entries), expires
     [siem]    kind; embedded: path; elasticsearch: url (comma between nodes) or cloud_id, user and password, api_key or bearer, ca_file,
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
-    [lab]     user, schemes (commas), allow_unencrypted, ingest_delay, rule_interval, look_back, schedule, off (commas),
+    [lab]     user, account_password, auth, tls, schemes (commas), allow_unencrypted, keytab, access (a table a host), ingest_delay,
+              rule_interval, look_back, schedule, off (commas), disabled (commas), exceptions, hosts (a number, or names with commas),
               index, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
-    [[target]]  name, host, port, tls, auth, user, password, computer, seen_from: in the file alone, since they have no one name
+    [history] path, keep, flaky
+    [[quarantine]]  rule, scenario, target, until, reason      [[objective]]  rule, within, p95
+    [[target]]  name, host, port, tls, auth, user, password, computer, seen_from, ca_file, verify, certificate, certificate_key,
+              certificate_key_password, encryption, spn, delegate, proxy, connect_timeout, operation_timeout, locale: in the file alone,
+              since they have no one name
 
 Paths and `file:` references in the file are relative to the file. `HARNESS_CONFIG` names the file; without it `harness.toml` of the
 working directory is read where there is one. This module must never connect anywhere, nor print, nor know what a setting is for.
@@ -24,7 +29,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
@@ -34,8 +39,23 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 from harness.documents import Document, Loc, Place, parse_toml, read_text
 from harness.errors import Problem, UsageError
 from harness.events.audit import SETTINGS
-from harness.fields import Duration, Entry, Omittable, PositiveDuration, Shape, Text, check, nearest, schema_of, wrong
-from harness.model.intent import Auth, Target
+from harness.fields import (
+    Day,
+    Duration,
+    Entry,
+    HyphenId,
+    Omittable,
+    PositiveDuration,
+    RuleId,
+    Shape,
+    Text,
+    check,
+    nearest,
+    schema_of,
+    wrong,
+)
+from harness.model.changes import Flaky
+from harness.model.intent import About, Auth, Channel, Encryption, Objective, Quarantine, Target, Terms
 from harness.scope import Scope, fold_name, parse_address, parse_entry
 
 _log = logging.getLogger("harness.settings")
@@ -73,10 +93,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSettings:
-    """A target and the reference to its password (`env:`, `file:` or `keyring:`); None where its ticket or certificate does."""
+    """A target, how it is spoken to, and references (`env:`, `file:` or `keyring:`) to its password, None where a ticket or a certificate
+    does, and to what opens the certificate's key."""
 
     target: Target
     password: str | None
+    channel: Channel = field(default_factory=Channel)
+    key_password: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,22 +138,52 @@ class ElasticsearchSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabException:
+    """An exception of the lab's rule engine: a rule raises no alert on an event whose fields have these values, with `*` and `?`."""
+
+    rule: str
+    name: str
+    when: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabAccess:
+    """How a host of the lab may be logged on to, and how the harness does.
+
+    `schemes` (basic, negotiate, kerberos, credssp, certificate) and `allow_unencrypted` are the switches of Windows' WinRM service; `tls`
+    adds a listener for HTTPS, and the harness takes that one. `auth` is how the harness logs on.
+    """
+
+    schemes: tuple[str, ...] = ("negotiate",)
+    allow_unencrypted: bool = False
+    tls: bool = False
+    auth: Auth = Auth.NTLM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabSettings:
     """How the embedded lab is set up: its account and how that may log on, how late events become searchable, and its rule schedule.
 
-    `schemes` (basic, negotiate, credssp) and `allow_unencrypted` are the switches of Windows' WinRM service on every host of the lab.
-    `schedule_running` False leaves the rule engine standing still. `off` are settings of logging that its hosts lack: names of
-    `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone. `index` is where its
-    events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
+    `account_password` is a reference; without one the lab makes one up. `access` is how every host is to be logged on to,
+    `own_access` how some are, by name. `keytab` holds the keys of the hosts' service principals.
+    `hosts` are their computers' names. `schedule_running` False leaves the rule engine standing still; it does not run the rules
+    `disabled`, and raises no alert that one of the `exceptions` holds back. `off` are settings of logging that the hosts lack: names of
+    `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone.
+    `index` is where its events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
-    schemes: tuple[str, ...] = ("negotiate",)
-    allow_unencrypted: bool = False
+    account_password: str | None = None
+    access: LabAccess = field(default_factory=lambda: LabAccess())
+    own_access: Mapping[str, LabAccess] = field(default_factory=dict)
+    keytab: Path | None = None
     ingest_delay: timedelta = timedelta(milliseconds=300)
     rule_interval: timedelta = timedelta(seconds=1)
     look_back: timedelta = timedelta(minutes=5)
     schedule_running: bool = True
+    disabled: tuple[str, ...] = ()
+    exceptions: tuple[LabException, ...] = ()
+    hosts: tuple[str, ...] = ("ws1", "ws2")
     off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
     state_file: Path | None = None
@@ -149,6 +202,16 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySettings:
+    """Where runs are kept (None: the user's own file), how many of them (None: all), and from how many turns within how many of the last
+    runs on an expectation is flaky."""
+
+    path: Path | None = None
+    keep: int | None = None
+    flaky: Flaky = field(default_factory=Flaky)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that was configured. `file` is the settings file that was read; `rules` is empty where none were named."""
 
@@ -159,20 +222,11 @@ class Settings:
     lab: LabSettings = field(default_factory=LabSettings)
     rules: tuple[Path, ...] = ()
     run: RunSettings = field(default_factory=RunSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    terms: Terms = field(default_factory=Terms)
 
 
 # --- the file's shape -----------------------------------------------------------------------------------------------------
-
-
-def _day(value: object) -> object:
-    if isinstance(value, datetime):
-        raise wrong("date", "must be a day without a time", "write it as 2027-03-31")
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise wrong("date", "is not a date", "write it as 2027-03-31") from None
 
 
 def _reference(value: object) -> object:
@@ -199,6 +253,10 @@ def _switch(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
+
+
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -220,7 +278,6 @@ def _fingerprint(value: str) -> str:
     return found
 
 
-Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Reference = Annotated[str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": "^(env|file|keyring):.+$"})]
 TargetName = Annotated[str, Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted="a word of letters, digits, dots and hyphens")]
 ScopeEntry = Annotated[Text, AfterValidator(_scope_entry)]
@@ -251,6 +308,20 @@ class _Target(Entry):
     password: Annotated[Reference | None, Omittable()] = None
     computer: Annotated[Text | None, Omittable()] = None
     seen_from: Annotated[Text | None, Omittable()] = None
+    ca_file: Annotated[PathText | None, Omittable()] = None
+    verify: Annotated[bool, Field(strict=True, description="false: whoever answers is trusted.")] = True
+    certificate: Annotated[PathText | None, Omittable()] = None
+    certificate_key: Annotated[PathText | None, Omittable()] = None
+    certificate_key_password: Annotated[Reference | None, Omittable()] = None
+    encryption: Annotated[Encryption, Field(description="Of messages, besides TLS; auto: where there is no TLS.")] = Encryption.AUTO
+    spn: Annotated[
+        str | None, Omittable(), Shape(expression=r"[A-Za-z]+/[^\s/@]+", wanted="a service and a host: HTTP/ws6.lab.example")
+    ] = None
+    delegate: Annotated[bool, Field(strict=True, description="Hand a forwardable Kerberos ticket to the target.")] = False
+    proxy: Annotated[Url | None, Omittable()] = None
+    connect_timeout: Annotated[PositiveDuration | None, Omittable()] = None
+    operation_timeout: Annotated[PositiveDuration | None, Omittable()] = None
+    locale: Annotated[str, Shape(expression=r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", wanted="a language as in en-US")] = "en-US"
 
     @field_validator("host")
     @classmethod
@@ -262,7 +333,8 @@ class _Target(Entry):
                 fold_name(value)
             except ValueError:
                 raise wrong("host", "is neither a host name nor an address", "the port is a key of its own") from None
-        return value
+            return value
+        return value.strip().removeprefix("[").removesuffix("]")
 
     @field_validator("seen_from")
     @classmethod
@@ -273,12 +345,52 @@ class _Target(Entry):
             raise wrong("address", "is not an address") from None
         return value
 
+    @field_validator("proxy")
+    @classmethod
+    def _plain_proxy(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("http://"):
+            raise wrong("proxy", "must be an HTTP proxy", "write it as http://proxy.lab.example:3128")
+        return value
+
     @model_validator(mode="after")
     def _credentials(self) -> Self:
         if self.auth in _NEEDS_PASSWORD:
             for key in ("user", "password"):
                 if getattr(self, key) is None:
                     raise wrong("credentials", f"needs {key!r} for auth {self.auth.value!r}")
+        if self.auth is Auth.KERBEROS and self.password is not None and self.user is None:
+            raise wrong("credentials", "needs 'user' for its password", "without both the ticket in the credential cache is used")
+        if self.auth is Auth.CERTIFICATE:
+            for key in ("certificate", "certificate_key"):
+                if getattr(self, key) is None:
+                    raise wrong("credentials", f"needs {key!r} for auth 'certificate'", "a PEM file")
+            if not self.tls:
+                raise wrong("tls", "is 'certificate' without TLS, where none can be shown", "tls = true", at="auth")
+            if self.password is not None:
+                raise wrong("credentials", "has no meaning for auth 'certificate'", "the key's is certificate_key_password", at="password")
+        else:
+            for key in ("certificate", "certificate_key", "certificate_key_password"):
+                if getattr(self, key) is not None:
+                    raise wrong("credentials", f"has no meaning for auth {self.auth.value!r}", 'auth = "certificate"', at=key)
+        return self
+
+    @model_validator(mode="after")
+    def _what_goes_together(self) -> Self:
+        if self.auth is Auth.BASIC and not self.tls and self.encryption is not Encryption.NEVER:
+            fix = 'tls = true; or encryption = "never", which says that the password may be read on the way'
+            raise wrong("encryption", "is 'basic' without TLS, which shows the password to the network", fix, at="auth")
+        if self.encryption is Encryption.ALWAYS and self.auth in (Auth.BASIC, Auth.CERTIFICATE):
+            raise wrong(
+                "encryption", f"cannot be had: auth {self.auth.value!r} yields no key for it", "leave it out: TLS does", at="encryption"
+            )
+        for key in ("ca_file", "verify"):
+            if not self.tls and key in self.model_fields_set:
+                raise wrong("tls", "is about the target's certificate, and there is none without TLS", "tls = true", at=key)
+        if not self.verify and self.ca_file is not None:
+            raise wrong("verify", "is false, yet there is a certificate to verify by", at="verify")
+        for key in ("spn", "delegate"):
+            if key in self.model_fields_set and self.auth not in (Auth.KERBEROS, Auth.NEGOTIATE):
+                raise wrong("kerberos", f"is about Kerberos, and auth is {self.auth.value!r}", 'auth = "kerberos"', at=key)
         return self
 
 
@@ -327,6 +439,29 @@ class _Siem(Entry):
         return self
 
 
+MAX_HOSTS = 200
+HostName = Annotated[
+    str, Shape(expression=r"[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?", wanted="a computer's name in lower case, of 15 characters at the most")
+]
+
+
+def _counted_hosts(value: object) -> object:
+    """So many hosts, or their names; a number may stand where names do, as it does in a variable of the environment."""
+    if isinstance(value, list | tuple) and len(value) == 1 and str(value[0]).isdecimal():
+        value = int(value[0])
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return tuple(f"ws{one}" for one in range(1, min(value, MAX_HOSTS + 1) + 1))
+
+
+def _possible_hosts(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if value is not None and not 1 <= len(value) <= MAX_HOSTS:
+        raise wrong("hosts", f"are {len(value)}", f"a lab has 1 to {MAX_HOSTS}")
+    if value is not None and len(set(value)) < len(value):
+        raise wrong("hosts", "names a host twice", "give each computer its own name")
+    return value
+
+
 def _logging_setting(value: str) -> str:
     name = value.rpartition("/")[2]
     known = (*SETTINGS, "agent")
@@ -335,19 +470,98 @@ def _logging_setting(value: str) -> str:
     return value
 
 
-class _Lab(Entry):
+class _Exception(Entry):
+    """What keeps an alert of the lab's rule engine back."""
+
+    rule: RuleId
+    name: Text
+    when: Annotated[dict[str, Annotated[str, Field(strict=True)]], Field(min_length=1)]
+
+
+class _LabAccess(Entry):
+    """How a host of the embedded lab may be logged on to, and how the harness does."""
+
+    schemes: Annotated[
+        tuple[Literal["basic", "negotiate", "kerberos", "credssp", "certificate"], ...] | None, Omittable(), Field(min_length=1)
+    ] = None
+    allow_unencrypted: Annotated[bool | None, Omittable(), BeforeValidator(_switch), Field(strict=True)] = None
+    tls: Annotated[bool | None, Omittable(), BeforeValidator(_switch), Field(strict=True)] = None
+    auth: Annotated[Auth | None, Omittable()] = None
+
+    def over(self, usual: LabAccess) -> LabAccess:
+        """The access that this makes of the usual one. A scheme that is asked to be used is on, unless `schemes` says otherwise."""
+        auth = self.auth or (_usual_auth(self.schemes) if self.schemes is not None else usual.auth)
+        schemes: tuple[str, ...] = self.schemes or tuple(dict.fromkeys([*usual.schemes, _SCHEME_OF[auth]]))
+        return LabAccess(
+            schemes=schemes,
+            allow_unencrypted=usual.allow_unencrypted if self.allow_unencrypted is None else self.allow_unencrypted,
+            tls=usual.tls if self.tls is None else self.tls,
+            auth=auth,
+        )
+
+
+_SCHEME_OF: Mapping[Auth, str] = {
+    Auth.NTLM: "negotiate",
+    Auth.NEGOTIATE: "negotiate",
+    Auth.KERBEROS: "kerberos",
+    Auth.CREDSSP: "credssp",
+    Auth.BASIC: "basic",
+    Auth.CERTIFICATE: "certificate",
+}
+
+
+def _usual_auth(schemes: Sequence[str]) -> Auth:
+    """How the harness logs on where it is not said: the first way, of those that hosts in the lab have most often, that is on."""
+    return next(auth for auth, scheme in _SCHEME_OF.items() if scheme in schemes)
+
+
+def _check_access(access: LabAccess, keytab: str | None, host: str = "") -> None:
+    """Raises what pydantic takes for a validator's error, about all hosts or about one by name."""
+    where, at = (f"of {host!r} ", "access") if host else ("", "")
+    scheme = _SCHEME_OF[access.auth]
+    if scheme not in access.schemes:
+        raise wrong(
+            "scheme", f"{where}has auth {access.auth.value!r}, and the scheme {scheme!r} is off", f"add {scheme!r} to schemes", at=at
+        )
+    if "certificate" in access.schemes and not access.tls:
+        raise wrong("tls", f"{where}lets certificates in without TLS, where none can be shown", "tls = true", at=at)
+    if access.auth is Auth.BASIC and not (access.tls or access.allow_unencrypted):
+        raise wrong("encryption", f"{where}has auth 'basic', which encrypts nothing", "tls = true, or allow_unencrypted = true", at=at)
+    if "kerberos" in access.schemes and keytab is None:
+        fix = "keytab = FILE with the keys of HTTP/ and host/ (python3 -m servers.kdc start makes one)"
+        raise wrong("keytab", f"{where}lets Kerberos in without a keytab", fix, at=at)
+
+
+class _Lab(_LabAccess):
     """The embedded lab."""
 
     user: Annotated[str | None, Omittable(), Shape(expression=r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}", wanted="an account name")] = None
-    schemes: Annotated[tuple[Literal["basic", "negotiate", "credssp"], ...] | None, Omittable(), Field(min_length=1)] = None
-    allow_unencrypted: Annotated[bool | None, Omittable(), BeforeValidator(_switch), Field(strict=True)] = None
+    account_password: Annotated[Reference | None, Omittable()] = None
+    keytab: Annotated[PathText | None, Omittable()] = None
+    access: dict[str, _LabAccess] = Field(default_factory=dict, description="By the host's name, where one differs.")
     ingest_delay: Annotated[Duration | None, Omittable()] = None
     rule_interval: Annotated[PositiveDuration | None, Omittable()] = None
     look_back: Annotated[PositiveDuration | None, Omittable()] = None
     schedule: Literal["running", "stopped"] = "running"
+    disabled: Annotated[tuple[RuleId, ...] | None, Omittable()] = None
+    exceptions: tuple[_Exception, ...] = ()
+    hosts: Annotated[
+        tuple[HostName, ...] | None,
+        Omittable(),
+        BeforeValidator(_counted_hosts, json_schema_input_type=int | tuple[HostName, ...]),
+        AfterValidator(_possible_hosts),
+    ] = None
     off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
     state_file: Annotated[PathText | None, Omittable()] = None
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        usual = self.over(LabAccess())
+        _check_access(usual, self.keytab)
+        for name, own in self.access.items():
+            _check_access(own.over(usual), self.keytab, name)
+        return self
 
 
 class _Rules(Entry):
@@ -365,6 +579,52 @@ class _Run(Entry):
     connect_timeout: Annotated[PositiveDuration | None, Omittable()] = None
 
 
+def _flaky(value: object) -> Flaky:
+    found = re.fullmatch(r"([0-9]{1,3}) of ([0-9]{1,3})", value.strip()) if isinstance(value, str) else None
+    turns, runs = (int(found[1]), int(found[2])) if found is not None else (0, 0)
+    if not 1 <= turns < runs:
+        raise wrong("flaky", "does not say how many turns of how many runs", "write it as 2 of 10")
+    return Flaky(turns=turns, runs=runs)
+
+
+class _History(Entry):
+    """Where runs are kept, and what is made of them."""
+
+    path: Annotated[PathText | None, Omittable()] = None
+    keep: Annotated[int | None, Omittable(), BeforeValidator(_number), Field(strict=True, ge=1)] = None
+    flaky: Annotated[Flaky | None, Omittable(), BeforeValidator(_flaky), WithJsonSchema({"type": "string", "examples": ["2 of 10"]})] = None
+
+
+class _Quarantine(Entry):
+    """Gaps that do not count until a day."""
+
+    rule: Annotated[RuleId | None, Omittable()] = None
+    scenario: Annotated[HyphenId | None, Omittable()] = None
+    target: Annotated[TargetName | None, Omittable()] = None
+    until: Day
+    reason: Text
+
+    @model_validator(mode="after")
+    def _about(self) -> Self:
+        if self.rule is None and self.scenario is None:
+            raise wrong("quarantine", "needs 'rule' or 'scenario': not everything at once")
+        return self
+
+
+class _Objective(Entry):
+    """How soon a rule should detect."""
+
+    rule: RuleId
+    within: Annotated[PositiveDuration | None, Omittable()] = None
+    p95: Annotated[PositiveDuration | None, Omittable()] = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.within is None) is (self.p95 is None):
+            raise wrong("objective", "needs 'within' (each detection) or 'p95' (95 % of them over the last runs), one of them")
+        return self
+
+
 class _File(Entry):
     """harness.toml."""
 
@@ -374,16 +634,21 @@ class _File(Entry):
     lab: _Lab = Field(default_factory=_Lab)
     rules: Annotated[_Rules | None, Omittable()] = None
     run: _Run = Field(default_factory=_Run)
+    history: _History = Field(default_factory=_History)
+    quarantine: tuple[_Quarantine, ...] = ()
+    objective: tuple[_Objective, ...] = ()
 
 
-_SECTIONS: Mapping[str, type[Entry]] = {"scope": _Scope, "siem": _Siem, "lab": _Lab, "rules": _Rules, "run": _Run}
+_SECTIONS: Mapping[str, type[Entry]] = {"scope": _Scope, "siem": _Siem, "lab": _Lab, "rules": _Rules, "run": _Run, "history": _History}
 _LISTS: Mapping[Loc, str] = {
     ("scope", "hosts"): ",",
     ("siem", "url"): ",",
     ("siem", "events"): ",",
     ("siem", "alerts"): ",",
     ("lab", "schemes"): ",",
+    ("lab", "disabled"): ",",
     ("lab", "off"): ",",
+    ("lab", "hosts"): ",",
     ("rules", "paths"): os.pathsep,
 }
 _SIEM_SECRETS = ("password", "api_key", "bearer")
@@ -492,7 +757,18 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
 
 def _anchor(value: dict[str, Any], base: Path) -> None:
     """Make the file's relative paths relative to the file."""
-    for section, key in (("siem", "path"), ("siem", "ca_file"), ("lab", "state_file"), ("rules", "paths")):
+    for target in _tables(value, "target"):
+        for key in ("ca_file", "certificate", "certificate_key"):
+            if isinstance(target.get(key), str) and target[key]:
+                target[key] = str(base / Path(target[key]).expanduser())
+    for section, key in (
+        ("siem", "path"),
+        ("siem", "ca_file"),
+        ("lab", "state_file"),
+        ("lab", "keytab"),
+        ("rules", "paths"),
+        ("history", "path"),
+    ):
         table = value.get(section)
         if not isinstance(table, dict):
             continue
@@ -509,9 +785,10 @@ def _anchor(value: dict[str, Any], base: Path) -> None:
 
 def _secrets(value: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """Every reference to a secret, as the table and the key that it stands under."""
-    siem = value.get("siem")
-    found = [(table, "password") for table in _tables(value, "target")]
+    siem, lab = value.get("siem"), value.get("lab")
+    found = [(table, key) for table in _tables(value, "target") for key in ("password", "certificate_key_password")]
     found += [(siem, key) for key in _SIEM_SECRETS] if isinstance(siem, dict) else []
+    found += [(lab, "account_password")] if isinstance(lab, dict) else []
     return [(table, key) for table, key in found if key in table]
 
 
@@ -583,16 +860,48 @@ def _twice(document: Document) -> list[Problem]:
 
 def _settings(entry: _File, file: Path | None) -> Settings:
     scope = None if entry.scope is None else Scope(hosts=entry.scope.hosts, expires=entry.scope.expires)
-    lab: dict[str, Any] = entry.lab.model_dump(exclude_none=True, exclude={"schedule", "state_file"})
-    state_file = None if entry.lab.state_file is None else Path(entry.lab.state_file)
     return Settings(
         file=file,
         scope=scope,
         targets=tuple(_target(target) for target in entry.target),
         siem=None if entry.siem is None else _siem(entry.siem),
-        lab=LabSettings(schedule_running=entry.lab.schedule == "running", state_file=state_file, **lab),
+        lab=_lab(entry.lab),
         rules=() if entry.rules is None else tuple(Path(path) for path in entry.rules.paths),
         run=RunSettings(**entry.run.model_dump(exclude_none=True)),
+        history=_history(entry.history),
+        terms=_terms(entry),
+    )
+
+
+def _history(entry: _History) -> HistorySettings:
+    path = None if entry.path is None else Path(entry.path)
+    return HistorySettings(path=path, keep=entry.keep, flaky=entry.flaky or Flaky())
+
+
+def _terms(entry: _File) -> Terms:
+    quarantines = (
+        (About(rule=each.rule, scenario=each.scenario, target=each.target), Quarantine(until=each.until, reason=each.reason))
+        for each in entry.quarantine
+    )
+    objectives = (
+        (each.rule, Objective(within=each.p95, p95=True) if each.p95 is not None else Objective(within=each.within or timedelta(0)))
+        for each in entry.objective
+    )
+    return Terms(quarantines=tuple(quarantines), objectives=dict(objectives))
+
+
+def _lab(entry: _Lab) -> LabSettings:
+    apart = {*_LabAccess.model_fields, "access", "schedule", "state_file", "keytab", "exceptions"}
+    given: dict[str, Any] = entry.model_dump(exclude_none=True, exclude=apart)
+    usual = entry.over(LabAccess())
+    return LabSettings(
+        access=usual,
+        own_access={name: own.over(usual) for name, own in entry.access.items()},
+        schedule_running=entry.schedule == "running",
+        state_file=None if entry.state_file is None else Path(entry.state_file),
+        exceptions=tuple(LabException(rule=each.rule, name=each.name, when=each.when) for each in entry.exceptions),
+        keytab=None if entry.keytab is None else Path(entry.keytab),
+        **given,
     )
 
 
@@ -616,4 +925,17 @@ def _target(entry: _Target) -> TargetSettings:
         computer=entry.computer or (entry.name if is_address else entry.host.partition(".")[0]),
         seen_from=entry.seen_from,
     )
-    return TargetSettings(target=target, password=entry.password)
+    channel = Channel(
+        ca_file=entry.ca_file or "",
+        verify=entry.verify,
+        certificate=entry.certificate or "",
+        certificate_key=entry.certificate_key or "",
+        encryption=entry.encryption,
+        spn=entry.spn or "",
+        delegate=entry.delegate,
+        proxy=entry.proxy or "",
+        connect_timeout=entry.connect_timeout,
+        operation_timeout=entry.operation_timeout,
+        locale=entry.locale,
+    )
+    return TargetSettings(target=target, password=entry.password, channel=channel, key_password=entry.certificate_key_password)

@@ -6,12 +6,12 @@ imports the other: `lab.service` joins them. All calls come from the endpoint's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 
@@ -36,6 +36,14 @@ class Account:
     sid: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A name and its password. The password is in no text that is made of it."""
+
+    user: str
+    password: str = field(repr=False)
+
+
 class Package(StrEnum):
     """The authentication package of a logon, as Security 4624 names it."""
 
@@ -46,6 +54,20 @@ class Package(StrEnum):
 
 
 # --- values that cross the wire -------------------------------------------------------------------------------------------
+
+
+CREDENTIAL_TYPE: Final = "System.Management.Automation.PSCredential"
+"""A credential is a `PSObject` of this type with the properties UserName (a string) and Password (a `SecureString`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureString:
+    """A System.Security.SecureString: a text that no log, event or output shows."""
+
+    plain: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "System.Security.SecureString"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,7 +86,8 @@ class PSObject:
 class ErrorRecord:
     """A PowerShell ErrorRecord.
 
-    `error_id` is the FullyQualifiedErrorId, `category` a name of System.Management.Automation.ErrorCategory.
+    `error_id` is the FullyQualifiedErrorId, `category` a name of System.Management.Automation.ErrorCategory. `computer` and `runspace` are
+    where it comes from, if that is another computer (OriginInfo).
     """
 
     message: str
@@ -75,9 +98,13 @@ class ErrorRecord:
     activity: str = ""
     reason: str = ""
     position: str = ""
+    computer: str = ""
+    runspace: UUID | None = None
 
 
-PSValue = None | bool | int | float | str | Decimal | datetime | UUID | bytes | list["PSValue"] | dict[str, "PSValue"] | PSObject
+PSValue = (
+    None | bool | int | float | str | Decimal | datetime | UUID | bytes | SecureString | list["PSValue"] | dict[str, "PSValue"] | PSObject
+)
 
 
 class StreamName(StrEnum):
@@ -200,6 +227,10 @@ class CommandIO(Protocol):
 class Runspace(Protocol):
     """One PSRP runspace (pool) in its own wsmprovhost.exe. Pipelines of one runspace come one after the other."""
 
+    @property
+    def process_id(self) -> int:
+        """The host process's pid, as the WinRM service tells it of a new shell."""
+
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         """Run a pipeline to its end; the record that ended it early, or None. Raises `PipelineStopped`, nothing else."""
 
@@ -212,6 +243,10 @@ class Runspace(Protocol):
 
 class CommandShell(Protocol):
     """One WinRS shell in its own winrshost.exe. Command lines of one shell may run side by side."""
+
+    @property
+    def process_id(self) -> int:
+        """The host process's pid, as the WinRM service tells it of a new shell."""
 
     def run(self, line: CommandLine, io: CommandIO) -> int:
         """Run a command line to its end; its exit code, from -2**31 on. Raises `PipelineStopped`, nothing else."""
@@ -250,5 +285,104 @@ class Machine(Protocol):
     def connected(self, peer: Peer) -> None:
         """The kernel accepted a TCP connection to the listener."""
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
-        """An authenticated connection: a network logon begins."""
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
+        """An authenticated connection: a network logon begins.
+
+        `delegated` is what the client gave so that the logon may be somebody elsewhere (CredSSP).
+        """
+
+
+# --- the network as the machine sees it -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A host of the lab as the others find it: the computer's name, its full name and its address, as telemetry shows them."""
+
+    name: str
+    fqdn: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whose connection it is that came from the lab itself: the address that telemetry shows, and how many sessions deep it is."""
+
+    ip: str
+    depth: int
+
+
+class Trouble(StrEnum):
+    """Why there is no remote session, or none any more."""
+
+    UNREACHABLE = "unreachable"
+    ACCESS_DENIED = "access denied"
+    BAD_CREDENTIALS = "bad credentials"
+    QUOTA = "quota"
+    BROKEN = "broken"
+
+
+class RemoteFault(Exception):
+    """There is no remote session, or none any more."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.value)
+        self.trouble = trouble
+
+
+class RemoteScheme(StrEnum):
+    """How a client of the lab's own authenticates, in WinRM's words."""
+
+    NEGOTIATE = "Negotiate"
+    CREDSSP = "CredSSP"
+    BASIC = "Basic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """How to get to another host. `credential` None is nobody, whom no host lets in. `source_ip` is what the other host sees.
+
+    `connected` is told of each TCP connection that comes about, by the port of our end.
+    """
+
+    to: Neighbour
+    source_ip: str
+    depth: int
+    connected: Callable[[int], None] = field(repr=False)
+    secure: bool = False
+    port: int = 0
+    scheme: RemoteScheme = RemoteScheme.NEGOTIATE
+    credential: Credential | None = None
+
+
+class RemoteRunspace(Protocol):
+    """A runspace on another host, over a real connection. Raises `RemoteFault` where that is gone."""
+
+    @property
+    def runspace_id(self) -> UUID:
+        """The runspace pool's id, as both sides know it."""
+
+    def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
+        """Run a pipeline to its end; the record that ended it early, or None. Raises `PipelineStopped` as its `io` does."""
+
+    def close(self) -> None:
+        """End the session and its connections; never raises."""
+
+
+class Network(Protocol):
+    """The lab's own network: its hosts, and nothing else in the world."""
+
+    def find(self, name: str) -> Neighbour | None:
+        """The host of this name, full name or address, in any case."""
+
+    def caller(self, peer: Peer) -> Caller | None:
+        """Which host of the lab opened this connection; None where none did."""
+
+    def open_runspace(self, passage: Passage, io: PipelineIO) -> RemoteRunspace:
+        """Connect, log on, open a runspace. Raises `RemoteFault`, and `PipelineStopped` as `io` does."""
+
+    def run_line(self, passage: Passage, line: str, io: CommandIO) -> int:
+        """Run a command line in a remote shell of its own (winrs); its exit code. Raises `RemoteFault`, `PipelineStopped`."""
+
+    def identify(self, passage: Passage) -> str:
+        """The product's version as WSMan's Identify tells it. Raises `RemoteFault`."""

@@ -87,9 +87,9 @@ def cache() -> Path:
     return path
 
 
-def tool(name: str, package: str) -> str:
-    """The path of a program. Raises ServerError naming the package that has it."""
-    found = shutil.which(name)
+def tool(name: str, package: str, *, also: Sequence[str] = ()) -> str:
+    """The path of a program, of PATH or of the directories in `also`. Raises ServerError naming the package that has it."""
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(also))
     if found is None:
         raise ServerError(f"{name} is not installed: apt-get install {package}")
     return found
@@ -113,10 +113,10 @@ def maven_artifact(coordinates: str, sha256: str) -> Path:
     return kept
 
 
-def run(command: Sequence[str], wrong: str, *, seconds: float = 300, env: Mapping[str, str] | None = None) -> str:
-    """A command's output. Raises ServerError, beginning with `wrong`, where it fails or does not end."""
+def run(command: Sequence[str], wrong: str, *, seconds: float = 300, env: Mapping[str, str] | None = None, said: str = "") -> str:
+    """A command's output; `said` is its input. Raises ServerError, beginning with `wrong`, where it fails or does not end."""
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=env, stdin=subprocess.DEVNULL, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=env, input=said, check=False)
     except subprocess.TimeoutExpired:
         raise ServerError(f"{wrong}: no end after {seconds:g} s") from None
     if ended.returncode:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.spark import spark_session
-from servers import machine
+from servers import kdc, machine
+from servers.machine import Place
 from tests.needs import need
 
 if TYPE_CHECKING:
@@ -36,6 +38,34 @@ def spark() -> Iterator[SparkSession]:
     need("spark")
     with spark_session() as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def _realm() -> Iterator[Place]:
+    need("kerberos")
+    name = f"tests-{os.getpid()}"
+    yield kdc.start(name)
+    kdc.stop(name)
+
+
+@pytest.fixture
+def realm(_realm: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A Kerberos realm that this test is in, with a credential cache of its own and no ticket in it."""
+    monkeypatch.setenv("KRB5_CONFIG", _realm.files["config"])
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'tickets'}")
+    return _realm
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_realm_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever realm this machine is in, tests are in none; and nobody looks for one by DNS, which takes seconds each time."""
+    own = tmp_path_factory.mktemp("krb5") / "krb5.conf"
+    switches = ("dns_lookup_kdc", "dns_lookup_realm", "rdns", "dns_canonicalize_hostname")
+    own.write_text("[libdefaults]\n" + "".join(f"    {switch} = false\n" for switch in switches))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KRB5_CONFIG", str(own))
+        patch.setenv("KRB5CCNAME", f"FILE:{own.with_name('tickets')}")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,7 @@ They skip, saying why; where `HARNESS_REQUIRE` (a comma between names) asks for 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness import spark
-from servers import elastalert2, elasticsearch
+from lab.winrm.auth import no_kerberos
+from servers import elastalert2, elasticsearch, kdc
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -35,11 +37,28 @@ def _no_elastalert2() -> str:
     return "" if elastalert2.installed() else "ElastAlert2 is not installed: python3 -m servers.elastalert2 install"
 
 
+def chromium() -> str | None:
+    """Where a Chromium is that a page can be opened in."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def _no_chromium() -> str:
+    return "" if chromium() is not None else "there is no Chromium: apt-get install chromium"
+
+
+def _no_kerberos() -> str:
+    if sys.platform != "linux":
+        return "its script is for Linux"
+    return kdc.absent() or no_kerberos()
+
+
 _ABSENT: Mapping[str, Callable[[], str]] = {
     "recordings": _no_recordings,
     "spark": spark.absent,
     "elasticsearch": _no_elasticsearch,
     "elastalert2": _no_elastalert2,
+    "chromium": _no_chromium,
+    "kerberos": _no_kerberos,
 }
 
 
@@ -56,3 +75,5 @@ needs_recordings = pytest.mark.needs("recordings")
 needs_spark = pytest.mark.needs("spark")
 needs_elasticsearch = pytest.mark.needs("elasticsearch")
 needs_elastalert2 = pytest.mark.needs("elastalert2")
+needs_chromium = pytest.mark.needs("chromium")
+needs_kerberos = pytest.mark.needs("kerberos")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from threading import Event
 
 import pytest
@@ -11,7 +14,7 @@ from harness.engine import Engine, Patience
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, HarnessError, SiemDenied, SiemUnavailable, StepTimeout
 from harness.model.facts import Execution
 from harness.model.intent import Action, EnterPSSession, Expectation, Plan, PlannedStep, Step, Target
-from harness.model.report import Judged, Progress, Report, RunFinished, SiemTrouble, StepFinished, StepStarted
+from harness.model.report import Judged, Progress, Report, RunFinished, SiemTrouble, StepFinished, StepStarted, Waiting
 from harness.model.verdicts import Inconclusive, Outcome
 from tests.builders import SECURITY, T0, facts, rule, run, target
 from tests.fakes import FakeClock, FakeSiem, FakeTransport
@@ -42,8 +45,10 @@ class Stage:
         self.cancel = Event()
         self.judged = Event()
         self.seen: list[Progress] = []
+        self.patience = PATIENCE
+        self.look: Callable[[Progress], None] = lambda progress: None
 
-    def play(self) -> Report:
+    def play(self, *, hold: bool = False) -> Report:
         engine = Engine(
             run_id="run",
             plan=Plan(steps=self.steps, unexercisable={}),
@@ -51,11 +56,13 @@ class Stage:
             transport=self.transport,
             siem=self.siem,
             clock=self.clock,
-            patience=PATIENCE,
+            patience=self.patience,
+            hold=hold,
         )
         self.seen = []
         for progress in engine.run(self.cancel):
             self.seen.append(progress)
+            self.look(progress)
             if isinstance(progress, Judged):
                 self.judged.set()
         last = self.seen[-1]
@@ -241,3 +248,33 @@ def test_the_number_of_requests_does_not_grow_with_the_expectations(count: int) 
     stage.steps = (many,)
     stage.play()
     assert all(len(watches) == 1 for watches, _ in stage.siem.sweeps)
+
+
+def test_however_seldom_the_siem_is_asked_it_is_told_each_second_what_is_waited_for() -> None:
+    stage = Stage(step("a/1"))
+    stage.patience = replace(PATIENCE, poll=60.0)
+    stage.play()
+    told = [item.now for item in stage.seen if isinstance(item, Waiting)]
+    assert len(told) > 30
+    assert max(later - earlier for earlier, later in pairwise(told)) <= timedelta(seconds=1.1)
+    (standing,) = next(item.open for item in reversed(stage.seen) if isinstance(item, Waiting))
+    assert (standing.planned, standing.rule, standing.fires) == ("a/1@ws1", "r", True)
+    assert standing.started_at is not None
+    assert standing.deadline is not None
+
+
+def test_on_hold_nothing_more_is_sent_before_the_verdict_was_taken() -> None:
+    stage = Stage(step("a/1", "one", cleanup=True), step("a/2", "two", cleanup=True))
+    sent_at_verdict: list[list[str]] = []
+    stage.look = lambda progress: sent_at_verdict.append(stage.lines()) if isinstance(progress, Judged) else None
+    stage.play(hold=True)
+    assert sent_at_verdict == [["one"], ["one", "two"]]
+    assert stage.lines() == ["one", "two", "undo two", "undo one"]
+
+
+def test_an_interrupt_ends_the_hold() -> None:
+    stage = Stage(step("a/1", "one", cleanup=True), step("a/2", "two"))
+    stage.look = lambda progress: stage.cancel.set() if isinstance(progress, Judged) else None
+    report = stage.play(hold=True)
+    assert stage.lines() == ["one", "undo one"]
+    assert report.exit_code == 130

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import random
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from harness.core.record import remembered
 from harness.errors import UsageError
 from harness.history import opened
-from harness.model.report import Report
+from harness.model.changes import Flaky
+from harness.model.report import Aspect, Circumstance, HostTelemetry, Report, StepRecord
+from harness.reports.json import dump_report
 from tests.needs import ROOT
 from tests.reports import sample_reports as sample
 
@@ -44,7 +52,7 @@ def test_there_is_none_before_the_first_run_and_reading_makes_none(path: Path) -
     with opened(path) as history:
         assert history.last() is None
         assert history.runs(5) == ()
-        with pytest.raises(UsageError, match="there is no run 'last'"):
+        with pytest.raises(UsageError, match="there is no run yet"):
             history.report("last")
     assert not path.parent.exists()
 
@@ -127,7 +135,7 @@ connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA cache_size = 1")
 connection.execute("BEGIN IMMEDIATE")
 connection.execute("UPDATE run SET report = zeroblob(5000000)")
-connection.execute("INSERT INTO run SELECT NULL, 'half', '', '', 0, 0, '', '', zeroblob(5000000)")
+connection.execute("UPDATE verdict SET outcome = 'LOST'")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -153,6 +161,162 @@ def test_killed_in_mid_write_it_is_as_it_was(path: Path) -> None:
         assert history.report("a") == run("a")
 
 
+_ENDLESS = """
+import sys
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from harness.history import opened
+from tests.reports import sample_reports as sample
+report = sample.gap()
+for number in count():
+    with opened(Path(sys.argv[1]), make=True) as history:
+        history.append(replace(report, run_id=f"{sys.argv[2]}-{number}"), keep=40)
+    sys.stdout.write(f"{number}\\n")
+    sys.stdout.flush()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_killed_again_and_again_it_opens_and_has_lost_at_most_the_run_in_progress(path: Path) -> None:
+    chance = random.Random(7)
+    for name in "abcdefgh":
+        command = [sys.executable, "-c", _ENDLESS, str(path), name]
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            told = -1
+            for _ in range(chance.randrange(1, 5)):
+                told = int(writer.stdout.readline())
+            # Somewhere in the next one: nothing waits for a place in it.
+            Event().wait(chance.random() / 50)
+            writer.kill()
+            told = max([told, *(int(line) for line in writer.stdout if line.endswith("\n"))])
+        with opened(path) as history:
+            kept = {run.run_id for run in history.runs(100) if run.run_id.startswith(name)}
+            assert {f"{name}-{number}" for number in range(told + 1)} - kept == set()
+            assert kept <= {f"{name}-{number}" for number in range(told + 2)}
+            assert [history.report(run_id).run_id for run_id in sorted(kept)] == sorted(kept)
+            assert {len(history.record(run_id).verdicts) for run_id in kept} == {16}
+        connection = sqlite3.connect(path)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        connection.close()
+
+
+def test_what_differences_are_computed_from_comes_back_equal(path: Path) -> None:
+    held = (Circumstance(aspect=Aspect.RULE, about="r", name="state", value="enabled"),)
+    telemetry = HostTelemetry(host="ws5", agents=("a 1",), kinds={"Security 1": 2}, lag_p50=timedelta(seconds=0.25), lag_p95=timedelta(1))
+    for name, made in (("gap", sample.gap()), ("outage", sample.outage()), ("hostile", sample.hostile("\x1b[2J \u202e"))):
+        environment = replace(made.environment, circumstances=held, clock_offsets={})
+        steps = (StepRecord(planned="p", text="whoami"),)
+        report = replace(made, run_id=name, environment=environment, telemetry=(telemetry,), steps=steps)
+        keep(path, report)
+        with opened(path) as history:
+            assert history.record(name) == remembered(report)
+            assert history.report(name) == report
+
+
+def test_what_repeats_is_kept_once(path: Path) -> None:
+    keep(path, run("a"))
+    with sqlite3.connect(path) as connection:
+        parts = "SELECT count(*) FROM part"
+        once = connection.execute(parts).fetchone()
+        keep(path, run("b", 10), run("c", 20))
+        assert connection.execute(parts).fetchone() == once
+    connection.close()
+    with opened(path) as history:
+        history.prune(keep=0)
+    with sqlite3.connect(path) as connection:
+        tables = ("run", "part", "line", "verdict", "run_part")
+        assert [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables] == [0] * 5
+    connection.close()
+
+
+def test_runs_are_named_by_their_place_too(path: Path) -> None:
+    keep(path, green("g", 0), run("a", 10), run("b", 20))
+    with opened(path) as history:
+        assert [history.record(name).run_id for name in ("latest", "~0", "~1", "~2", "last-green")] == ["b", "b", "a", "g", "g"]
+        with pytest.raises(UsageError, match="there are not so many runs as ~3"):
+            history.record("~3")
+
+
+def green(run_id: str, at: float, verdicts: slice = slice(None)) -> Report:
+    made = sample.clean()
+    return replace(made, run_id=run_id, finished_at=sample.after(at), verdicts=made.verdicts[verdicts])
+
+
+def test_a_run_is_held_against_the_newest_green_one_that_judged_as_much(path: Path) -> None:
+    keep(path, green("whole", 0), green("part", 10, slice(3)), run("red", 20), green("nearly", 5, slice(17)))
+    with opened(path) as history:
+        found = [history.green_before(remembered(each)) for each in (green("x", 50), green("x", 50, slice(2)), green("whole", 0))]
+        assert [each.run_id if each is not None else None for each in found] == ["nearly", "part", None]
+
+
+def test_retention_never_takes_the_last_green_run(path: Path) -> None:
+    keep(path, green("old", 0), green("green", 10), run("a", 20))
+    with opened(path) as history:
+        history.append(run("b", 30), keep=2)
+    assert ids(path) == ["b", "a", "green"]
+
+
+def test_trends_and_times_over_runs(path: Path) -> None:
+    keep(path, green("a", 0), green("b", 10), green("c", 20))
+    with opened(path) as history:
+        found = history.trends(2, Flaky(), also=remembered(green("d", 30)))
+        assert found.runs == ("c", "d")
+        assert len(found.lines) == 18
+        until = history.trends(30, Flaky(), until=sample.after(10))
+        assert until.runs == ("a", "b")
+        earlier, later = history.times(history.record("a"), history.record("c"))[until.lines[0].line]
+        assert (len(earlier), len(later)) in ((1, 2), (0, 0))
+
+
+def test_no_question_reads_through_all_verdicts(path: Path) -> None:
+    keep(path, run("a"), green("g", 10))
+    asked: list[str] = []
+    with opened(path) as history:
+        history._connection.set_trace_callback(asked.append)
+        record = history.record("a")
+        history.green_before(record)
+        history.times(record, history.record("g"))
+        history.trends(30, Flaky())
+        history._connection.set_trace_callback(None)
+        for statement in asked:
+            for *_, plan in history._connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+                assert not plan.startswith(("SCAN v", "SCAN p", "SCAN verdict", "SCAN part", "SCAN run_part")), (statement, plan)
+
+
+def test_a_history_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    """As the harness wrote it before it remembered more than reports."""
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "CREATE TABLE run (number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, started_at TEXT NOT NULL,"
+        " finished_at TEXT NOT NULL, exit_code INTEGER NOT NULL, expectations INTEGER NOT NULL, targets TEXT NOT NULL, siem TEXT NOT NULL,"
+        " report BLOB NOT NULL) STRICT"
+    )
+    connection.execute("CREATE INDEX run_by_end ON run (finished_at)")
+    for report, packed in (
+        (green("old", 0), zlib.compress(dump_report(green("old", 0)).encode())),
+        (run("damaged", 10), b"junk"),
+    ):
+        moments = [at.astimezone(UTC).isoformat(timespec="microseconds") for at in (report.started_at, report.finished_at)]
+        row = (report.run_id, *moments, report.exit_code, len(report.verdicts), "ws5", "embedded", packed)
+        connection.execute("INSERT INTO run VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    with opened(path) as history:
+        assert history.report("old") == green("old", 0)
+        assert history.record("last-green") == replace(
+            remembered(green("old", 0)), environment=replace(green("old", 0).environment, clock_offsets={})
+        )
+        for ask in (history.report, history.record):
+            with pytest.raises(UsageError, match="damaged"):
+                ask("damaged")
+    assert ids(path) == ["damaged", "old"]
+
+
 def test_one_of_a_newer_harness_is_left_alone(path: Path) -> None:
     keep(path, run("a"))
     with sqlite3.connect(path) as connection:
@@ -174,13 +338,11 @@ def test_what_is_no_history_is_said(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize(("blob", "said"), [(b"junk", "holds a damaged report"), (b"", "is not JSON"), (None, "bigger than 64 MB")])
+@pytest.mark.parametrize(("blob", "said"), [(b"junk", "holds a damaged report"), (b"", "cut off"), (None, "bigger than 64 MB")])
 def test_a_damaged_report_is_said_and_takes_no_other_with_it(path: Path, blob: bytes | None, said: str) -> None:
-    import zlib
-
     keep(path, run("a"), run("b", 10))
     with sqlite3.connect(path) as connection:
-        bomb = zlib.compress(b" " * (65 * 1024 * 1024)) if blob is None else blob
+        bomb = lzma.compress(b" " * (65 * 1024 * 1024), preset=0) if blob is None else blob
         connection.execute("UPDATE run SET report = ? WHERE run_id = 'a'", (bomb,))
     connection.close()
     with opened(path) as history:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.documents import parse_yaml
 from harness.errors import UsageError
-from harness.model.intent import Connect, EnterPSSession, Expectation, InvokeCommand, Scenario, Severity, Step
+from harness.model.intent import Connect, EnterPSSession, Expectation, InvokeCommand, Objective, Quarantine, Scenario, Severity, Step
 from harness.scenarios import load_scenarios, scenario_schema
 
 KNOWN = frozenset({"13acf386-b8c6-4fe0-9a6e-c4756b974698", "5cc2cda8-f261-4d88-a2de-e9e193c86716"})
@@ -40,6 +40,25 @@ def problems(*paths: Path, known: frozenset[str] | None = KNOWN) -> list[str]:
     with pytest.raises(UsageError) as caught:
         load_scenarios(paths, known)
     return [str(problem).replace(str(paths[0]), "F") for problem in caught.value.problems]
+
+
+def test_quarantines_and_objectives(tmp_path: Path) -> None:
+    path = tmp_path / "one.scenario.yml"
+    head = "id: one\ntitle: one\nsteps:\n  - name: s\n    connect: {}\n    expect:\n"
+    path.write_text(
+        head
+        + "      - {rule: a, quarantine: {until: 2027-01-31, reason: being mended}, objective: 2m}\n"
+        + "      - {rule: b, objective: {p95: 90s}}\n"
+    )
+    (scenario,) = load_scenarios([path], None)
+    assert scenario.steps[0].expect == (
+        Expectation(
+            rule="a",
+            quarantine=Quarantine(until=date(2027, 1, 31), reason="being mended"),
+            objective=Objective(within=timedelta(minutes=2)),
+        ),
+        Expectation(rule="b", objective=Objective(within=timedelta(seconds=90), p95=True)),
+    )
 
 
 def test_a_whole_file(write: Write) -> None:
@@ -120,11 +139,26 @@ steps:
             "    enter_pssesion: [x]\n",
             ["F:4:5: steps[1] has no action (give it one of", "F:5:5: unknown key 'enter_pssesion' (did you mean enter_pssession?)"],
         ),
+        ("    connect: {}\n    way: winrs\n", ["F:6:5: unknown key 'way' (known keys:"]),
+        ("    connect: {}\n    via: [a]\n", ["F:6:5: steps[1].via must be text"]),
+        ("    connect: {}\n    via: 'a b'\n", ["F:6:5: steps[1].via must be the name of a target"]),
+        ("    connect: {}\n    via:\n", ["F:6:5: steps[1].via has no value"]),
+        ("    winrs: hostname\n    via: ws1\n", ["F:4:5: steps[1] is for a remote shell, which goes from the driver alone"]),
         (
             "    winrs: ipconfig\n    connect: {}\n",
-            ["F:5:5: unknown key 'winrs' (known keys: enter_pssession, invoke_command, connect, name"],
+            ["F:6:5: steps[1] has two actions, winrs and connect (one action a step: split it)"],
         ),
-        ("    connect: {}\n    via: winrs\n", ["F:6:5: unknown key 'via' (known keys:"]),
+        ("    winrs: ''\n", ["steps[1].winrs.command must be one line that is not empty"]),
+        ("    winrs: [a]\n", ["F:5:5: steps[1].winrs must hold keys with values"]),
+        ("    winrs: {command: a, code_page: 99999}\n", ["F:5:25: steps[1].winrs.code_page is no code page that can be read here"]),
+        (
+            "    winrs: {command: a, environment: {a=b: c}}\n",
+            ["steps[1].winrs.environment.a=b.[key] must be the name of a variable"],
+        ),
+        (
+            "    connect: {transport: ssh}\n",
+            ["F:5:15: steps[1].connect.transport must be one of psrp, winrs"],
+        ),
         (
             "    connect: {}\n    enter_pssession: [x]\n",
             ["F:5:5: steps[1] has two actions, enter_pssession and connect (one action a step: split it)"],
@@ -204,6 +238,19 @@ steps:
             [": steps[1].expect[1].severity must be one of informational, low, medium, high, critical (did you mean high?)"],
         ),
         (f"    connect: {{}}\n    expect: [{{rule: {RULE}, known_gap: ''}}]\n", [": steps[1].expect[1].known_gap is empty"]),
+        (f"    connect: {{}}\n    expect: [{{rule: {RULE}, objective: 5}}]\n", [": steps[1].expect[1].objective must be a length of time"]),
+        (
+            f"    connect: {{}}\n    expect: [{{rule: {RULE}, objective: {{p95: x}}}}]\n",
+            [": steps[1].expect[1].objective.p95 is not a length"],
+        ),
+        (
+            f"    connect: {{}}\n    expect: [{{rule: {RULE}, quarantine: {{until: never, reason: x}}}}]\n",
+            [": steps[1].expect[1].quarantine.until is not a date"],
+        ),
+        (
+            f"    connect: {{}}\n    expect: [{{rule: {RULE}, fires: false, objective: 5s}}]\n",
+            [": steps[1].expect[1].objective has no meaning beside fires: false"],
+        ),
         (f"    connect: {{}}\n    expect: [{{rule: {RULE}}}, {{rule: {RULE}}}]\n", [f": steps[1].expect names rule {RULE} twice"]),
         ("    connect: {}\n  - x\n", ["F:6:5: steps[2] must hold keys with values"]),
         ("    connect: {}\n    connect: {}\n", ["F:6:5: key 'connect' stands twice, first in line 5 (remove one)"]),

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from harness.documents import parse_yaml, read_text
-from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Scenario, Step
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Remoting, Scenario, Step, WinRS, remoting
 from harness.scenarios import load_scenarios, scenario_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +19,7 @@ SESSION = {
     "734f8d9b-42b8-41b2-bcf5-abaf49d5a3c8",
     "60167e5c-84b2-4c95-a7ac-86281f27c445",
 }
+CONNECTION = "13acf386-b8c6-4fe0-9a6e-c4756b974698"
 CHILD = "5cc2cda8-f261-4d88-a2de-e9e193c86716"
 MODULE = "96b9f619-aa91-478f-bacb-c3e50f8df575"
 SOURCE = "c539afac-c12a-46ed-b1bd-5a5567c9f045"
@@ -32,7 +33,9 @@ WINRS_SEQUENCE = "1cd01db9-be24-4bef-8e7c-e923f0ff78ab"
 SCENARIOS = load_scenarios(
     [ROOT / "scenarios"], frozenset({*SESSION, CHILD, MODULE, SOURCE, WINRSHOST, SEQUENCE, SEQUENCE_2023, WINRS_SEQUENCE})
 )
-STEPS = [pytest.param(step, id=f"{scenario.id}/{number}") for scenario in SCENARIOS for number, step in enumerate(scenario.steps, 1)]
+ALL = [(f"{scenario.id}/{number}", step) for scenario in SCENARIOS for number, step in enumerate(scenario.steps, 1)]
+STEPS = [pytest.param(step, id=name) for name, step in ALL if remoting(step.action) is Remoting.PSRP]
+SHELL_STEPS = [pytest.param(step, id=name) for name, step in ALL if remoting(step.action) is Remoting.WINRS]
 
 
 def commands(action: Action) -> tuple[str, ...]:
@@ -41,6 +44,8 @@ def commands(action: Action) -> tuple[str, ...]:
             return lines
         case InvokeCommand(script=script):
             return (script,)
+        case WinRS(command=command):
+            return (command,)
         case Connect():
             return ()
 
@@ -108,9 +113,19 @@ def test_the_other_rules_are_expected_as_the_truth_table_says(step: Step) -> Non
             assert expectation.within <= timedelta(seconds=30)
 
 
+@pytest.mark.parametrize("step", SHELL_STEPS)
+def test_a_remote_shells_row_of_the_truth_table_is_expected_as_it_says(step: Step) -> None:
+    """The connection always; the shell's child where there is a command; nothing of PowerShell's."""
+    fires = {expectation.rule for expectation in step.expect if expectation.fires}
+    quiet = {expectation.rule for expectation in step.expect if not expectation.fires}
+    assert fires == {CONNECTION, *([WINRSHOST, WINRS_SEQUENCE] if commands(step.action) else [])}
+    assert quiet >= SESSION - {CONNECTION}
+
+
 def test_the_source_side_rule_is_asked_for_once_or_twice() -> None:
     asked = [step for scenario in SCENARIOS for step in scenario.steps for item in step.expect if item.rule == SOURCE and item.fires]
-    assert 1 <= len(asked) <= 2
+    assert 1 <= len([step for step in asked if step.via is None]) <= 2
+    assert [step.via for step in asked if step.via is not None] == ["lab-ws1"]
 
 
 def _has(predicate: str) -> list[Scenario]:
@@ -124,13 +139,14 @@ def _has(predicate: str) -> list[Scenario]:
             "invoke native": isinstance(action, InvokeCommand) and native,
             "arguments": isinstance(action, InvokeCommand) and bool(action.arguments),
             "null": isinstance(action, Connect),
+            "shell": isinstance(action, WinRS),
             "cleanup": step.cleanup is not None,
         }[predicate]
 
     return [scenario for scenario in SCENARIOS if any(holds(step) for step in scenario.steps)]
 
 
-@pytest.mark.parametrize("predicate", ["enter cmdlet", "enter native", "invoke cmdlet", "invoke native", "arguments", "null"])
+@pytest.mark.parametrize("predicate", ["enter cmdlet", "enter native", "invoke cmdlet", "invoke native", "arguments", "null", "shell"])
 def test_each_kind_of_action_is_there(predicate: str) -> None:
     assert _has(predicate)
 

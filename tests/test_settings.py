@@ -21,10 +21,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.model.intent import Auth, Target
+from harness.model.changes import Flaky
+from harness.model.intent import About, Auth, Objective, Quarantine, Target, Terms
 from harness.scope import Scope
 from harness.settings import (
     ElasticsearchSettings,
+    HistorySettings,
+    LabAccess,
+    LabException,
     LabSettings,
     RunSettings,
     Secret,
@@ -124,8 +128,7 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
         siem=SiemSettings(path=base / "lab/siem.sqlite"),
         lab=LabSettings(
             user="violet",
-            schemes=("basic", "credssp"),
-            allow_unencrypted=True,
+            access=LabAccess(schemes=("basic", "credssp"), allow_unencrypted=True, auth=Auth.CREDSSP),
             ingest_delay=timedelta(0),
             rule_interval=timedelta(seconds=2),
             look_back=timedelta(minutes=10),
@@ -135,6 +138,42 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
         rules=(base / "rules", Path("/more/rules")),
         run=RunSettings(poll_interval=timedelta(milliseconds=500), grace=timedelta(seconds=5)),
     )
+
+
+def test_what_is_said_of_history_quarantines_objectives_and_the_labs_engine(load: Load, tmp_path: Path) -> None:
+    settings = load(
+        """
+        [history]
+        path = "nightly.sqlite"
+        keep = 40
+        flaky = "3 of 7"
+        [[quarantine]]
+        rule = "a"
+        target = "ws6"
+        until = 2027-01-31
+        reason = "being mended"
+        [[objective]]
+        rule = "a"
+        p95 = "2m"
+        [[objective]]
+        rule = "b"
+        within = "30s"
+        [lab]
+        disabled = ["a"]
+        [[lab.exceptions]]
+        rule = "b"
+        name = "backup"
+        when = {User = "*backup"}
+        """,
+        {"HARNESS_HISTORY_KEEP": "41", "HARNESS_LAB_DISABLED": "a, c"},
+    )
+    assert settings.history == HistorySettings(path=tmp_path / "conf/nightly.sqlite", keep=41, flaky=Flaky(turns=3, runs=7))
+    assert settings.terms == Terms(
+        quarantines=((About(rule="a", target="ws6"), Quarantine(until=date(2027, 1, 31), reason="being mended")),),
+        objectives={"a": Objective(within=timedelta(minutes=2), p95=True), "b": Objective(within=timedelta(seconds=30))},
+    )
+    assert settings.lab.disabled == ("a", "c")
+    assert settings.lab.exceptions == (LabException(rule="b", name="backup", when={"User": "*backup"}),)
 
 
 def test_flags_overrule_the_environment_and_that_the_file(load: Load) -> None:
@@ -230,6 +269,11 @@ TARGET = '[[target]]\nname = "a"\nhost = "h"\nuser = "u"\npassword = "env:P"\n'
             [":2:1: run.grace is not a length of time", ":4:1: lab.user must be an account name"],
         ),
         ("[run\n", [":1:5: is not valid TOML"]),
+        ("[history]\nkeep = 0\nflaky = '10 of 2'\n", [":2:1: history.keep", ":3:1: history.flaky does not say how many turns"]),
+        ("[[quarantine]]\nuntil = 2027-01-31\nreason = 'x'\n", [":1:1: quarantine[1] needs 'rule' or 'scenario'"]),
+        ("[[quarantine]]\nrule = 'a'\nuntil = 'soon'\nreason = 'x'\n", [":3:1: quarantine[1].until is not a date"]),
+        ("[[objective]]\nrule = 'a'\n", [":1:1: objective[1] needs 'within' (each detection) or 'p95'"]),
+        ("[[lab.exceptions]]\nrule = 'a'\nname = 'x'\nwhen = {}\n", [":4:1: lab.exceptions[1].when is empty"]),
     ],
 )
 def test_an_error_is_said_with_its_line(load: Load, text: str, said: list[str]) -> None:

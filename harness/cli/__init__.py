@@ -12,7 +12,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import doctor, history, hunt, lab, replay, report, rules, run, schema
+from harness.cli import doctor, history, hunt, lab, merge, replay, report, rules, run, schema
 from harness.errors import HarnessError
 
 
@@ -59,6 +59,7 @@ for command in (
     run.run,
     run.plan,
     doctor.doctor,
+    merge.merge,
     report.report,
     history.history,
     replay.replay,

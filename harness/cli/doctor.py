@@ -21,8 +21,8 @@ def doctor(json_path: str | None, **asked: Any) -> int:
     Each target is logged in to for a session in which nothing is run. Without --target all targets of harness.toml are looked at.
     """
     from harness.assemble import examined
+    from harness.reports.console import make_console
     from harness.reports.doctor import findings_json, is_healthy, print_finding
-    from harness.reports.terminal import make_console
 
     request = request_of(asked)
     console = make_console(sys.stderr if json_path == "-" else sys.stdout, os.environ)

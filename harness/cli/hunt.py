@@ -34,9 +34,9 @@ def hunt(events: tuple[Path, ...], book: Path | None, engine: str, strict: bool,
     """
     from harness.events.read import read_events
     from harness.replay import Broken
+    from harness.reports.console import make_console
     from harness.reports.hunt import hunt_json, print_finds, print_summary
     from harness.reports.replay import counting, print_broken
-    from harness.reports.terminal import make_console
     from harness.rules.book import read_books
     from lab.process import RULE_PACK
 

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.settings import Settings
+    from harness.settings import HistorySettings, Settings
 
 PATH = click.Path(path_type=Path)
 
 config_option = click.option("--config", type=PATH, metavar="FILE", help="The settings file; else HARNESS_CONFIG, else ./harness.toml.")
 
 history_option = click.option(
-    "--history", "history_path", type=PATH, envvar="HARNESS_HISTORY", metavar="FILE", help="The history's file; else the user's own."
+    "--history",
+    "history_path",
+    type=PATH,
+    envvar="HARNESS_HISTORY",
+    metavar="FILE",
+    help="The history's file; else that of the settings, else the user's own.",
 )
 
 
@@ -46,3 +51,15 @@ def write_text(path: str, text: str) -> None:
 def write_json(path: str, document: Mapping[str, object]) -> None:
     """The same of plain values, as JSON."""
     write_text(path, json.dumps(document, indent=2))
+
+
+def history_settings(config: Path | None) -> HistorySettings:
+    """What the settings say of the history. Raises `UsageError`."""
+    return read_settings(config).history
+
+
+def history_place(history_path: Path | None, config: Path | None) -> Path:
+    """The history's file: that of the flag, of the settings, or the user's own. Raises `UsageError`."""
+    from harness.history import history_file
+
+    return history_path or history_settings(config).path or history_file()

@@ -1,17 +1,23 @@
-"""The flags that say in which formats a report is written, and to where. Each format is loaded by the command that was asked for it."""
+"""The flags that say in which formats a report is written, to where, and who else is told.
+
+Each format is loaded by the command that was asked for it.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from harness.model.report import Report
+    from harness.ports import Reporter
     from harness.reports.document import DocumentReporter
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -22,6 +28,7 @@ _FORMATS: Mapping[str, str] = {
     "junit": "Write it as JUnit XML.",
     "markdown": "Write it as Markdown, for pull requests and job summaries.",
     "sarif": "Write it as SARIF 2.1.0: what failed, at the rule's line.",
+    "gitlab": "Write it as GitLab's Code Quality report.",
     "attire": "Write what was executed as ATTiRe 1.1.",
     "navigator": "Write a layer of the ATT&CK Navigator.",
     "navigator-diff": "Write a layer of what changed since --baseline.",
@@ -29,30 +36,51 @@ _FORMATS: Mapping[str, str] = {
 
 
 def output_options(command: F) -> F:
-    """A flag for each format, and `--baseline`."""
-    command = click.option("--baseline", type=click.Path(path_type=Path), metavar="REPORT", help="An earlier run's JSON report.")(command)
+    """A flag for each format."""
     for name, text in reversed(list(_FORMATS.items())):
         command = click.option(f"--{name}", metavar="FILE", help=text)(command)
     return command
 
 
-def writers(asked: dict[str, Any]) -> tuple[list[DocumentReporter], bool]:
+annotations_option = click.option(
+    "--annotations",
+    type=click.Choice(["auto", "none", "github", "azure", "teamcity"]),
+    default="auto",
+    help="Say what failed in the words of a CI system; auto: of the one whose job this is, if any.",
+)
+
+
+@contextmanager
+def annotating(asked: dict[str, Any], stream: TextIO) -> Iterator[list[Reporter]]:
+    """What says the annotations asked for, taken out of `asked`, on a stream; to be told of each progress last."""
+    from harness.reports.annotations import Annotations, CiSystem, detected
+
+    wanted = asked.pop("annotations")
+    system = detected(os.environ) if wanted == "auto" else None if wanted == "none" else CiSystem(wanted)
+    if system is None:
+        yield []
+        return
+    with Annotations(system, stream, secrets.token_hex(16)) as annotations:
+        yield [annotations]
+
+
+def writers(asked: dict[str, Any], baseline: Callable[[Report], Report] | None) -> tuple[list[DocumentReporter], bool]:
     """What writes the formats asked for, taken out of `asked`, and whether one of them takes standard output.
 
-    Raises `UsageError` where two would, where a file could never be written, or where the baseline is no report.
+    `baseline` gives the report that a run is held against; None where none was asked for. Raises `UsageError` where two would take standard
+    output, where a file could never be written, or where there is nothing to tell a difference from.
     """
     from harness.errors import Problem, UsageError
     from harness.reports.document import DocumentFile, DocumentReporter
 
     places = {name: asked.pop(name.replace("-", "_")) for name in _FORMATS}
-    baseline_path: Path | None = asked.pop("baseline")
     to_stdout = [name for name, place in places.items() if place == "-"]
     if len(to_stdout) > 1:
         what = f"--{to_stdout[0]} and --{to_stdout[1]} both write to standard output"
         raise UsageError(Problem(path="", what=what, fix="give one of them a file"))
-    if (places["navigator-diff"] is None) != (baseline_path is None):
-        raise UsageError(Problem(path="", what="--navigator-diff and --baseline need each other"))
-    made = _made(baseline_path)
+    if places["navigator-diff"] is not None and baseline is None:
+        raise UsageError(Problem(path="", what="--navigator-diff needs --baseline"))
+    made = _made(baseline)
     return [
         DocumentReporter(made(name), DocumentFile(None if place == "-" else Path(place), sys.stdout))
         for name, place in places.items()
@@ -60,7 +88,7 @@ def writers(asked: dict[str, Any]) -> tuple[list[DocumentReporter], bool]:
     ], bool(to_stdout)
 
 
-def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]]:
+def _made(baseline: Callable[[Report], Report] | None) -> Callable[[str], Callable[[Report], str]]:
     """The function that makes a format's text, by its name."""
 
     def made(name: str) -> Callable[[Report], str]:
@@ -85,6 +113,10 @@ def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]
                 from harness.reports.sarif import dump_sarif
 
                 return dump_sarif
+            case "gitlab":
+                from harness.reports.gitlab import dump_gitlab
+
+                return dump_gitlab
             case "attire":
                 from harness.reports.attire import dump_attire
 
@@ -93,10 +125,9 @@ def _made(baseline_path: Path | None) -> Callable[[str], Callable[[Report], str]
                 from harness.reports.navigator import dump_navigator
 
                 return dump_navigator
-        from harness.reports.json import read_report
         from harness.reports.navigator import dump_navigator_diff
 
-        assert baseline_path is not None
-        return partial(dump_navigator_diff, baseline=read_report(baseline_path))
+        assert baseline is not None
+        return lambda report: dump_navigator_diff(report, baseline=baseline(report))
 
     return made

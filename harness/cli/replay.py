@@ -44,18 +44,19 @@ def replay(
 ) -> int:
     """Say which rules match recorded events, with the evidence.
 
-    EVENTS are files or directories: JSON as winlogbeat, Elastic Agent, NXLog or evtx_dump write it, or EVTX; plain, or in a gzip,
-    a zip or a tar. With --engine spark the executors of Apache Spark look through them; what is found is the same.
+    EVENTS are files or directories: JSON as winlogbeat, Elastic Agent, NXLog or evtx_dump write it, XML of
+    Windows' own, or EVTX; plain, or in a gzip, a zip or a tar.
+    With --engine spark the executors of Apache Spark look through them; what is found is the same.
     """
     from harness.assemble import replay_rules
     from harness.events.read import read_events
     from harness.replay import FOLDED, Broken
     from harness.replay import fold_line_ends as folded
     from harness.replay import replay as run_replay
+    from harness.reports.console import make_console
     from harness.reports.document import DocumentFile
     from harness.reports.json import dump_replay
     from harness.reports.replay import counting, print_replay
-    from harness.reports.terminal import make_console
     from harness.rules.catalog import find
 
     to_stdout = json_path == "-"

@@ -340,6 +340,6 @@ def _show_strategy(
 
 
 def _console() -> Console:
-    from harness.reports.terminal import make_console
+    from harness.reports.console import make_console
 
     return make_console(sys.stdout, os.environ)

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.cli.options import PATH, config_option, history_option, read_settings
-from harness.cli.outputs import output_options, writers
+from harness.cli.ending import Ending, ending_options
+from harness.cli.options import PATH, config_option, read_settings
+from harness.cli.outputs import annotating, annotations_option, output_options, writers
 
 if TYPE_CHECKING:
     from harness.assemble import Request
-    from harness.model.report import Report
     from harness.ports import Reporter
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+def _shard(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`I/N`, with 1 <= I <= N."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"{value!r:.40} is no part of a whole: 1/3, 2/3 and 3/3 are those of three", context, parameter)
+    return int(found[1]), int(found[2])
 
 
 def where_options(command: F) -> F:
@@ -49,6 +60,7 @@ def _selecting(command: F) -> F:
             click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Judge only this rule."),
             click.option("--technique", "techniques", multiple=True, metavar="ID", help="Only scenarios of this ATT&CK technique."),
             click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag."),
+            click.option("--shard", callback=_shard, metavar="I/N", help="Only part I of N; `harness merge` makes one report of all."),
         )
     ):
         command = option(command)
@@ -58,45 +70,42 @@ def _selecting(command: F) -> F:
 @click.command()
 @_selecting
 @output_options
-@history_option
-def run(history_path: Path | None, **asked: Any) -> int:
+@annotations_option
+@click.option("--pause-on-failure", "pausing", is_flag=True, help="Stop at every gap, say where to look, and wait for Enter.")
+@ending_options
+def run(pausing: bool, **asked: Any) -> int:
     """Detonate scenarios and judge every expectation.
 
     SCENARIOS are files or directories; without any, ./scenarios is taken, else the starter scenarios that came with the package.
     """
     from harness.assemble import assembled
+    from harness.cli.pausing import PauseOnFailure
+    from harness.clock import SystemClock
     from harness.model.report import RunFinished
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.console import make_console
+    from harness.reports.terminal import TerminalReporter
 
-    files, to_stdout = writers(asked)
-    request = request_of(asked)
+    ending = Ending.of(asked)
+    files, to_stdout = writers(asked, ending.baseline_of())
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
     code = 3
     with (
+        annotating(asked, sys.stderr if to_stdout else sys.stdout) as annotations,
         interruptible() as cancel,
-        assembled(request) as ready,
+        assembled(replace(request_of(asked), hold=pausing)) as ready,
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
-        reporters: list[Reporter] = [*files, terminal]
-        for progress in ready.engine.run(cancel):
+        reporters: list[Reporter] = [*files, terminal, *annotations]
+        if pausing:
+            reporters.append(PauseOnFailure(err, ready.rules, terminal.close, cancel, SystemClock()))
+        for made in ready.engine.run(cancel):
+            progress = RunFinished(report=ending.appraised(made.report)) if isinstance(made, RunFinished) else made
             for reporter in reporters:
                 reporter.see(progress)
             if isinstance(progress, RunFinished):
                 code = progress.report.exit_code
-                _keep(progress.report, history_path)
+                ending.keep(progress.report)
     return code
-
-
-def _keep(report: Report, history_path: Path | None) -> None:
-    """In the history. A place that cannot be written to is no reason for a run to fail."""
-    from harness.errors import UsageError
-    from harness.history import history_file, opened
-
-    try:
-        with opened(history_path or history_file(), make=True) as kept:
-            kept.append(report)
-    except UsageError as error:
-        click.echo(f"harness: the run was not kept: {error}", err=True)
 
 
 @click.command()
@@ -104,8 +113,8 @@ def _keep(report: Report, history_path: Path | None) -> None:
 def plan(**asked: Any) -> int:
     """Show what would run where, what cannot be exercised, and why. Nothing is sent and nothing is started."""
     from harness.assemble import planned
+    from harness.reports.console import make_console
     from harness.reports.plan import print_plan
-    from harness.reports.terminal import make_console
 
     if not asked["targets"]:
         asked["lab"] = True
@@ -134,6 +143,7 @@ def request_of(asked: Mapping[str, Any]) -> Request:
         to_elasticsearch=elastic,
         targets=asked["targets"],
         scenarios=asked.get("scenarios", ()),
+        shard=asked.get("shard"),
         selection=Selection(**{kind: frozenset(asked.get(flag, ())) for kind, flag in _SELECTORS.items()}),
     )
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, process_key, socket_key, starts_session
+from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, opened_socket, process_key, socket_key, starts_session
 from harness.errors import RuleTooSlow
 from harness.logic.sequence import find_all
 from harness.model.facts import Alert, Detonation, Event, Observed
@@ -79,6 +79,15 @@ class HostAttribution:
                 self._births.setdefault(key, event.id)
         for name in self._owners_of(keys):
             self._own(name, event)
+
+    def learnt(self, name: str, keys: Iterable[Key]) -> None:
+        """The detonation owns these keys as well, as another host's telemetry told."""
+        self._grant(name, keys)
+
+    def opened_by(self, name: str) -> frozenset[Key]:
+        """Our ends of the connections that the detonation's processes opened from this host."""
+        mine = (self._observed[event_id].event for event_id, owners in self._exact.items() if owners == {name})
+        return frozenset(key for event in mine if (key := opened_socket(event)) is not None)
 
     def of_event(self, event: Event) -> Attribution | None:
         """Whose event it is; None where it is nobody's here."""
@@ -153,7 +162,9 @@ class HostAttribution:
     def is_footprint(self, detonation: str, event: Event) -> bool:
         """Whether the event tells of what the harness itself ran in the session to learn its identity."""
         footprint = self._detonations[detonation].footprint
-        return footprint is not None and str(event.flat.get("scriptblocktext", "")).strip() == footprint.script.strip()
+        if footprint is None or not footprint.script:
+            return False
+        return str(event.flat.get("scriptblocktext", "")).strip() == footprint.script.strip()
 
     def seen_on_host(self, since: datetime, until: datetime) -> list[Observed]:
         """Every event of the host in that span, whosever it is."""
@@ -205,7 +216,12 @@ class HostAttribution:
             return False
         detonation = self._detonations[name]
         footprint, host_pid = detonation.footprint, detonation.identity.process_id
-        if footprint is not None and host_pid is not None and process_key(host_pid) in keys.grants and event.time > footprint.target_time:
+        if (
+            footprint is not None
+            and host_pid is not None
+            and process_key(host_pid) in keys.grants
+            and event.time > footprint.target_time + footprint.grain
+        ):
             return False  # our host process told us its pid before this one was born: both readings are the target's clock
         for what in ("logon", "guid"):
             borne = {key for key in keys.claims if key[0] == what}
@@ -227,14 +243,14 @@ class HostAttribution:
         detonation = self._detonations[name]
         footprint = detonation.footprint
         offset = footprint.clock_offset if footprint else timedelta(0)
-        slack = SLACK if footprint is None or not exactly else _GRAIN + (footprint.finished_at - footprint.started_at) / 2
+        slack = SLACK if footprint is None or not exactly else _GRAIN + footprint.grain + (footprint.finished_at - footprint.started_at) / 2
         return detonation.started_at + offset - slack, detonation.finished_at + offset + slack
 
     # --- the fallback: host, user and time ------------------------------------------------------------------------------
 
     def _fits(self, name: str, event: Event, keys: Keys) -> bool:
         user = bare_user(self._detonations[name].planned.target.user)
-        return self._in_time(name, event.time) and (not keys.user or user in keys.user) and not self._contradicts(name, event)
+        return self._in_time(name, event.time) and (not keys.user or not user or user in keys.user) and not self._contradicts(name, event)
 
     def _contradicts(self, name: str, event: Event) -> bool:
         """Whether the event bears a session's key of a kind that this detonation knows, with another value."""

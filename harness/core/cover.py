@@ -1,11 +1,10 @@
-"""Coverage: what the verdicts of a run say of each rule, and with which code the run ends."""
+"""Coverage: what the verdicts of a run say of each rule."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.model.intent import Rule
 from harness.model.verdicts import CoverageStatus, Outcome, RuleCoverage, Verdict
 
 GAPS = frozenset({Outcome.MISSED, Outcome.BLIND, Outcome.LATE, Outcome.MISGRADED, Outcome.NOISY})
@@ -14,37 +13,22 @@ UNMET = GAPS | {Outcome.KNOWN_GAP}
 """Of an expectation. What is in neither was not judged."""
 
 
-def cover(verdicts: Sequence[Verdict], rules: Mapping[str, Rule]) -> tuple[RuleCoverage, ...]:
-    """One row for every rule that was loaded or expected, by title."""
-    by_rule: dict[str, list[Verdict]] = {rule: [] for rule in rules}
+def cover(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> tuple[RuleCoverage, ...]:
+    """One row for every rule that was loaded or expected, by title. `titles` are those of the loaded rules, by id."""
+    by_rule: dict[str, list[Verdict]] = {rule: [] for rule in titles}
     for verdict in verdicts:
         by_rule.setdefault(verdict.expectation.rule, []).append(verdict)
-    rows = (_row(rule, rules.get(rule), found) for rule, found in by_rule.items())
+    rows = (_row(rule, titles.get(rule, rule), found) for rule, found in by_rule.items())
     return tuple(sorted(rows, key=lambda row: (row.title.lower(), row.rule)))
 
 
-def exit_code(verdicts: Iterable[Verdict], *, interrupted: bool) -> int:
-    """130 interrupted, 5 nothing exercisable, 1 a gap, 3 inconclusive, else 0: the first that applies.
-
-    2 and 4 are refusals and never come from a run that was made.
-    """
-    outcomes = [verdict.outcome for verdict in verdicts]
-    if interrupted:
-        return 130
-    if outcomes and all(outcome is Outcome.NOT_EXERCISABLE for outcome in outcomes):
-        return 5
-    if any(outcome in GAPS for outcome in outcomes):
-        return 1
-    return 3 if Outcome.INCONCLUSIVE in outcomes else 0
-
-
-def _row(rule_id: str, rule: Rule | None, verdicts: Sequence[Verdict]) -> RuleCoverage:
+def _row(rule: str, title: str, verdicts: Sequence[Verdict]) -> RuleCoverage:
     outcomes = Counter(verdict.outcome for verdict in verdicts)
     times = [time for verdict in verdicts if (time := verdict.time_to_detect) is not None and verdict.outcome is not Outcome.NOISY]
     status = _status(outcomes)
     return RuleCoverage(
-        rule=rule_id,
-        title=rule.title if rule is not None else rule_id,
+        rule=rule,
+        title=title,
         status=status,
         outcomes={outcome: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         fastest=min(times, default=None),

@@ -1,7 +1,7 @@
 """Judgement: what became of one expectation, from everything known of it at one moment. judging.md, to the letter.
 
-`judge` answers with a verdict, or None while facts may still come that would change it. It never guesses: a miss and a silence
-need the rule engine's own run as proof, and what cannot be proven is INCONCLUSIVE and says of which kind.
+`judge` answers with a verdict, or with how it stands while facts may still come that would change it. It never guesses: a miss and a
+silence need the rule engine's own run as proof, and what cannot be proven is INCONCLUSIVE and says of which kind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.logic.why import near_kinds, nearest
 from harness.logic.why_pattern import Stopped, stopped
 from harness.model.facts import Detonation, Event, Execution, Failure, FailureKind, Observed, RuleRun, RuleState
 from harness.model.intent import Expectation, PlannedStep, Rule, Severity, Unexercisable
-from harness.model.verdicts import Basis, Gate, GateKind, GateState, Inconclusive, Outcome, Sighting, Verdict
+from harness.model.verdicts import Basis, Gate, GateKind, GateState, Inconclusive, Outcome, Sighting, Standing, Verdict
 
 # Errors that say a line did not run at all: to take the step for executed would make a later miss a lie.
 _SHOWN = 5
@@ -98,9 +98,10 @@ def step_failure(detonation: Detonation) -> tuple[Inconclusive, str] | None:
     return None
 
 
-def judge(case: Case, *, interrupted: bool = False) -> Verdict | None:
-    """The verdict, or None while it is open. `interrupted`: nothing more will be asked, so there is always a verdict."""
-    return _Judgement(case).conclude(interrupted)
+def judge(case: Case, *, interrupted: bool = False) -> Verdict | Standing:
+    """The verdict, or how it stands while it is open. `interrupted`: nothing more will be asked, so there is always a verdict."""
+    judgement = _Judgement(case)
+    return judgement.conclude(interrupted) or judgement.standing()
 
 
 class _Judgement:
@@ -115,6 +116,19 @@ class _Judgement:
         self._proof = self._find_proof()
         self._failure = step_failure(case.detonation)
         self._gates = (self._executed(), self._telemetry(), self._query(), self._alert())
+
+    def standing(self) -> Standing:
+        """How it stands while no verdict is certain."""
+        case = self._case
+        return Standing(
+            planned=case.planned.id,
+            target=case.planned.target.name,
+            rule=self._wanted.rule,
+            fires=self._wanted.fires,
+            gate=next((gate.kind for gate in self._gates if gate.state is not GateState.PASSED), GateKind.ALERT),
+            started_at=case.detonation.started_at,
+            deadline=case.deadline + case.to_ours,
+        )
 
     def conclude(self, interrupted: bool) -> Verdict | None:
         """First what the step itself says, then alerts, then proofs of silence, and time last."""

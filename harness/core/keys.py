@@ -29,6 +29,7 @@ _SHARED_LOGONS = frozenset({0x0, 0x3E4, 0x3E5, 0x3E7})
 _ENGINE_ID = re.compile(r"=[ \t]*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 _POWERSHELL_CHANNELS = ("windows powershell", "microsoft-windows-powershell/operational", "powershellcore/operational")
 _INBOUND = "%%14592"
+_OUTBOUND = "%%14593"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,19 @@ def _inbound_socket(event: Event) -> Key | None:
     if "sourceaddress" in flat and flat.get("direction") == _INBOUND:
         return socket_key(str(flat["sourceaddress"]), port)
     if "sourceip" in flat and str(flat.get("initiated")).lower() == "false":
+        return socket_key(str(flat["sourceip"]), port)
+    return None
+
+
+def opened_socket(event: Event) -> Key | None:
+    """Our end of a connection that a process of this host opened: on the host at its other end it is a client's."""
+    flat = event.flat
+    port = _number(flat.get("sourceport"))
+    if port is None:
+        return None
+    if "sourceaddress" in flat and flat.get("direction") == _OUTBOUND:
+        return socket_key(str(flat["sourceaddress"]), port)
+    if "sourceip" in flat and str(flat.get("initiated")).lower() == "true":
         return socket_key(str(flat["sourceip"]), port)
     return None
 

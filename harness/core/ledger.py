@@ -14,12 +14,15 @@ from datetime import datetime, timedelta
 
 from harness.core.attribute import SLACK, Attribution, HostAttribution
 from harness.core.judge import Case, judge, never_sent, undeployed, unexercisable
+from harness.core.keys import Key
+from harness.core.record import telemetry_of
 from harness.core.transport import transport_caused
 from harness.events.fields import short_name
 from harness.logic.priority import priority_of
-from harness.model.facts import Alert, Detonation, Facts, Observed, RuleRun, SiemStatus, Watch
-from harness.model.intent import Expectation, Plan, PlannedStep, Rule, Severity
-from harness.model.verdicts import Basis, Inconclusive, Sighting, Verdict
+from harness.model.facts import Alert, Detonation, Facts, Identity, Observed, RuleRun, SiemStatus, Socket, Watch
+from harness.model.intent import Expectation, Plan, PlannedStep, Rule, Severity, Target
+from harness.model.report import HostTelemetry
+from harness.model.verdicts import Basis, GateKind, Inconclusive, Sighting, Standing, Verdict
 
 # For what nobody measured: drift between readings of a clock, and the time a document takes from written to found.
 MARGIN = timedelta(seconds=1)
@@ -52,6 +55,8 @@ class Ledger:
         self._grace = grace
         self._hosts: dict[str, HostAttribution] = defaultdict(HostAttribution)
         self._detonations: dict[str, Detonation] = {}
+        self._sides: dict[tuple[str, str], Detonation] = {}
+        self._joined: dict[str, set[Key]] = defaultdict(set)
         self._alerts: dict[str, Alert] = {}
         self._priorities: dict[str, Severity | None] = {}
         self._runs: dict[str, dict[str, RuleRun]] = defaultdict(dict)
@@ -61,6 +66,7 @@ class Ledger:
         self._outages: list[tuple[datetime, datetime]] = []
         self._verdicts: list[Verdict] = []
         self._open: list[_Open] = []
+        self._standing: tuple[Standing, ...] = ()
         for planned in plan.steps:
             for expectation in planned.step.expect if not planned.cleanup else ():
                 self._open_or_close(planned, expectation)
@@ -80,18 +86,32 @@ class Ledger:
     def detonated(self, detonation: Detonation) -> None:
         """A detonation is over."""
         self._detonations[detonation.planned.id] = detonation
-        self._host(detonation).detonated(detonation)
+        for seen in sides(detonation):
+            self._sides[detonation.planned.id, host_name(seen.planned.target)] = seen
+            self._hosts[host_name(seen.planned.target)].detonated(seen)
+        self._join()
 
     def saw(self, facts: Facts) -> None:
         """A sweep came back."""
         for observed in facts.observed:
             self._hosts[observed.event.host].observed(observed)
+        self._join()
         for alert in facts.alerts:
             self._alerts.setdefault(alert.id, alert)
         for run in facts.runs:
             self._runs[run.rule][run.id] = run
         self._now = max(self._now, facts.now)
         self._schedule_running = facts.schedule_running
+
+    def _join(self) -> None:
+        """What a jump host tells of the connections that a detonation opened from it is how the target knows that detonation."""
+        for name, detonation in self._detonations.items():
+            via = detonation.planned.target.via
+            if via is None:
+                continue
+            fresh = self._hosts[host_name(via)].opened_by(name) - self._joined[name]
+            self._joined[name] |= fresh
+            self._hosts[host_name(detonation.planned.target)].learnt(name, fresh)
 
     def was_away(self, since: datetime, until: datetime) -> None:
         """The SIEM did not answer in this time, by our clock. Whoever ships events to it had to wait as well: what it promises of its
@@ -111,16 +131,27 @@ class Ledger:
         if not self._open:
             return fresh
         still: list[_Open] = []
+        standing: list[Standing] = []
         sightings = self._sightings_by_step()
         seen: dict[str, tuple[list[Observed], timedelta]] = {}
         for item in self._open:
             verdict = self._judge(item, sightings, seen, interrupted)
-            if verdict is None:
+            if isinstance(verdict, Standing):
                 still.append(item)
+                standing.append(verdict)
             else:
                 fresh.append(verdict)
-        self._open = still
+        self._open, self._standing = still, tuple(standing)
         return fresh
+
+    def decided(self, planned: str) -> bool:
+        """Whether this step is over and none of its expectations is open."""
+        return planned in self._detonations and all(item.planned.id != planned for item in self._open)
+
+    @property
+    def standing(self) -> tuple[Standing, ...]:
+        """How what is open stood when it was last settled."""
+        return self._standing
 
     @property
     def open(self) -> int:
@@ -134,17 +165,28 @@ class Ledger:
         """
         rules: dict[str, set[str]] = defaultdict(set)
         for item in self._open:
-            rules[host_name(item.planned)].add(item.expectation.rule)
+            for host in host_names(item.planned):
+                rules[host].add(item.expectation.rule)
         for planned in under_way:
-            rules[host_name(planned)] |= set()
+            for host in host_names(planned):
+                rules[host] |= set()
         drift = max((d.footprint.clock_offset for d in self._detonations.values() if d.footprint), key=abs, default=timedelta(0))
         since = self._started_at - abs(drift) - SLACK - MARGIN
         return [Watch(host=host, since=since, rules=frozenset(wanted)) for host, wanted in sorted(rules.items())]
 
     def detonation(self, detonation: Detonation) -> Detonation:
-        """The same with what telemetry added to its identity: the logon id."""
-        logon = self._host(detonation).logon_of(detonation.planned.id)
-        return replace(detonation, identity=replace(detonation.identity, logon_id=logon)) if logon else detonation
+        """The same with what telemetry added to its identity: logon ids and, behind a jump host, the sockets."""
+        name = detonation.planned.id
+        identity = detonation.identity
+        outer: Identity | None = None
+        for seen in sides(detonation):
+            host = host_name(seen.planned.target)
+            known = replace(seen.identity, via=None, logon_id=self._hosts[host].logon_of(name) or seen.identity.logon_id)
+            if seen.planned.target.via is not None:
+                ends = (key.rpartition(":") for _, key in sorted(self._joined[name]))
+                known = replace(known, via=outer, sockets=tuple(Socket(ip=ip, port=int(port)) for ip, _, port in ends))
+            outer = identity = known
+        return replace(detonation, identity=identity)
 
     def unexpected(self) -> list[Sighting]:
         """Counted sightings of rules that no expectation of their step named."""
@@ -159,10 +201,20 @@ class Ledger:
 
     def unattributed(self) -> list[Alert]:
         """Alerts of the run's hosts and time that belong to none of its detonations."""
-        hosts = {host_name(planned) for planned in self._plan.steps if planned.id in self._detonations}
+        hosts = {host for planned in self._plan.steps if planned.id in self._detonations for host in host_names(planned)}
         since = self._started_at + self._offset
         loose = (a for a in self._alerts.values() if self._plan.about(a.rule) and a.host in hosts and self._time_of(a) >= since)
         return sorted((a for a in loose if self._attribution(a) is None), key=lambda a: (a.raised_at, a.id))
+
+    def telemetry(self) -> tuple[HostTelemetry, ...]:
+        """What arrived of the run's hosts from its start on."""
+        offsets = {
+            host_name(each.planned.target): each.footprint.clock_offset for each in self._detonations.values() if each.footprint is not None
+        }
+        seen = {host: self._hosts[host].seen_on_host(self._started_at - SLACK, self._now + _DAY) for host in sorted(self._hosts)}
+        return telemetry_of(
+            {host: [(each, self._lag(each, offsets.get(host, timedelta(0)))) for each in events] for host, events in seen.items()}
+        )
 
     # --- how -----------------------------------------------------------------------------------------------------------
 
@@ -172,7 +224,7 @@ class Ledger:
         sightings: Mapping[str, list[Sighting]],
         seen: dict[str, tuple[list[Observed], timedelta]],
         interrupted: bool,
-    ) -> Verdict | None:
+    ) -> Verdict | Standing:
         """`seen`: by planned step its telemetry and how long its last event may still take, found once for all its expectations."""
         planned, expectation = item.planned, item.expectation
         detonation = self._detonations.get(planned.id)
@@ -180,12 +232,15 @@ class Ledger:
             if self._lost:
                 return never_sent(planned, expectation, f"not sent, the SIEM was lost: {self._lost}", Inconclusive.SIEM_LOST)
             if not interrupted:
-                return None
+                where = planned.target.name
+                return Standing(planned=planned.id, target=where, rule=expectation.rule, fires=expectation.fires, gate=GateKind.EXECUTED)
             return never_sent(planned, expectation, "interrupted before it was sent", Inconclusive.INTERRUPTED)
-        host = self._host(detonation)
+        hosts = [self._hosts[name] for name in host_names(planned)]
         if planned.id not in seen:
-            mine = host.telemetry(planned.id)
-            seen[planned.id] = (mine, self._ingest_lag(host, detonation, mine))
+            mine = sorted(
+                (observed for host in hosts for observed in host.telemetry(planned.id)), key=lambda one: (one.event.time, one.event.id)
+            )
+            seen[planned.id] = (mine, max(self._ingest_lag(host, detonation, mine) for host in hosts))
         mine, lag = seen[planned.id]
         state = self._status.rules.get(expectation.rule)
         settled_at = detonation.finished_at + self._offset + lag
@@ -199,7 +254,9 @@ class Ledger:
             rule=self._rules.get(expectation.rule),
             detonation=self.detonation(detonation),
             telemetry=mine,
-            host_events=[seen.event for seen in host.seen_on_host(detonation.started_at - SLACK, detonation.finished_at + SLACK)],
+            host_events=[
+                seen.event for host in hosts for seen in host.seen_on_host(detonation.started_at - SLACK, detonation.finished_at + SLACK)
+            ],
             sightings=[s for s in sightings.get(planned.id, ()) if s.alert.rule == expectation.rule],
             runs=tuple(self._runs[expectation.rule].values()),
             state=state,
@@ -223,15 +280,18 @@ class Ledger:
             attribution = self._attribution(alert)
             if host is None or attribution is None:
                 continue
-            detonation = self._detonations[attribution.detonation]
+            detonation = self._sides[attribution.detonation, alert.host]
             if alert.events and all(host.is_footprint(attribution.detonation, event) for event in alert.events):
                 continue
+            by_transport = bool(alert.events) and all(transport_caused(e, detonation.identity) for e in alert.events)
+            if by_transport and detonation is not self._detonations[attribution.detonation]:
+                continue  # the driver's own session on the jump host is the way to the step, and nothing of it
             found[attribution.detonation].append(
                 Sighting(
                     detonation=attribution.detonation,
                     alert=alert,
                     basis=attribution.basis,
-                    transport_caused=bool(alert.events) and all(transport_caused(e, detonation.identity) for e in alert.events),
+                    transport_caused=by_transport,
                     time_to_detect=alert.raised_at - self._offset - detonation.started_at,
                     keys=attribution.keys,
                     priority=self._priority_of(alert),
@@ -251,26 +311,43 @@ class Ledger:
         Of everything the host sent the 99th percentile, so that a pipeline under load is waited for; of its own events the slowest.
         """
         begun = self._started_at - SLACK
-        lags = sorted(self._lag(observed, detonation) for observed in host.seen_on_host(begun, self._now + _DAY))
+        drift = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
+        lags = sorted(self._lag(observed, drift) for observed in host.seen_on_host(begun, self._now + _DAY))
         usual = lags[len(lags) * 99 // 100] if lags else timedelta(0)
         away = sum(
             (until - max(since, detonation.started_at) for since, until in self._outages if until > detonation.started_at), timedelta(0)
         )
-        return max([self._status.ingest_lag + away, usual, *(self._lag(observed, detonation) for observed in mine)])
+        return max([self._status.ingest_lag + away, usual, *(self._lag(observed, drift) for observed in mine)])
 
-    def _lag(self, observed: Observed, detonation: Detonation) -> timedelta:
-        """From happened, by the target's clock, to searchable, by the SIEM's; both brought to ours."""
-        drift = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
+    def _lag(self, observed: Observed, drift: timedelta) -> timedelta:
+        """From happened, by the target's clock (`drift`: minus ours), to searchable, by the SIEM's; both brought to ours."""
         return (observed.searchable_at - self._offset) - (observed.event.time - drift)
 
     def _time_of(self, alert: Alert) -> datetime:
         return min((event.time for event in alert.events), default=alert.raised_at)
 
-    def _host(self, detonation: Detonation) -> HostAttribution:
-        return self._hosts[host_name(detonation.planned)]
+
+def sides(detonation: Detonation) -> tuple[Detonation, ...]:
+    """The detonation as each host knows it, in the order of the way there: the jump host's session, then the target's."""
+    target = detonation.planned.target
+    if target.via is None:
+        return (detonation,)
+    footprint = detonation.footprint.via if detonation.footprint is not None else None
+    jump = replace(
+        detonation,
+        planned=replace(detonation.planned, target=target.via),
+        identity=detonation.identity.via or Identity(),
+        footprint=footprint,
+    )
+    return (jump, detonation)
 
 
-def host_name(planned: PlannedStep) -> str:
-    """The target's short name in lower case, as its events bear it."""
+def host_names(planned: PlannedStep) -> tuple[str, ...]:
+    """The hosts that the step leaves telemetry on, its target first."""
     target = planned.target
+    return (host_name(target),) if target.via is None else (host_name(target), host_name(target.via))
+
+
+def host_name(target: Target) -> str:
+    """The target's short name in lower case, as its events bear it."""
     return short_name(target.computer or target.host)

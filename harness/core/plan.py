@@ -8,7 +8,13 @@ from ipaddress import ip_address
 
 from harness.errors import NothingToDo
 from harness.logic.needs import unexercisable
-from harness.model.intent import Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Unexercisable
+from harness.model.intent import Expectation, Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Terms, Unexercisable
+
+_ITSELF = Unexercisable(
+    need="jump host",
+    reason="the scenario goes by way of a jump host, and that is the target itself",
+    remedy="choose another target as well",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +34,16 @@ def plan(
     *,
     driver_is_windows: bool,
     priorities: Mapping[str, Priority] | None = None,
+    known: Sequence[Target] | None = None,
 ) -> Plan:
-    """Every selected scenario on every target, in file order.
+    """Every selected scenario on every target, in file order. `known` are all targets that a scenario may go by way of.
 
     A scenario is kept whole, since its later steps stand on its earlier ones; of its expectations only the selected rules'
     remain. One whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`. `priorities` are
     those of the rules' detection strategies.
+
+    A scenario that goes by way of a jump host goes to the other targets. Where that host is the only one, or is none that is known,
+    nothing of it can be exercised, and nothing of it is sent.
 
     Raises `NothingToDo` where nothing is selected.
     """
@@ -42,13 +52,58 @@ def plan(
         raise NothingToDo(_nothing(scenarios, targets, selection))
     steps: list[PlannedStep] = []
     cannot: dict[tuple[str, str], Unexercisable] = {}
+    jumps = _jump_hosts(known or targets)
     for target in targets:
         for scenario in chosen:
+            blocked = _blocked(target, scenario, jumps)
+            elsewhere = blocked is _ITSELF and any(_blocked(other, scenario, jumps) is None for other in targets)
+            if elsewhere or (blocked is not None and not any(step.expect for step in scenario.steps)):
+                continue
             for number, step in enumerate(scenario.steps, start=1):
-                planned = PlannedStep(id=f"{scenario.id}/{number}@{target.name}", scenario=scenario.id, step=step, target=target)
+                way = replace(target, via=jumps.get(step.via.lower())) if step.via is not None else target
+                planned = PlannedStep(id=f"{scenario.id}/{number}@{target.name}", scenario=scenario.id, step=step, target=way)
                 steps.append(planned)
-                cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
+                if blocked is not None:
+                    cannot |= {(planned.id, expectation.rule): blocked for expectation in step.expect}
+                else:
+                    cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
     return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None, priorities=priorities or {})
+
+
+def with_terms(made: Plan, terms: Terms) -> Plan:
+    """The plan with what is said of its expectations outside of their scenarios."""
+    return replace(made, steps=tuple(replace(planned, step=_with_terms(planned, terms)) for planned in made.steps))
+
+
+def _with_terms(planned: PlannedStep, terms: Terms) -> Step:
+    def told(expectation: Expectation) -> Expectation:
+        has = {"rule": expectation.rule, "scenario": planned.scenario, "target": planned.target.name}
+        quarantine = expectation.quarantine or next(
+            (found for about, found in terms.quarantines if all(getattr(about, key) in (None, value) for key, value in has.items())), None
+        )
+        objective = expectation.objective or (terms.objectives.get(expectation.rule) if expectation.fires else None)
+        return replace(expectation, quarantine=quarantine, objective=objective)
+
+    return replace(planned.step, expect=tuple(map(told, planned.step.expect)))
+
+
+def _jump_hosts(known: Sequence[Target]) -> Mapping[str, Target]:
+    """The targets by the names that a step may call them: the target's own, or its computer's. In lower case."""
+    names = {name.lower(): target for target in known for name in (target.computer, target.computer.partition(".")[0]) if name}
+    return names | {target.name.lower(): target for target in known}
+
+
+def _blocked(target: Target, scenario: Scenario, jumps: Mapping[str, Target]) -> Unexercisable | None:
+    """Why the scenario cannot go to the target at all, its steps standing on each other: one of them has no way there."""
+    for name in dict.fromkeys(step.via for step in scenario.steps if step.via is not None):
+        jump = jumps.get(name.lower())
+        if jump is None:
+            listed = ", ".join(sorted({known.name for known in jumps.values()}))
+            reason = f"it goes by way of {name}, and there is no such target"
+            return Unexercisable(need="jump host", reason=reason, remedy=f"via: one of {listed}" if listed else "name it as a target")
+        if jump.name == target.name:
+            return _ITSELF
+    return None
 
 
 def worth_sending(made: Plan) -> list[PlannedStep]:
@@ -63,12 +118,15 @@ def worth_sending(made: Plan) -> list[PlannedStep]:
 
 def _unexercisable(planned: PlannedStep, rules: Mapping[str, Rule], *, driver_is_windows: bool) -> dict[tuple[str, str], Unexercisable]:
     found = {}
+    by_jump_host = planned.target.via is not None
     for expectation in planned.step.expect:
         rule = rules.get(expectation.rule)
         if rule is None or not expectation.fires:
             continue
         over_loopback = _is_loopback(planned.target)
-        reason = unexercisable(rule, planned.step.action, driver_is_windows=driver_is_windows, over_loopback=over_loopback)
+        reason = unexercisable(
+            rule, planned.step.action, driver_is_windows=driver_is_windows, over_loopback=over_loopback, by_jump_host=by_jump_host
+        )
         if reason is not None:
             found[planned.id, expectation.rule] = reason
     return found
@@ -76,6 +134,8 @@ def _unexercisable(planned: PlannedStep, rules: Mapping[str, Rule], *, driver_is
 
 def _is_loopback(target: Target) -> bool:
     """Whether the target logs the driver as itself. Of a host by name it is not known, and then it is held to be another machine."""
+    if target.via is not None:
+        return False  # it is another machine that connects
     seen_from = target.seen_from or target.host
     try:
         return ip_address(seen_from).is_loopback

@@ -14,6 +14,7 @@ from harness.model.facts import Event, Identity
 # Logon, special logon, group membership, logoff: of the session's connections.
 _LOGON_EVENTS = frozenset({4624, 4627, 4634, 4672, 4648})
 _ENGINE_EVENTS = frozenset({400, 403, 600, 40961, 40962, 53504, 91})
+_SHELL_CREATED = 91  # Microsoft-Windows-WinRM/Operational
 # What a client asks for at the start of an interactive session and around each line, as module logging names it.
 _FRAME_COMMANDS = frozenset({"get-command", "measure-object", "select-object", "out-default", "prompt", "exit-pssession"})
 _INVOKED = re.compile(r"^CommandInvocation\(([^)]+)\)", re.MULTILINE)
@@ -25,6 +26,8 @@ def transport_caused(event: Event, identity: Identity) -> bool:
     if event.event_id in _LOGON_EVENTS or any(what == "socket" for what, _ in keys.session):
         return True
     if starts_session(event):
+        return True
+    if event.event_id == _SHELL_CREATED and "winrm" in event.channel.lower():
         return True
     if event.event_id in _ENGINE_EVENTS and "powershell" in event.channel.lower():
         engines = {guid.lower() for guid in (identity.host_id, identity.runspace_id) if guid}

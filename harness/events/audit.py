@@ -52,7 +52,7 @@ class HostSetting:
     log: str = ""
 
 
-_SYSMON_TAGS: Mapping[int, str] = {
+SYSMON_TAGS: Mapping[int, str] = {
     1: "ProcessCreate",
     2: "FileCreateTime",
     3: "NetworkConnect",
@@ -200,7 +200,7 @@ _AUDITED: Mapping[str, HostSetting] = {
     for title, byte in _GUIDS.items()
 }
 _TRACED: Mapping[str, HostSetting] = {
-    tag: HostSetting(name=f"sysmon-{tag.lower()}", editor=Editor.SYSMON, title=tag) for tag in dict.fromkeys(_SYSMON_TAGS.values())
+    tag: HostSetting(name=f"sysmon-{tag.lower()}", editor=Editor.SYSMON, title=tag) for tag in dict.fromkeys(SYSMON_TAGS.values())
 }
 
 _POWERSHELL_POLICIES: Mapping[int, HostSetting] = {
@@ -232,7 +232,7 @@ def settings_behind(channel: str, event_id: int) -> tuple[HostSetting, ...]:
     always = (_LOGS[log],) if log in _LOGS else ()
     match log:
         case one if one == SYSMON:
-            tag = _SYSMON_TAGS.get(event_id)
+            tag = SYSMON_TAGS.get(event_id)
             return (SYSMON_SENSOR, _TRACED[tag]) if tag else (SYSMON_SENSOR,)
         case one if one == SECURITY:
             name = _SUBCATEGORIES.get(event_id)
@@ -244,6 +244,17 @@ def settings_behind(channel: str, event_id: int) -> tuple[HostSetting, ...]:
             return (*always, MODULE_LOGGING)
         case _:
             return always
+
+
+def events_behind(setting: HostSetting) -> tuple[tuple[str, int], ...]:
+    """The kinds of event that are not logged without this setting, of those that the table knows one by one; channels in lower case."""
+    known = (
+        *((SYSMON, number) for number in SYSMON_TAGS),
+        *((SECURITY, number) for number in _SUBCATEGORIES),
+        *((POWERSHELL, number) for number in _POWERSHELL_POLICIES),
+        (POWERSHELL_CLASSIC, 800),
+    )
+    return tuple(sorted(kind for kind in known if setting in settings_behind(*kind)))
 
 
 def setting_behind(channel: str, event_id: int) -> str:

@@ -106,6 +106,9 @@ def read(document: Mapping[str, object], id: str) -> Event:
     provider = _attribute(system, "Provider", "Name")
     flat = _fields(event)
     flat |= {"channel": channel, "eventid": event_id, "provider_name": provider, "computer": computer, "hostname": computer}
+    rendering = event.get("RenderingInfo")
+    if isinstance(rendering, Mapping) and isinstance(message := rendering.get("Message"), str) and message:
+        flat["message"] = message
     process = _attribute(system, "Execution", "ProcessID") if {"Execution", "Execution_attributes"} & system.keys() else ""
     if process.isdecimal() and process != "0":
         flat["execution_process_id"] = int(process)

@@ -14,6 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from harness.events.fields import LONGEST_NAME, iso_time, short_name, sysmon_time
+from harness.events.publishers import AUDIT_FAILURE, AUDIT_SUCCESS, opcode_name, task_name
+from harness.events.windows import Level, WindowsEvent
 from harness.model.facts import Event, FlatValue
 
 # What NXLog and the collector behind it add: none of it is the event's own. Matched with regard to case: events have a `Type`.
@@ -62,12 +64,61 @@ _SHIPPER = frozenset(
 # NXLog's own `EventType`. Sysmon has a field of that name too; where both are there one of them moves to `EventTypeOrignal`.
 _EVENT_TYPES = frozenset(["CRITICAL", "ERROR", "WARNING", "INFO", "VERBOSE", "DEBUG", "AUDIT_SUCCESS", "AUDIT_FAILURE"])
 
+_SEVERITIES = {
+    Level.LOG_ALWAYS: ("INFO", 2, "INFO"),
+    Level.ERROR: ("ERROR", 4, "ERROR"),
+    Level.WARNING: ("WARNING", 3, "WARNING"),
+    Level.INFORMATION: ("INFO", 2, "INFO"),
+    Level.VERBOSE: ("VERBOSE", 1, "DEBUG"),
+}
+"""NXLog's EventType, SeverityValue and Severity for the levels of Windows."""
+
 _REMEMBERED = 4096
 
 _QUARTER = timedelta(minutes=15)
 
 _WAITING = 1_000
 """Events at the beginning of a recording that may wait to be told its clock."""
+
+
+def render(event: WindowsEvent) -> dict[str, object]:
+    """The document that NXLog would write for this record, with times as NXLog 5 writes them: ISO 8601 with a zone.
+
+    As recorded: empty values and a classic event's strings are left out, numbers of the head stay numbers, keywords are signed.
+    """
+    kind, value, severity = _SEVERITIES[event.level]
+    if event.keywords & (AUDIT_SUCCESS | AUDIT_FAILURE):
+        kind = "AUDIT_FAILURE" if event.keywords & AUDIT_FAILURE else "AUDIT_SUCCESS"
+    head: dict[str, object] = {
+        "EventTime": event.created.astimezone(UTC).isoformat(timespec="microseconds"),
+        "Hostname": event.computer,
+        "Keywords": event.keywords - (1 << 64) if event.keywords >> 63 else event.keywords,
+        "EventType": kind,
+        "SeverityValue": value,
+        "Severity": severity,
+        "EventID": event.event_id,
+        "SourceName": event.provider,
+        "ProviderGuid": event.provider_guid,
+        "Version": event.version if event.provider_guid else None,
+        "Task": event.task,
+        "OpcodeValue": event.opcode if event.provider_guid else None,
+        "RecordNumber": event.record_id,
+        "ActivityID": event.activity_id,
+        "ExecutionProcessID": event.process_id or 0,
+        "ThreadID": event.thread_id or 0,
+        "Channel": event.channel,
+        "UserID": event.user_sid,
+        "Message": event.message or None,
+        "Category": task_name(event.provider, event.task) or None,
+        "Opcode": opcode_name(event.provider, event.opcode) or None,
+    }
+    own = {_written(name): value for name, value in event.data.items() if value}
+    return {name: value for name, value in (head | own).items() if value is not None}
+
+
+def _written(name: str) -> str:
+    # NXLog has fields of its own by these names; recordings have the event's beside them under these.
+    return {"ProcessID": "ProcessId", "EventType": "EventTypeOrignal"}.get(name, name)
 
 
 def read(document: Mapping[str, object], id: str) -> Event:

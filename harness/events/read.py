@@ -1,4 +1,4 @@
-"""Recorded Windows events from files: JSON in whichever shipper's form each document is, and EVTX; plain, compressed, in zip or tar.
+"""Recorded Windows events from files: JSON in whichever shipper's form each document is, XML, EVTX; plain, compressed, in zip or tar.
 
 Forms and archives are told by content, never by a file's name, and everything is streamed: memory does not grow with a recording. This
 file must not know what the events are for.
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 from harness.errors import Problem, UsageError
-from harness.events import evtx, nxlog, winlogbeat
+from harness.events import evtx, nxlog, windows_xml, winlogbeat
 from harness.events.json_documents import begins, documents
 from harness.files import open_to_read
 from harness.model.facts import Event
@@ -68,7 +68,7 @@ Take = Callable[[Place, io.BufferedReader], Iterator[T]]
 def read_events(path: Path, broken: Broken | None = None) -> Iterator[Event]:
     """The events of a recording in the order of its lines; blank lines are skipped.
 
-    An event's id is `<file name>:<line>` (for EVTX the number of the record), a member of an archive or a directory being named
+    An event's id is `<file name>:<line>` (for EVTX and XML the number of the record), a member of an archive or a directory being named
     `<archive>/<member>`; directories are read with all below them, hidden files left out. What cannot be read is told to `broken`, with
     path and line, and left out. Without `broken` the first such place raises `UsageError`, as a file that is not there always does.
     """
@@ -95,7 +95,9 @@ def read_streams(path: Path, tell: Broken, take: Take[T]) -> Iterator[T]:
 
 def events_of(place: Place, stream: io.BufferedReader) -> Iterator[Event]:
     """The events of one stream; what is none is told."""
-    return _records(place, stream) if is_evtx(stream) else of_documents(place, documents(stream))
+    if is_evtx(stream):
+        return _records(place, stream)
+    return of_documents(place, windows_xml.documents(stream) if windows_xml.is_xml(stream) else documents(stream))
 
 
 def is_evtx(stream: io.BufferedReader) -> bool:
@@ -186,10 +188,10 @@ def _tar_or_stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> It
 def _stream(place: Place, stream: io.BufferedReader, take: Take[T]) -> Iterator[T]:
     if stream.peek(8).startswith((*_ZIP, _GZIP, _BZIP2)):
         place.wrong("is an archive inside an archive", fix="unpack the outer one")
-    elif is_evtx(stream) or place.named or begins(stream):
+    elif is_evtx(stream) or windows_xml.is_xml(stream) or place.named or begins(stream):
         yield from take(place, stream)
     else:  # a README beside the recordings: said once, not once a line
-        place.wrong("holds no events: it is neither EVTX nor JSON")
+        place.wrong("holds no events: it is neither EVTX, XML nor JSON")
 
 
 # --- what it holds --------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from harness.events.fields import SYSMON, iso_time, joined, short_name, sysmon_time
+from harness.events.publishers import AUDIT_FAILURE, AUDIT_SUCCESS, keyword_names, opcode_name, task_name
 from harness.events.windows import Level, WindowsEvent
 from harness.model.facts import Event, FlatValue
 
@@ -24,36 +25,6 @@ _LEVELS = {
     Level.WARNING: "warning",
     Level.INFORMATION: "information",
     Level.VERBOSE: "verbose",
-}
-
-# winmeta.xml: opcodes that every publisher shares, then PowerShell's own.
-_OPCODES = {0: "Info", 1: "Start", 2: "Stop", 3: "DCStart", 4: "DCStop", 5: "Extension", 6: "Reply", 7: "Resume", 8: "Suspend", 9: "Send"}
-_POWERSHELL_OPCODES = {
-    10: "Open (async)",
-    15: "On create calls",
-    20: "To be used when operation is just executing a method",
-}
-
-# winmeta.xml: the reserved keyword bits.
-_AUDIT_FAILURE = 0x10000000000000
-_AUDIT_SUCCESS = 0x20000000000000
-_KEYWORDS = {_AUDIT_FAILURE: "Audit Failure", _AUDIT_SUCCESS: "Audit Success", 0x80000000000000: "Classic"}
-
-_TASKS = {
-    ("Microsoft-Windows-Security-Auditing", 12544): "Logon",
-    ("Microsoft-Windows-Security-Auditing", 12545): "Logoff",
-    ("Microsoft-Windows-Security-Auditing", 12548): "Special Logon",
-    ("Microsoft-Windows-Security-Auditing", 12810): "Filtering Platform Connection",
-    ("Microsoft-Windows-Security-Auditing", 13312): "Process Creation",
-    ("Microsoft-Windows-Security-Auditing", 13313): "Process Termination",
-    ("Microsoft-Windows-Sysmon", 1): "Process Create (rule: ProcessCreate)",
-    ("Microsoft-Windows-Sysmon", 3): "Network connection detected (rule: NetworkConnect)",
-    ("Microsoft-Windows-Sysmon", 5): "Process terminated (rule: ProcessTerminate)",
-    ("PowerShell", 4): "Engine Lifecycle",
-    ("PowerShell", 6): "Provider Lifecycle",
-    ("PowerShell", 8): "Pipeline Execution Details",
-    ("Microsoft-Windows-PowerShell", 2): "Execute a Remote Command",
-    ("Microsoft-Windows-PowerShell", 106): "Executing Pipeline",
 }
 
 _AUDITING = "microsoft-windows-security-auditing"
@@ -125,14 +96,14 @@ def render(event: WindowsEvent) -> dict[str, object]:
         winlog["provider_guid"] = event.provider_guid
     if event.version:
         winlog["version"] = event.version
-    if task := _TASKS.get((event.provider, event.task)):
+    if task := task_name(event.provider, event.task):
         winlog["task"] = ecs["action"] = task
-    if opcode := _opcode(event):
+    if opcode := opcode_name(event.provider, event.opcode):
         winlog["opcode"] = opcode
-    if keywords := [name for bit, name in _KEYWORDS.items() if event.keywords & bit]:
+    if keywords := keyword_names(event.provider, event.keywords):
         winlog["keywords"] = keywords
-    if event.keywords & (_AUDIT_FAILURE | _AUDIT_SUCCESS):
-        ecs["outcome"] = "failure" if event.keywords & _AUDIT_FAILURE else "success"
+    if event.keywords & (AUDIT_FAILURE | AUDIT_SUCCESS):
+        ecs["outcome"] = "failure" if event.keywords & AUDIT_FAILURE else "success"
     if event.process_id:
         winlog["process"] = {"pid": event.process_id} | ({"thread": {"id": event.thread_id}} if event.thread_id else {})
     if event.user_sid:
@@ -257,11 +228,6 @@ def _at(document: Mapping[str, object], place: str) -> object:
     for name in place.split("."):
         part = part.get(name) if isinstance(part, Mapping) else None
     return part
-
-
-def _opcode(event: WindowsEvent) -> str | None:
-    own = _POWERSHELL_OPCODES.get(event.opcode) if event.provider == "Microsoft-Windows-PowerShell" else None
-    return _OPCODES.get(event.opcode) or own
 
 
 def _milliseconds(time: datetime) -> str:

@@ -9,16 +9,16 @@ events. This module must never know a rule's id, and never says "cannot" where i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from harness.events.ecs import CLASSES, can_bear, made
 from harness.logic.index import field_key
 from harness.logic.match import View, compile_node, fold, key_of, text_of
-from harness.logic.reach import Reach, reach
+from harness.logic.reach import Reach, looking_program, reach
 from harness.model.facts import FlatValue
-from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Rule, Unexercisable
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Remoting, Rule, Unexercisable, WinRS, remoting
 from harness.model.tree import And, Correlation, Formula, Measure, Node, Not, Op, Or, Pattern, Test, ViewName
 
 ANY_CHANNEL = "*"
@@ -108,6 +108,7 @@ POWERSHELL_CLASSIC = "windows powershell"
 _SYSTEM32 = "C:\\Windows\\System32\\"
 _SESSION_HOST = _SYSTEM32 + "wsmprovhost.exe"
 _SHELL_HOST = _SYSTEM32 + "winrshost.exe"
+_CMD = _SYSTEM32 + "cmd.exe"  # what the shell's host starts, whatever the line is
 _STARTER = _SYSTEM32 + "svchost.exe"  # DCOM's, which starts both hosts
 
 
@@ -156,19 +157,26 @@ _LOOPBACK = ("127.0.0.1", "::1")
 
 _ACCEPTED = _connection(inbound=True)
 _ACCEPTED_LOOPBACK = _connection(inbound=True, loopback=True)
-_SESSION: tuple[Situation, ...] = (
+_LOGON = (
     Situation(channel=SECURITY, event_id=4624, known={"logontype": "3"}),
     Situation(channel=SECURITY, event_id=4672),
     Situation(channel=SECURITY, event_id=4634),
+)
+_ENGINE = (
     *_process(parent=_STARTER, image=_SESSION_HOST),
     *(Situation(channel=POWERSHELL_CLASSIC, event_id=event_id) for event_id in (400, 403, 600)),
 )
-"""What opening and closing a PowerShell session leaves on its target, whatever is done in it, but for its connection."""
+_SHELL_STARTED = _process(parent=_STARTER, image=_SHELL_HOST)
+_LEFT_BY: Mapping[Remoting, tuple[Situation, ...]] = {
+    Remoting.PSRP: (*_LOGON, *_ENGINE),
+    Remoting.WINRS: (*_LOGON, *_SHELL_STARTED),
+}
+"""What opening and closing a session leaves on its target, whatever is done in it, but for its connection."""
 
 _COMMANDS = tuple(Situation(channel=channel, event_id=event_id) for channel in (POWERSHELL, POWERSHELL_CORE) for event_id in (4103, 4104))
 _CHILD = _process(parent=_SESSION_HOST)
 _OUTBOUND = _connection(inbound=False)
-_SHELL = (*_process(parent=_SHELL_HOST), *_process(parent=_STARTER, image=_SHELL_HOST))
+_SHELL = (*_process(parent=_SHELL_HOST), *_SHELL_STARTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +217,7 @@ SOURCE_SIDE = Need(
     what="the events of the machine that opens a connection",
     situations=_OUTBOUND,
     reason="it reads a connection on the machine that opened it; the target only accepted one, and this driver is no Windows host",
-    remedy="drive it from a Windows host whose events reach the SIEM",
+    remedy="go by way of another Windows host whose events reach the SIEM (via: NAME), or drive it from one",
 )
 REMOTE_SHELL = Need(
     name="remote shell",
@@ -218,19 +226,43 @@ REMOTE_SHELL = Need(
     reason="it reads what the Windows Remote Shell's host (winrshost.exe) starts; a PowerShell session has another host",
     remedy="run the command through WinRS",
 )
+SHELL_COMMAND = Need(
+    name="child process",
+    what="a process that the Windows Remote Shell's host (winrshost.exe) starts",
+    situations=_process(parent=_SHELL_HOST, image=_CMD),
+    reason="it reads a process that the Windows Remote Shell's host (winrshost.exe) started, and this action runs no command line",
+    remedy="winrs: ipconfig.exe /all",
+)
+POWERSHELL_SESSION = Need(
+    name="PowerShell session",
+    what="what a PowerShell session leaves: its host (wsmprovhost.exe), its engine, what it runs",
+    situations=(*_ENGINE, *_COMMANDS, *_CHILD),
+    reason="it reads what a PowerShell session leaves (wsmprovhost.exe, its engine); a Windows Remote Shell has another host and no engine",
+    remedy="run the command through Invoke-Command",
+)
 NEEDS = (OTHER_MACHINE, COMMAND, CHILD_PROCESS, SOURCE_SIDE, REMOTE_SHELL)
 """In the order in which they are told: the one that is met most easily first."""
 
+_NEEDS_OF_SHELL = (OTHER_MACHINE, SHELL_COMMAND, POWERSHELL_SESSION, SOURCE_SIDE)
+"""The same, for who has a Windows Remote Shell already."""
 
-def unexercisable(rule: Rule, action: Action, *, driver_is_windows: bool, over_loopback: bool = False) -> Unexercisable | None:
+
+def unexercisable(
+    rule: Rule, action: Action, *, driver_is_windows: bool, over_loopback: bool = False, by_jump_host: bool = False
+) -> Unexercisable | None:
     """Why this action cannot make the rule fire; None where it can, or may.
 
     `driver_is_windows`: the machine that drives the session logs the source's side of it. `over_loopback`: that machine is the target.
+    `by_jump_host`: another Windows host opens the session, in one of its own, and its events count.
     Raises `BadValue` as matching does.
     """
-    met = _met(action, driver_is_windows=driver_is_windows, over_loopback=over_loopback)
+    met = _met(action, driver_is_windows=driver_is_windows or by_jump_host, over_loopback=over_loopback)
+    if by_jump_host and COMMAND not in met:
+        met = (*met, COMMAND)  # New-PSSession, on the jump host
     # A pattern wants each of its events: the first that the action cannot bring about says what is missing.
-    needs = (_unmet(wanted, met) for wanted in wanted_by(rule))
+    produced = (*_LEFT_BY[remoting(action)], *_started_by(action))
+    known = NEEDS if remoting(action) is Remoting.PSRP else _NEEDS_OF_SHELL
+    needs = (_unmet(wanted, met, produced, known) for wanted in wanted_by(rule))
     return next((Unexercisable(need=need.name, reason=need.reason, remedy=need.remedy) for need in needs if need is not None), None)
 
 
@@ -285,11 +317,23 @@ def session_needs(rule: Rule) -> Iterator[Need]:
             yield need
 
 
-def _unmet(logic: Node, met: tuple[Need, ...]) -> Need | None:
-    produced = (*_ACCEPTED_LOOPBACK, *_SESSION, *(situation for need in NEEDS if need in met for situation in need.situations))
+def _started_by(action: Action) -> tuple[Situation, ...]:
+    """The program that a remote shell's line starts, where it is certain: a child of cmd.exe."""
+    program = looking_program(action.command) if isinstance(action, WinRS) else None
+    return _process(parent=_CMD, image=f"{_SYSTEM32}{program}.exe") if program else ()
+
+
+def _unmet(
+    logic: Node,
+    met: tuple[Need, ...],
+    left: Iterable[Situation] = _LEFT_BY[Remoting.PSRP],
+    known: Sequence[Need] = NEEDS,
+) -> Need | None:
+    """The first of the known needs that would make the rule possible; None where what the action left, and the needs that it met, do."""
+    produced = (*_ACCEPTED_LOOPBACK, *left, *(situation for need in met for situation in need.situations))
     if any(_holds(logic, situation, forgiving=True) is not False for situation in produced):
         return None
-    for need in NEEDS:
+    for need in known:
         if need not in met and any(_holds(logic, situation, forgiving=False) is not False for situation in need.situations):
             return need
     return None
@@ -315,6 +359,8 @@ def _met(action: Action, *, driver_is_windows: bool, over_loopback: bool) -> tup
             met = _met_by_text(texts)
         case InvokeCommand(script=text):
             met = _met_by_text((text,))
+        case WinRS(command=line):
+            met = [SHELL_COMMAND] if looking_program(line) is not None else [*_NEEDS_OF_SHELL[1:], REMOTE_SHELL]
     if driver_is_windows and SOURCE_SIDE not in met:
         met.append(SOURCE_SIDE)
     if not over_loopback and OTHER_MACHINE not in met:

@@ -44,6 +44,8 @@ _LOCAL_CMDLETS = frozenset(_LOCAL.split())
 
 # Programs that only look, and only at this machine.
 _LOOKING = frozenset(["whoami", "hostname", "ipconfig", "systeminfo", "tasklist", "arp", "quser", "net", "net1"])
+# cmd.exe's own words that start no program and read no file that could hold lines.
+_INTERNAL = frozenset(["cd", "chdir", "date", "dir", "echo", "md", "mkdir", "path", "rem", "set", "time", "title", "ver", "verify", "vol"])
 _SYSTEM_FOLDERS = ("c:\\windows\\system32\\", "$env:systemroot\\system32\\", "$env:windir\\system32\\")
 
 # Parameters that turn a local cmdlet outwards or into a job, in full: PowerShell takes any unambiguous beginning.
@@ -65,6 +67,21 @@ _METHOD = re.compile(r"[\w\])}'\"]\.\w+\(")
 def reach(texts: Iterable[str]) -> Reach:
     """What these texts may set going together."""
     return max((_reach_of(text) for text in texts), default=Reach.ITSELF)
+
+
+def looking_program(line: str) -> str | None:
+    """The program that a line for cmd.exe starts, by its name without .exe, where it only looks at this machine; "" where the line starts
+    none at all; None where either is not certain."""
+    word, _, rest = line.strip().partition(" ")
+    if set(rest) & set('&|<>^%!()"') or "\\\\" in rest or "://" in rest:
+        return None
+    name = word.lower()
+    if name in _INTERNAL:
+        return ""
+    for folder in ("c:\\windows\\system32\\", "%systemroot%\\system32\\", "%windir%\\system32\\"):
+        name = name.removeprefix(folder)
+    name = name.removesuffix(".exe")
+    return name if name in _LOOKING else None
 
 
 def _reach_of(text: str) -> Reach:

@@ -7,7 +7,7 @@ or *the SIEM's*.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -92,8 +92,9 @@ class Identity:
     """What the driver knows of its own session: the keys by which telemetry is attributed.
 
     `sockets` are the client's ends of every TCP connection of the session. `process_id` is the session's host process
-    (wsmprovhost.exe), `host_id` its `$Host.InstanceId`, `runspace_id` the runspace's InstanceId; None where the session died
-    before they could be read. `logon_id` is never read by the driver: it is joined from telemetry.
+    (wsmprovhost.exe, winrshost.exe), `host_id` its `$Host.InstanceId`, `runspace_id` the runspace's InstanceId; None where the session died
+    before they could be read. `logon_id` is never read by the driver: it is joined from telemetry. `via` is the session on the jump host
+    that opened this one: then the sockets are ends of its, and joined from telemetry too.
     """
 
     sockets: tuple[Socket, ...] = ()
@@ -101,20 +102,23 @@ class Identity:
     process_id: int | None = None
     host_id: str | None = None
     runspace_id: str | None = None
+    via: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
     """What the harness itself ran in the session to learn its identity, so that nobody takes its telemetry for the step's.
 
-    `script` is the text as sent; `started_at` and `finished_at` are our clock. `target_time` is the target's clock as the
-    expression read it, somewhere between the two.
+    `script` is the text as sent, empty where nothing had to be run; `started_at` and `finished_at` are our clock. `target_time` is the
+    target's clock as it was read, somewhere between the two; where something coarser told it, it may be wrong by `grain` either way.
     """
 
     script: str
     started_at: datetime
     finished_at: datetime
     target_time: datetime
+    grain: timedelta = timedelta(0)
+    via: Footprint | None = None
 
     @property
     def clock_offset(self) -> timedelta:
@@ -147,7 +151,7 @@ class Execution:
 
     `output` is what it printed, a string per object or line. `terminated` names the error that ended it early, or is empty.
     `exit_code` is the last native program's ($LASTEXITCODE), None where none ran. `forms` says of each line or script how it
-    travelled: "command" (a command list) or "script".
+    travelled: "command" (a command list), "script", or "line" (a command line of a remote shell).
     """
 
     output: tuple[str, ...] = ()
@@ -196,13 +200,19 @@ class Detonation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleState:
-    """What the SIEM says of one rule. `interval` is how often it runs, `look_back` how far its window reaches."""
+    """What the SIEM says of one rule. `interval` is how often it runs, `look_back` how far its window reaches.
+
+    `revision` is the SIEM's own, empty where it keeps none. `exceptions` and `silences` keep alerts of it back: a line each.
+    """
 
     rule: str
     deployed: bool
     enabled: bool
     interval: timedelta
     look_back: timedelta
+    revision: str = ""
+    exceptions: tuple[str, ...] = ()
+    silences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +220,8 @@ class SiemStatus:
     """What the SIEM says of itself before anything is sent.
 
     `now` is its clock. `ingest_lag` is the 99th percentile of event time to searchable, measured or promised.
-    `schedule_running` is False where the rule engine is known to stand still.
+    `schedule_running` is False where the rule engine is known to stand still. `version` is its own, empty where it tells none;
+    `mappings` says, by pattern of indices, which fields events there have, as a digest.
     """
 
     name: str
@@ -218,6 +229,8 @@ class SiemStatus:
     ingest_lag: timedelta
     schedule_running: bool
     rules: Mapping[str, RuleState]
+    version: str = ""
+    mappings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

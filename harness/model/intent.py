@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 
 from typing_extensions import TypeAliasType
@@ -116,11 +116,62 @@ class InvokeCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WinRS:
+    """One command line in a Windows Remote Shell: winrshost.exe has cmd.exe read it.
+
+    `environment` and `directory` are the shell's, "" the user's own; `stdin` is all of the command's input. `code_page` is that of the
+    shell's streams, 65001 being UTF-8.
+    """
+
+    command: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: str = ""
+    stdin: str = ""
+    code_page: int = 65001
+
+
+class Remoting(StrEnum):
+    """The two kinds of remote shell that WinRM has: PowerShell's, and the one of command lines."""
+
+    PSRP = "psrp"
+    WINRS = "winrs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connect:
     """The null action: a session is opened and closed, nothing is run in it."""
 
+    transport: Remoting = Remoting.PSRP
 
-Action = EnterPSSession | InvokeCommand | Connect
+
+Action = EnterPSSession | InvokeCommand | WinRS | Connect
+
+
+def remoting(action: Action) -> Remoting:
+    """The kind of remote shell that the action is run in."""
+    match action:
+        case WinRS():
+            return Remoting.WINRS
+        case Connect(transport=transport):
+            return transport
+        case EnterPSSession() | InvokeCommand():
+            return Remoting.PSRP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A gap that does not fail a run through the day `until`, and why."""
+
+    until: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """How soon a rule should detect: each time, or at the 95th percentile over the last runs."""
+
+    within: timedelta
+    p95: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +180,8 @@ class Expectation:
 
     `fires` false: it must stay quiet. `known_gap`: why it is expected to miss, for now. `within` runs from the moment the
     step started; None leaves the deadline to be computed from ingest lag and the rule's interval. `severity` is the alert's own;
-    `priority` is what the rule's detection strategy makes of the alert's events.
+    `priority` is what the rule's detection strategy makes of the alert's events. `quarantine`: until when a gap here does not count;
+    `objective`: how soon the rule should detect, beside what it must.
     """
 
     rule: str
@@ -138,6 +190,25 @@ class Expectation:
     priority: Severity | None = None
     fires: bool = True
     known_gap: str | None = None
+    quarantine: Quarantine | None = None
+    objective: Objective | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Which expectations are meant: those with all that is told. None tells nothing."""
+
+    rule: str | None = None
+    scenario: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is said of expectations outside of their scenarios. What a scenario says itself of one goes before it."""
+
+    quarantines: tuple[tuple[About, Quarantine], ...] = ()
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +216,8 @@ class Step:
     """One action on a target and what is expected of it.
 
     The step succeeded where its exit code is among `exit_codes`, no terminating error came back and, where `output` is
-    given, that regular expression is found in what it printed. `timeout` bounds the action on the target.
+    given, that regular expression is found in what it printed. `timeout` bounds the action on the target. `via` names the jump host that
+    the action goes by.
     """
 
     name: str
@@ -155,6 +227,7 @@ class Step:
     timeout: timedelta = timedelta(seconds=60)
     exit_codes: tuple[int, ...] = (0,)
     output: str | None = None
+    via: str | None = None
     expect: tuple[Expectation, ...] = ()
 
 
@@ -181,13 +254,46 @@ class Auth(StrEnum):
     CERTIFICATE = "certificate"
 
 
+class Encryption(StrEnum):
+    """Whether messages are encrypted besides what TLS does [MS-WSMV 2.2.9.1]: `AUTO` where there is no TLS."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """How a target is spoken to besides where it is and as whom: what is trusted, what is encrypted, what Kerberos calls it.
+
+    `ca_file` (PEM) is trusted in place of the system's authorities; `verify` False trusts whoever answers. `certificate` and
+    `certificate_key` (PEM files) prove who the client is. `spn` (SERVICE/HOST) is asked for in place of the one made of the host's name;
+    `delegate` hands a forwardable ticket to the target. `proxy` is an HTTP proxy's URL. `connect_timeout` bounds one TCP connection and
+    its TLS, `operation_timeout` is what the target may take to answer one request; None leaves both to the transport. `locale` is the
+    language of messages [RFC 5646].
+    """
+
+    ca_file: str = ""
+    verify: bool = True
+    certificate: str = ""
+    certificate_key: str = ""
+    encryption: Encryption = Encryption.AUTO
+    spn: str = ""
+    delegate: bool = False
+    proxy: str = ""
+    connect_timeout: timedelta | None = None
+    operation_timeout: timedelta | None = None
+    locale: str = "en-US"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A machine that the harness may detonate on. It bears no secret: credentials are kept by the transport.
 
     `host` and `port` are where the driver connects to; `computer` is the name under which the machine logs itself, as
     telemetry shows it; `seen_from` is the driver's own address as the target logs it (None: the address of the driver's
-    end of the connection). `user` as it is sent, with its domain where it has one.
+    end of the connection). `user` as it is sent, with its domain where it has one. `via` is the jump host whose session opens the one
+    here; None where the driver does.
     """
 
     name: str
@@ -198,6 +304,12 @@ class Target:
     user: str = ""
     computer: str = ""
     seen_from: str | None = None
+    via: Target | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its name and the way there, for people."""
+        return self.name if self.via is None else f"{self.name} by way of {self.via.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,17 +348,28 @@ class Unexercisable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Which part of a plan is run: `number`, from 1, of `count`. `plan` is the same for all parts of one plan, and for no other's."""
+
+    number: int
+    count: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What would run where, and what cannot be exercised: made before anything is sent.
 
     `steps` in the order of each target's run. `unexercisable` by (planned step id, rule id). `rules`: the rules that the run is about;
-    None where it is about all. `priorities` by rule id, of the rules that have a detection strategy.
+    None where it is about all. `priorities` by rule id, of the rules that have a detection strategy. `shard`: the part of a plan that this
+    is; None where it is whole.
     """
 
     steps: tuple[PlannedStep, ...]
     unexercisable: Mapping[tuple[str, str], Unexercisable]
     rules: frozenset[str] | None = None
     priorities: Mapping[str, Priority] = field(default_factory=dict)
+    shard: Shard | None = None
 
     def about(self, rule: str) -> bool:
         """Whether the run is about this rule."""

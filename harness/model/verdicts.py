@@ -118,6 +118,23 @@ class Verdict:
         return min(times) if times else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An expectation without a verdict, as it stands. Times are our clock's.
+
+    `gate` is the one that it has not passed yet; where it should not fire, that means nothing. `started_at` is None where its step
+    is not over. From `deadline` on nothing is waited for.
+    """
+
+    planned: str
+    target: str
+    rule: str
+    fires: bool
+    gate: GateKind
+    started_at: datetime | None = None
+    deadline: datetime | None = None
+
+
 class CoverageStatus(StrEnum):
     """What a whole run says of one rule."""
 

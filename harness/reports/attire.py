@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from harness.model.facts import Detonation, Failure, StreamKind
-from harness.model.intent import Action, EnterPSSession, InvokeCommand
+from harness.model.intent import Action, EnterPSSession, InvokeCommand, WinRS, remoting
 from harness.model.report import Report
 from harness.reports.json import json_text
 
@@ -61,7 +61,7 @@ def _procedure(order: int, detonation: Detonation) -> dict[str, object]:
                 "order": 1,
                 "time-start": _moment(detonation.started_at),
                 "time-stop": _moment(detonation.finished_at),
-                "executor": "psrp",
+                "executor": remoting(planned.action).value,
                 "command": _command(planned.action),
                 "output": _output(detonation),
             }
@@ -75,6 +75,8 @@ def _command(action: Action) -> str:
             return "\n".join(lines)
         case InvokeCommand(script=script):
             return script
+        case WinRS(command=command):
+            return command
         case _:
             return ""
 

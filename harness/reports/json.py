@@ -43,8 +43,14 @@ def _adapter() -> TypeAdapter[tuple[Report]]:
 
 def dump_report(report: Report) -> str:
     """The report as one JSON object, indented, with a line end."""
+    return json_text(report_document(report))
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """The report as plain values, as JSON has them."""
     (document,) = _adapter().dump_python((report,), mode="json")
-    return json_text(document)
+    assert isinstance(document, dict)
+    return document
 
 
 def json_text(document: object) -> str:

@@ -1,7 +1,8 @@
 """The report as JUnit XML, as CI systems read it: a suite for each scenario on each target, a case for each expectation.
 
-A gap is a failure, what could not be judged an error, what cannot be exercised is skipped; a known gap is skipped too, as pytest writes
-an expected failure. This module must never decide anything about a run.
+A gap that counts is a failure; one that does not (under quarantine, or that the baseline had where only new ones count) is skipped, and so
+are what cannot be exercised and, as pytest writes an expected failure, a known gap. What could not be judged is an error. This module must
+never decide anything about a run.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from harness.core.cover import GAPS
+from harness.core.standing import fails_in
 from harness.model.facts import Detonation
 from harness.model.report import Report
 from harness.model.verdicts import Outcome, Verdict
+from harness.reports import standing
 from harness.reports.ladder import ladder, outcome_word
 from harness.reports.words import cleanup_trouble, grouped, inert, named
 
@@ -41,7 +44,7 @@ def _suite(name: str, verdicts: Sequence[Verdict], titles: dict[str, str], repor
     for key, value in _properties(report):
         SubElement(properties, "property", name=key, value=inert(value))
     for verdict in verdicts:
-        suite.append(_case(verdict, titles))
+        suite.append(_case(verdict, titles, report))
     counts = {kind: len(suite.findall(f"testcase/{tag}")) for kind, tag in _COUNTED.items()}
     for key, value in (("tests", str(len(verdicts))), *((kind, str(count)) for kind, count in counts.items())):
         suite.set(key, value)
@@ -59,17 +62,23 @@ _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 def _properties(report: Report) -> tuple[tuple[str, str], ...]:
     environment = report.environment
-    return ("run", report.run_id), ("harness", environment.harness), ("siem", environment.siem)
+    baseline = report.comparison.baseline if report.comparison is not None else ""
+    told = (("run", report.run_id), ("harness", environment.harness), ("siem", environment.siem), ("baseline", baseline))
+    return tuple((name, value) for name, value in told if name != "baseline" or value)
 
 
-def _case(verdict: Verdict, titles: dict[str, str]) -> Element:
+def _case(verdict: Verdict, titles: dict[str, str], report: Report) -> Element:
     rule = named(verdict.expectation.rule, titles)
     name = rule if verdict.expectation.fires else f"stays quiet: {rule}"
     case = Element("testcase", classname=inert(verdict.planned), name=inert(name), time=_time(verdict.time_to_detect or timedelta()))
-    told = {"type": verdict.outcome.value, "message": inert(f"{outcome_word(verdict)}: {verdict.cause}")}
+    stands = standing.note(report, verdict)
+    word = f"{outcome_word(verdict)} ({stands})" if stands else outcome_word(verdict)
+    told = {"type": verdict.outcome.value, "message": inert(f"{word}: {verdict.cause}")}
     text = "\n".join(ladder(verdict))
-    if verdict.outcome in GAPS:
+    if verdict.outcome in GAPS and fails_in(report, verdict):
         SubElement(case, "failure", told).text = text
+    elif verdict.outcome in GAPS:
+        SubElement(case, "skipped", told)  # as the run's own exit code has it
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         SubElement(case, "error", told).text = text
     elif verdict.outcome in (Outcome.NOT_EXERCISABLE, Outcome.KNOWN_GAP):

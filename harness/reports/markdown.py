@@ -11,10 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.core.cover import GAPS
+from harness.core.standing import fails_in
 from harness.model.report import Report
 from harness.model.verdicts import CoverageStatus, Outcome, RuleCoverage, Verdict
+from harness.reports import standing
+from harness.reports.history import change_lines
 from harness.reports.ladder import ladder, outcome_word
-from harness.reports.words import EXIT_MEANING, STATUS_ORDER, cleanup_trouble, count_of, grouped, inert, listed, named, seconds, short
+from harness.reports.words import STATUS_ORDER, cleanup_trouble, count_of, grouped, inert, listed, named, seconds, short
 
 _MOST = 60_000
 """Characters of the page: a comment of GitHub's may have 65,536."""
@@ -34,7 +37,7 @@ def dump_markdown(report: Report) -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    meaning = EXIT_MEANING.get(report.exit_code, "")
+    meaning = standing.meaning(report)
     yield f"## Detections: {meaning or f'exit {report.exit_code}'}\n"
     outcomes = Counter(verdict.outcome for verdict in report.verdicts)
     counts = ", ".join(f"{outcomes[outcome]} {outcome.value}" for outcome in Outcome if outcomes[outcome]) or "none judged"
@@ -47,11 +50,25 @@ def _head(report: Report) -> Iterator[str]:
 
 def _sections(report: Report, titles: Mapping[str, str]) -> Iterator[str]:
     """Each whole by itself, the most telling first."""
-    gaps = [verdict for verdict in report.verdicts if verdict.outcome in GAPS]
+    gaps = [verdict for verdict in report.verdicts if verdict.outcome in GAPS and fails_in(report, verdict)]
+    others = [verdict for verdict in report.verdicts if verdict.outcome in GAPS and not fails_in(report, verdict)]
     unknown = [verdict for verdict in report.verdicts if verdict.outcome is Outcome.INCONCLUSIVE]
     if gaps:
         yield "\n### What failed\n"
-        yield from (_failure(found, titles) for _, found in grouped(gaps, _alike))
+        yield from _failures(report, gaps, titles)
+    if head := standing.against(report):
+        changed = (line for line, _ in change_lines(standing.told(report), titles))
+        yield f"\n### Since the baseline\n\n{code(head)}\n" + "".join(f"- {code(line.strip())}\n" for line in changed)
+    past = [
+        *(f"Quarantine: {line}" for line in standing.quarantined(report, titles)),
+        *(f"Objective not kept: {line}" for line in standing.breached(report.breaches, titles)),
+        *(f"Flaky: {line}" for line in standing.flaky(report, titles)),
+    ]
+    if past:
+        yield "\n### Not to be forgotten\n\n" + "".join(f"- {code(line)}\n" for line in past)
+    if others:
+        yield "\n### Gaps that do not count here\n"
+        yield from _failures(report, others, titles)
     if unknown:
         yield "\n### What could not be judged\n"
         yield from (_failure(found, titles) for _, found in grouped(unknown, lambda verdict: verdict.cause))
@@ -71,7 +88,12 @@ def _alike(verdict: Verdict) -> tuple[str, str, str]:
     return verdict.outcome.value, verdict.expectation.rule, verdict.cause
 
 
-def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> str:
+def _failures(report: Report, verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> Iterator[str]:
+    for (*_, note), found in grouped(verdicts, lambda verdict: (*_alike(verdict), standing.note(report, verdict))):
+        yield _failure(found, titles, note)
+
+
+def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str], note: str = "") -> str:
     first = verdicts[0]
     rules = list(dict.fromkeys(verdict.expectation.rule for verdict in verdicts))
     rule = escaped(named(rules[0], titles)) if len(rules) == 1 else code(listed([short(rule) for rule in rules], 8))
@@ -80,7 +102,7 @@ def _failure(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> str:
     return "\n".join(
         (
             "",
-            f"**{outcome_word(first)}** {rule}, {code(listed(steps, 5))}\n",
+            f"**{outcome_word(first)}** {rule}, {code(listed(steps, 5))}{f' ({escaped(note)})' if note else ''}\n",
             code(first.cause) + "\n",
             *(("<details><summary>Ladder</summary>\n", fenced("\n".join(gates)), "", "</details>", "") if gates else ()),
         )

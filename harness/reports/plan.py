@@ -15,7 +15,7 @@ from harness.reports.words import count_of, inert
 def print_plan(plan: Plan, rules: Mapping[str, Rule], console: Console) -> None:
     """Print it, the summary last."""
     for planned in plan.steps:
-        console.print(Text.assemble((inert(planned.id), "bold"), f"  {inert(planned.step.name)}"))
+        console.print(Text.assemble((inert(planned.id), "bold"), f"  {inert(planned.step.name)}", _way(planned)))
         for expectation in planned.step.expect:
             for indent, line in _expectation(planned, expectation, plan, rules):
                 console.print(Padding(line, (0, 0, 0, indent), expand=False))
@@ -23,6 +23,11 @@ def print_plan(plan: Plan, rules: Mapping[str, Rule], console: Console) -> None:
     expectations = count_of(sum(len(planned.step.expect) for planned in plan.steps), "expectation")
     summary = f"{steps}, {expectations}, {len(plan.unexercisable)} not exercisable. Nothing was sent."
     console.print(Text(summary, style="bold"))
+
+
+def _way(planned: PlannedStep) -> str:
+    via = planned.target.via
+    return f"  (by way of {inert(via.name)})" if via is not None else ""
 
 
 def _expectation(planned: PlannedStep, expectation: Expectation, plan: Plan, rules: Mapping[str, Rule]) -> Iterator[tuple[int, Text]]:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import quote
 
 from harness.core.cover import GAPS
+from harness.core.standing import line_of, standing_in
+from harness.model.changes import GapStanding
 from harness.model.intent import Severity
 from harness.model.report import Report, RuleRecord
 from harness.model.verdicts import Outcome, Verdict
+from harness.reports.findings import MILD, fingerprint
 from harness.reports.json import json_text
 from harness.reports.ladder import ladder, outcome_word
+from harness.reports.standing import note
 from harness.reports.words import count_of, grouped, inert, listed, named
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = ("error", "warning", "note")
-_WARNED = (Outcome.LATE, Outcome.MISGRADED)
 _SECURITY = {Severity.INFORMATIONAL: "1.0", Severity.LOW: "3.0", Severity.MEDIUM: "5.5", Severity.HIGH: "8.0", Severity.CRITICAL: "9.5"}
 """What GitHub makes its own severities of: the middle of each of its ranges."""
 
@@ -34,7 +36,7 @@ def dump_sarif(report: Report) -> str:
     failed = [verdict for verdict in report.verdicts if verdict.outcome in GAPS or verdict.outcome is Outcome.KNOWN_GAP]
     rules = list(dict.fromkeys(verdict.expectation.rule for verdict in failed))
     results = [
-        _result(verdicts, rules.index(rule), records.get(rule), titles)
+        _result(verdicts, rules.index(rule), records.get(rule), titles, report)
         for (rule, _), verdicts in grouped(failed, lambda verdict: (verdict.expectation.rule, verdict.scenario))
     ]
     run = {
@@ -69,7 +71,9 @@ def _descriptor(rule: str, record: RuleRecord | None, titles: Mapping[str, str])
     return made
 
 
-def _result(verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, titles: Mapping[str, str]) -> dict[str, object]:
+def _result(
+    verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, titles: Mapping[str, str], report: Report
+) -> dict[str, object]:
     worst = min(verdicts, key=lambda verdict: _LEVELS.index(_level(verdict.outcome)))
     rule = worst.expectation.rule
     lines = [
@@ -81,19 +85,26 @@ def _result(verdicts: Sequence[Verdict], index: int, record: RuleRecord | None, 
         "ruleIndex": index,
         "level": _level(worst.outcome),
         "message": {"text": _plain("\n".join([*lines, *ladder(worst)]))},
-        "partialFingerprints": {"ruleAndScenario/v1": _fingerprint(rule, worst.scenario)},
+        "partialFingerprints": {"ruleAndScenario/v1": fingerprint(rule, worst.scenario)},
         "occurrenceCount": len(verdicts),
     }
     if record is not None and record.source:
         region = {"startLine": record.line}
         made["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": _uri(record.source)}, "region": region}}]
+    # 3.27.24: of the results of a run with a baseline each says whether that one had it.
+    if report.comparison is not None and report.comparison.baseline:
+        known = all(verdict.outcome is Outcome.KNOWN_GAP or line_of(verdict) in report.comparison.known for verdict in verdicts)
+        made["baselineState"] = "unchanged" if known else "new"
+    stands = [standing_in(report, verdict) for verdict in verdicts]
     if worst.outcome is Outcome.KNOWN_GAP:
         made["suppressions"] = [{"kind": "external", "justification": inert(worst.expectation.known_gap or worst.cause)}]
+    elif set(stands) == {GapStanding.QUARANTINED}:
+        made["suppressions"] = [{"kind": "external", "status": "accepted", "justification": inert(note(report, worst))}]
     return made
 
 
 def _level(outcome: Outcome) -> str:
-    return "note" if outcome is Outcome.KNOWN_GAP else "warning" if outcome in _WARNED else "error"
+    return "note" if outcome is Outcome.KNOWN_GAP else "warning" if outcome in MILD else "error"
 
 
 def _notifications(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
@@ -108,10 +119,6 @@ def _notifications(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
 def _plain(text: str) -> str:
     """What a reader could take for a link (3.11.6) or a placeholder (3.11.5), said as the text that it is."""
     return re.sub(r"\{(\d+)\}", r"{{\1}}", text.replace("](", "\\]("))
-
-
-def _fingerprint(*parts: str) -> str:
-    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _uri(source: str) -> str:

@@ -20,8 +20,8 @@ from harness.logic.explain import kind_name, rule_event_kinds
 from harness.model.intent import Priority, Rule
 from harness.model.strategy import StepName, Strategy
 from harness.model.verdicts import Sighting
+from harness.reports.console import OUTCOME_STYLE
 from harness.reports.rules import body, heading, pairs, rule_json
-from harness.reports.terminal import OUTCOME_STYLE
 from harness.reports.words import count_of, whole
 
 _BLINDNESS: Mapping[bool | None, str] = {

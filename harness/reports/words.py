@@ -5,6 +5,7 @@ It must never know a format.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -38,13 +39,21 @@ EXIT_MEANING: Mapping[int, str] = {
 
 
 def inert(text: str) -> str:
-    """One line of text that does nothing to a terminal: control, format, direction and unassigned characters become escapes."""
+    """One line of text that does nothing to a terminal: control, format, direction and unassigned characters become escapes.
+
+    Nor to a CI system that reads the output of its jobs.
+    """
     return whole(text) if len(text) <= _LONGEST else f"{whole(text[:_LONGEST])}..."
 
 
 def whole(text: str) -> str:
     """The same, however long it is: for what people take away from the page."""
-    return "".join(character if _harmless(character) else _escape(character) for character in text)
+    plain = text if text.isascii() and text.isprintable() else "".join(c if _harmless(c) else _escape(c) for c in text)
+    return _COMMAND.sub(r"#\\x23", plain)
+
+
+# What CI systems take for a command wherever in a job's output it stands: Azure Pipelines and GitHub's older form, TeamCity.
+_COMMAND = re.compile(r"##(?=(?:vso|teamcity)?\[)")
 
 
 def _harmless(character: str) -> bool:
@@ -78,6 +87,12 @@ def seconds(length: timedelta, *, sign: bool = False) -> str:
         return f"{plus}{total:.2f} s"
     minutes, rest = divmod(round(abs(total)), 60)
     return f"{plus if total >= 0 else '-'}{minutes} min {rest} s"
+
+
+def span(length: timedelta) -> str:
+    """A length of time as it is waited for: whole seconds, from two minutes on with minutes."""
+    total = round(length.total_seconds())
+    return f"{total} s" if total < 120 else f"{total // 60} min {total % 60} s"
 
 
 def clock(moment: datetime) -> str:

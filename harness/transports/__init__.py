@@ -1,1 +1,1 @@
-"""Ways to run an action on a target: one adapter each behind `harness.ports.Transport`."""
+"""Ways to run an action on a target, behind `harness.ports.Transport`: two kinds of remote shell over one kind of line."""

@@ -134,6 +134,8 @@ class FileSystem:
     """Volume C:. Every path given to a method is absolute, as `absolute` makes it. Safe to use from several threads."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
+        self.on_created: Callable[[str, File], None] | None = None
+        """Told of every file that comes about where none lay, with its path; not under the volume's lock but for copies."""
         self._now = now
         self._lock = threading.RLock()
         started = now()
@@ -237,7 +239,9 @@ class FileSystem:
             file = File(name=old.name if old else name, content=content, created=old.created if old else now, modified=now, image=image)
             directory.children[name.lower()] = file
             self._used += grown
-            return file
+        if old is None and self.on_created is not None:
+            self.on_created(path, file)
+        return file
 
     def remove(self, path: str, *, recurse: bool) -> None:
         """Take a node away. Raises `PathNotFound`, `DirectoryNotEmpty`."""

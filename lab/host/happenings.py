@@ -12,12 +12,15 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from lab.machine import Account, Package
+from lab.machine import Account, Credential, Package
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogonSession:
-    """A logon session. `logon_id` is its LUID (0x3e7 for SYSTEM); `elevated` where it holds a full administrator token."""
+    """A logon session. `logon_id` is its LUID (0x3e7 for SYSTEM); `elevated` where it holds a full administrator token.
+
+    `delegated` is what it may be somebody elsewhere with; `depth` counts the remote sessions that it stands on.
+    """
 
     logon_id: int
     account: Account
@@ -26,6 +29,8 @@ class LogonSession:
     created: datetime
     guid: UUID
     elevated: bool = True
+    delegated: Credential | None = field(default=None, repr=False)
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +130,15 @@ class RemoteShell:
     logon: LogonSession
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCreation:
+    """A process made a file where none lay. `created` is what the volume notes of it."""
+
+    process: Process
+    path: str
+    created: datetime
+
+
 class Witness(Protocol):
     """Told of every happening, at the moment and in the order it happens, from any thread."""
 
@@ -148,6 +162,9 @@ class Witness(Protocol):
 
     def process_ended(self, process: Process, exit_code: int) -> None:
         """A process ended with this code, as a signed number of 32 bits."""
+
+    def file_created(self, creation: FileCreation) -> None:
+        """A file came about."""
 
     def engine_started(self, engine: Engine) -> None:
         """A PowerShell engine became available."""

@@ -25,12 +25,15 @@ from lab.host.programs.cmd_line import LineFault, expanded
 from lab.host.telemetry import Origin, Sink, Telemetry
 from lab.machine import (
     Account,
+    Caller,
     CommandIO,
     CommandLine,
     CommandMetadata,
     CommandShell,
+    Credential,
     ErrorRecord,
     Logon,
+    Network,
     Package,
     Peer,
     PipelineIO,
@@ -86,25 +89,36 @@ class EmulatedMachine:
         return self._host
 
     def connected(self, peer: Peer) -> None:
-        """The kernel accepted a TCP connection. Loopback stands for the lab's network: such a peer is shown as `Host.seen_from`."""
-        self._host.network.accepted(self._shown(peer), peer.port, WINRM_TLS_PORT if peer.secure else WINRM_PORT)
+        """The kernel accepted a TCP connection. Where its other end is loopback, to the host itself or to its driver, so is this one."""
+        source = self._shown(peer)
+        self._host.tcpip.accepted(source, peer.port, WINRM_TLS_PORT if peer.secure else WINRM_PORT)
         self._telemetry.connected(
             Connection(
-                source_ip=self._shown(peer),
+                source_ip=source,
                 source_port=peer.port,
-                destination_ip=self._host.ip,
+                destination_ip=source if ip_address(source).is_loopback else self._host.ip,
                 destination_port=WINRM_TLS_PORT if peer.secure else WINRM_PORT,
                 initiated=False,
                 owner=self._host.system,
             )
         )
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         """A network logon with a LUID of its own. The peer leaves no trace in it: http.sys does not tell LSA who called."""
-        return _EmulatedLogon(self._host, self._telemetry, self._host.new_logon(account, package), self._shown(peer), peer.port)
+        caller = self._caller(peer)
+        depth = caller.depth if caller is not None else 0
+        session = self._host.new_logon(account, package, delegated=delegated, depth=depth)
+        return _EmulatedLogon(self._host, self._telemetry, session, self._shown(peer), peer.port)
 
     def _shown(self, peer: Peer) -> str:
+        """The peer's address as telemetry has it: loopback stands for the lab's network, so it is the host that called, or the driver."""
+        caller = self._caller(peer)
+        if caller is not None:
+            return caller.ip
         return self._host.seen_from if ip_address(peer.ip).is_loopback else peer.ip
+
+    def _caller(self, peer: Peer) -> Caller | None:
+        return self._host.network.caller(peer) if self._host.network is not None else None
 
 
 class _EmulatedLogon:
@@ -147,7 +161,7 @@ class _EmulatedLogon:
 
     def log_off(self) -> None:
         """The connection lets go of its logon. A shell outlives the connection that opened it, and with it the logon that it runs under."""
-        self._host.network.closed(self._client_ip, self._client_port)
+        self._host.tcpip.closed(self._client_ip, self._client_port)
         self._host.release_logon(self._session)
 
 
@@ -163,12 +177,18 @@ class _EmulatedRunspace:
         self._closed = False
         witness.engine_started(engine)
 
+    @property
+    def process_id(self) -> int:
+        """The pid of wsmprovhost.exe."""
+        return self._engine.process.pid
+
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         """Run a pipeline to its end. Raises `PipelineStopped`, also where the runspace is closed."""
         with self._lock:
             if self._closed:
                 raise PipelineStopped
-            return self._interpreter.run(request, io)
+            with self._host.acting(self._engine.process):
+                return self._interpreter.run(request, io)
 
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         """Discover commands. Windows does so with two pipelines of its own, which module logging shows like anybody's."""
@@ -186,6 +206,7 @@ class _EmulatedRunspace:
             if self._closed:
                 return
             self._closed = True
+            self._interpreter.close()
             self._witness.engine_stopped(self._engine)
             self._host.end_tree(self._engine.process)
 
@@ -206,6 +227,11 @@ class _EmulatedCommandShell:
             with suppress(LineFault):  # a value beyond what cmd.exe takes stays as it was sent
                 self._environment[known] = expanded(value, lambda asked: _value(users, asked))
         self._directory = directory or host.home(account)
+
+    @property
+    def process_id(self) -> int:
+        """The pid of winrshost.exe."""
+        return self._process.pid
 
     def run(self, line: CommandLine, io: CommandIO) -> int:
         """Run a line to its end. Raises `PipelineStopped`.
@@ -282,15 +308,18 @@ def emulated_host(
     now: Callable[[], datetime],
     seed: int,
     off: frozenset[str] = frozenset(),
+    network: Network | None = None,
 ) -> EmulatedMachine:
     """A Windows host, booted and provisioned with Sysmon, an audit policy and PowerShell logging. The same seed gives the same host.
 
     `name` is the computer name, `domain` the DNS domain, `ip` and `seen_from` the host's and the driver's lab addresses; `accounts` are
     its administrators. `now` gives aware times in UTC. `off` names the settings of `harness.events.audit.SETTINGS` that it lacks.
+    `network` is where it finds other hosts; without one it is alone.
     """
     # Reproducible chance is the point; nothing secret comes of it.
     random = Random(seed)  # noqa: S311
     host = Host(name=name, domain=domain, ip=ip, seen_from=seen_from, accounts=accounts, now=now, random=random)
+    host.network = network
     return EmulatedMachine(host, sink, off)
 
 

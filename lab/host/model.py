@@ -10,25 +10,29 @@ import ntpath
 import random
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from lab.host import accounts as sam
 from lab.host import hives, inventory
 from lab.host.files import File, FileFault, FileSystem
-from lab.host.happenings import Image, LogonSession, Process, Witness
+from lab.host.happenings import FileCreation, Image, LogonSession, Process, Witness
 from lab.host.images import KERNEL, SYSTEM32, executables, needs_console
 from lab.host.logs import EventLogs
-from lab.host.network import Network
+from lab.host.network import TcpIp
 from lab.host.registry import Registry
 from lab.host.services import CANNOT_START, Service, ServiceControl, ServiceFault
-from lab.machine import Account, Package
+from lab.machine import Account, Credential, Network, Package
 
 MAX_PROCESSES = 2_000
 """Live processes at once: a bound against a received fork bomb, far above what a scenario starts."""
 UPTIME = timedelta(hours=7, minutes=23, seconds=41)
 
+
+_ACTING: ContextVar[Process | None] = ContextVar("acting", default=None)
 
 KILLED = -1
 """The exit code of a process that was ended from outside, as whoever ends a job or a tree of processes gives it to TerminateProcess."""
@@ -74,6 +78,7 @@ class Host:
         self.now = now
         self.random = random
         self.witness: Witness | None = None
+        self.network: Network | None = None
         self.booted = now() - UPTIME
         self._lock = threading.RLock()
         self._processes: dict[int, Process] = {}
@@ -89,7 +94,7 @@ class Host:
         self.services = ServiceControl(self._service_began, self._service_ended)
         self.logs = EventLogs()
         self.files = FileSystem(now)
-        self.network = Network(name=name, domain=domain, ip=ip, mac=self.mac, driver=seen_from, booted=self.booted, owner_of=self._owner_of)
+        self.tcpip = TcpIp(name=name, domain=domain, ip=ip, mac=self.mac, driver=seen_from, booted=self.booted, owner_of=self._owner_of)
         self.registry = Registry(now)
         self.product_id = f"00329-00000-00003-AA{self.machine_guid.int % 1000:03d}"
         hives.furnish(
@@ -97,7 +102,7 @@ class Host:
             name=name,
             domain=domain,
             ip=ip,
-            gateway=self.network.gateway,
+            gateway=self.tcpip.gateway,
             product_id=self.product_id,
             services=self.services,
         )
@@ -108,6 +113,7 @@ class Host:
         self._furnish()
         self.system_logon = self._well_known(0x3E7, sam.SYSTEM)
         self._boot()
+        self.files.on_created = self._file_created
         self.witness = witness
 
     # --- names ------------------------------------------------------------------------------------------------------------
@@ -184,7 +190,9 @@ class Host:
 
     # --- logons -----------------------------------------------------------------------------------------------------------
 
-    def new_logon(self, account: Account, package: Package, *, logon_type: int = 3) -> LogonSession:
+    def new_logon(
+        self, account: Account, package: Package, *, logon_type: int = 3, delegated: Credential | None = None, depth: int = 0
+    ) -> LogonSession:
         """Begin a logon session with a LUID of its own and tell the witness. Type 3 is a network logon.
 
         It lasts until it is released and no process runs under it any more, as the last handle of a token does on Windows.
@@ -199,6 +207,8 @@ class Host:
                 created=self.now(),
                 guid=self.new_uuid(),
                 elevated=any(account.sid == sid for sid in self._administrators()),
+                delegated=delegated,
+                depth=depth,
             )
             hives.put_user(self.registry, account, self.home(account))
             for below in ("Documents", "Desktop", "Downloads", "AppData\\Local\\Temp", "AppData\\Roaming"):
@@ -328,6 +338,20 @@ class Host:
         for process in family:
             self.end_process(process, KILLED)
         self.end_process(ancestor)
+
+    @contextmanager
+    def acting(self, process: Process) -> Iterator[None]:
+        """What this thread does to the host meanwhile is this process's doing: files that come about are told as its."""
+        token = _ACTING.set(process)
+        try:
+            yield
+        finally:
+            _ACTING.reset(token)
+
+    def _file_created(self, path: str, file: File) -> None:
+        process = _ACTING.get()
+        if process is not None and self.witness is not None:
+            self.witness.file_created(FileCreation(process=process, path=path, created=file.created))
 
     def _create(
         self, parent: Process | None, path: str, line: str, logon: LogonSession, directory: str, image: Image, *, slash: bool = True

@@ -67,7 +67,7 @@ class Profile:
     outbound: str = "Allow"
 
 
-class Network:
+class TcpIp:
     """What one host knows of its network. `owner_of` gives the process id behind a name (svchost group or program)."""
 
     def __init__(self, *, name: str, domain: str, ip: str, mac: str, driver: str, booted: datetime, owner_of: Callable[[str], int]) -> None:

@@ -318,7 +318,7 @@ def _group_user(host: Host) -> list[Row]:
 
 @_wmi("Win32_NetworkAdapterConfiguration", "Index", "ServiceName", "DHCPEnabled", "Index", "Description")
 def _adapter_configuration(host: Host) -> list[Row]:
-    network = host.network
+    network = host.tcpip
     return [
         {
             "ServiceName": "e1i65x64",
@@ -348,7 +348,7 @@ def _adapter(host: Host) -> list[Row]:
     return [
         {
             "ServiceName": "e1i65x64",
-            "MACAddress": host.network.mac.replace("-", ":"),
+            "MACAddress": host.tcpip.mac.replace("-", ":"),
             "AdapterType": "Ethernet 802.3",
             "DeviceID": "1",
             "Name": DESCRIPTION,

@@ -3,10 +3,11 @@
 from lab.winrm.auth import Access, ChannelBinding, EndpointAccount, Scheme, fingerprint
 from lab.winrm.endpoint import Endpoint
 from lab.winrm.service import EndpointCounts
-from lab.winrm.tls import Identity, make_identity
+from lab.winrm.tls import Authority, Identity, make_authority, make_identity
 
 __all__ = [
     "Access",
+    "Authority",
     "ChannelBinding",
     "Endpoint",
     "EndpointAccount",
@@ -14,5 +15,6 @@ __all__ = [
     "Identity",
     "Scheme",
     "fingerprint",
+    "make_authority",
     "make_identity",
 ]

@@ -20,12 +20,13 @@ from typing import Any, Final
 
 import spnego
 import spnego.channel_bindings
+from spnego import _gss
 
 # The NT hash has no public name in pyspnego, and OpenSSL 3 no longer brings MD4 itself.
 from spnego._ntlm_raw.crypto import ntowfv1
 from spnego.exceptions import SpnegoError
 
-from lab.machine import Account, Package
+from lab.machine import Account, Credential, Package
 
 _BOUNDARY: Final = b"Encrypted Boundary"
 _CLOSING: Final = b"--" + _BOUNDARY + b"--\r\n"
@@ -35,6 +36,8 @@ _TLS_DATA: Final = 0x17
 
 # What an NTLM authenticate message has where it binds itself to a channel: MsvAvChannelBindings, 16 bytes [MS-NLMP 2.2.2.1].
 _NTLM_BINDING: Final = b"\x0a\x00\x10\x00"
+_NTLM: Final = b"NTLMSSP\0"
+_CHANNEL_BOUND: Final = 0x800  # GSS_C_CHANNEL_BOUND_FLAG, of MIT krb5 1.19 on
 _PACKAGES: Final = {"ntlm": Package.NTLM, "kerberos": Package.KERBEROS}
 
 # What pyspnego lets through where a token is not what it claims to be: its parsers slice and unpack without looking first.
@@ -46,8 +49,12 @@ class Scheme(StrEnum):
 
     BASIC = "Basic"
     NEGOTIATE = "Negotiate"
+    KERBEROS = "Kerberos"
     CREDSSP = "CredSSP"
     CERTIFICATE = "Certificate"
+
+
+_PROTOCOLS: Final = {Scheme.CREDSSP: "CredSSP", Scheme.KERBEROS: "Kerberos"}
 
 
 class ChannelBinding(StrEnum):
@@ -60,7 +67,7 @@ class ChannelBinding(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What an endpoint lets in; the defaults are Windows', without Kerberos."""
+    """What an endpoint lets in; the defaults are Windows', without Kerberos, which needs a keytab."""
 
     schemes: frozenset[Scheme] = frozenset({Scheme.NEGOTIATE})
     allow_unencrypted: bool = False
@@ -69,10 +76,14 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointAccount:
-    """An account that may log on here, its password, and the SHA-256 fingerprints of the certificates that stand for it."""
+    """An account that may log on here, its password, and the SHA-256 fingerprints of the certificates that stand for it.
+
+    `realm` is the Kerberos realm of its domain, which is also the suffix of its user principal name; "" where it has none.
+    """
 
     account: Account
     password: str = field(repr=False)
+    realm: str = ""
     certificates: frozenset[str] = frozenset()
 
 
@@ -140,7 +151,48 @@ class _UserFile:
         Path(name).replace(directory / "users")
 
 
+class _Keytab:
+    """The keytab of all endpoints of this process: MIT's acceptor takes the one that KRB5_KTNAME names, process wide."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owners: set[object] = set()
+        self._path = ""
+        self._before: str | None = None
+
+    def add(self, owner: object, path: str) -> None:
+        """Take an endpoint's keytab. Raises ValueError where another endpoint has another."""
+        with self._lock:
+            if self._owners and path != self._path:
+                raise ValueError("another endpoint of this process has another keytab")
+            if not self._owners:
+                self._before, self._path = os.environ.get("KRB5_KTNAME"), path
+                os.environ["KRB5_KTNAME"] = f"FILE:{path}"
+            self._owners.add(owner)
+
+    def remove(self, owner: object) -> None:
+        """Forget an endpoint; with the last of them all is as before."""
+        with self._lock:
+            if owner not in self._owners:
+                return
+            self._owners.remove(owner)
+            if self._owners:
+                return
+            if self._before is None:
+                del os.environ["KRB5_KTNAME"]
+            else:
+                os.environ["KRB5_KTNAME"] = self._before
+
+
 _USER_FILE: Final = _UserFile()
+_KEYTAB: Final = _Keytab()
+
+
+def no_kerberos() -> str:
+    """Why there can be no Kerberos on this machine, or nothing."""
+    if not _gss.HAS_GSSAPI:
+        return f"Kerberos needs the extra purple-harness[kerberos] and MIT's libraries: {_gss.GSSAPI_IMP_ERR}"
+    return ""
 
 
 class Accounts:
@@ -149,7 +201,8 @@ class Accounts:
     Raises ValueError for a name that the account file cannot hold, or two accounts of one name.
     """
 
-    def __init__(self, accounts: Sequence[EndpointAccount]) -> None:
+    def __init__(self, accounts: Sequence[EndpointAccount], keytab: Path | None = None) -> None:
+        self._keytab = keytab
         self._by_principal: dict[str, Account] = {}
         self._lines: dict[str, str] = {}
         self._hashes: dict[str, bytes] = {}
@@ -160,7 +213,10 @@ class Accounts:
             if any(mark in account.domain + account.name for mark in ":\\@\r\n") or not account.name:
                 raise ValueError(f"an account cannot be named {account.domain}\\{account.name}")
             nt_hash = ntowfv1(entry.password)
-            for spelling in (account.name, f"{account.domain}\\{account.name}", f"{account.name}@{account.domain}"):
+            spellings = [account.name, f"{account.domain}\\{account.name}", f"{account.name}@{account.domain}"]
+            if entry.realm:
+                spellings.append(f"{account.name}@{entry.realm}")
+            for spelling in spellings:
                 principal = spelling.upper()
                 if self._by_principal.setdefault(principal, account) != account:
                     raise ValueError(f"two accounts answer to {spelling}")
@@ -169,11 +225,18 @@ class Accounts:
 
     def open(self) -> None:
         """Make the accounts known to pyspnego. Raises ValueError where they contradict another endpoint's."""
-        _USER_FILE.add(self, self._lines)
+        if self._keytab is not None:
+            _KEYTAB.add(self, str(self._keytab))
+        try:
+            _USER_FILE.add(self, self._lines)
+        except ValueError:
+            _KEYTAB.remove(self)
+            raise
 
     def close(self) -> None:
         """Take them back."""
         _USER_FILE.remove(self)
+        _KEYTAB.remove(self)
 
     def find(self, principal: str) -> Account | None:
         """The account of a principal as pyspnego spells it: name, DOMAIN\\name or name@DOMAIN."""
@@ -223,13 +286,17 @@ class SecurityContext:
         self._credssp = scheme is Scheme.CREDSSP
         self._level = level
         self._binding = spnego.channel_bindings.GssChannelBindings(application_data=binding) if binding is not None else None
-        # The pure Python SPNEGO, whatever GSSAPI is installed: it takes bare NTLM tokens too, and asks no KDC.
-        self._context: Any = spnego.server(
-            protocol="credssp" if self._credssp else "negotiate", options=spnego.NegotiateOptions.use_negotiate
-        )
-        self._protocol = f"application/HTTP-{'CredSSP' if self._credssp else 'SPNEGO'}-session-encrypted"
+        if scheme is Scheme.KERBEROS:
+            self._context: Any = spnego.server(protocol="kerberos")
+        else:
+            # The pure Python SPNEGO, whatever GSSAPI is installed: it takes bare NTLM tokens too, and Kerberos where it has a keytab.
+            self._context = spnego.server(
+                protocol="credssp" if self._credssp else "negotiate", options=spnego.NegotiateOptions.use_negotiate
+            )
+        self._protocol = f"application/HTTP-{_PROTOCOLS.get(scheme, 'SPNEGO')}-session-encrypted"
         self.account: Account | None = None
         self.package = Package.NTLM
+        self.delegated: Credential | None = None
 
     def step(self, token: bytes) -> bytes | None:
         """The answer to a client's token. `account` is set once the exchange is complete. Raises `Refused`."""
@@ -239,17 +306,36 @@ class SecurityContext:
                 account = self._accounts.find(self._context.client_principal or "")
                 if account is None:
                     raise Refused("not an account of this endpoint")
+                if self._binding is not None and self._level is ChannelBinding.STRICT and not self._is_bound():
+                    raise Refused("not bound to the channel that it came by")
                 self.account = account
                 self.package = _PACKAGES.get(self._context.negotiated_protocol, Package.NEGOTIATE)
+                self.delegated = self._delegation() if self._credssp else None
         except _MALFORMED as error:
             raise Refused(type(error).__name__) from None
         return answer
+
+    def _delegation(self) -> Credential | None:
+        """What a client of CredSSP gave away for this [MS-CSSP 2.2.1.2]: a name and a password, or nothing that we could use."""
+        given = self._context.get_extra_info("client_credential")
+        if given is None or not getattr(given, "password", None):
+            return None
+        return Credential(user=f"{given.domain_name}\\{given.username}" if given.domain_name else given.username, password=given.password)
 
     def _binding_of(self, token: bytes) -> Any:
         # CredSSP has its own TLS and binds to that one's key.
         if self._binding is None or self._credssp or self._level is ChannelBinding.NONE:
             return None
-        return self._binding if self._level is ChannelBinding.STRICT or _NTLM_BINDING in token else None
+        # Kerberos itself lets in who names no channel, and nobody who names a wrong one.
+        named = _NTLM_BINDING in token or _NTLM not in token
+        return self._binding if self._level is ChannelBinding.STRICT or named else None
+
+    def _is_bound(self) -> bool:
+        """Whether a Kerberos exchange named its channel: MIT tells it by a flag that pyspnego keeps to itself. NTLM is refused without."""
+        context = self._context
+        while context is not None and not isinstance(context, _gss.GSSAPIProxy):
+            context = getattr(context, "_context", None)
+        return context is None or bool(context._context_attr & _CHANNEL_BOUND)
 
     def seal(self, message: bytes) -> tuple[str, bytes]:
         """Content type and body of an encrypted message."""

@@ -6,11 +6,12 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import Final
 
 from lab.machine import Machine, Peer
-from lab.winrm.auth import Access, Accounts, EndpointAccount, Scheme
+from lab.winrm.auth import Access, Accounts, EndpointAccount, Scheme, no_kerberos
 from lab.winrm.http import Connection, Security
 from lab.winrm.service import EndpointCounts, Service, Tally
 from lab.winrm.tls import Identity, server_context
@@ -27,8 +28,9 @@ class Endpoint:
 
     `port` 0 takes a free one. `idle_timeout`: seconds after which a shell that nobody asks for is closed; clients may ask for less.
     `max_shells` is what one user may have at once. `client_authorities` (PEM) signed the certificates that clients may show.
-    Raises ValueError for accounts that cannot be, and for certificates that nobody could show. `start` and `stop` once each; OSError
-    from `start` where the address is taken.
+    `keytab` holds the keys of the service principals by which clients ask for Kerberos; with one, Negotiate takes Kerberos too.
+    Raises ValueError for accounts that cannot be, certificates that nobody could show, and Kerberos that cannot be.
+    `start` and `stop` once each; OSError from `start` where the address is taken.
     """
 
     def __init__(
@@ -43,12 +45,17 @@ class Endpoint:
         access: Access | None = None,
         identity: Identity | None = None,
         client_authorities: str = "",
+        keytab: Path | None = None,
     ) -> None:
         access = access if access is not None else Access()
+        if Scheme.KERBEROS in access.schemes and keytab is None:
+            raise ValueError("Kerberos needs a keytab")
+        if keytab is not None and (why := no_kerberos()):
+            raise ValueError(why)
         if Scheme.CERTIFICATE in access.schemes and not (identity is not None and client_authorities):
             raise ValueError("certificates need HTTPS and somebody who signed them")
         self._machine = machine
-        self._accounts = Accounts(accounts)
+        self._accounts = Accounts(accounts, keytab)
         self._security = Security(
             access=access,
             accounts=self._accounts,

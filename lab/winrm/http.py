@@ -17,7 +17,7 @@ from typing import Final
 
 import h11
 
-from lab.machine import Account, Logon, Machine, Package, Peer
+from lab.machine import Account, Credential, Logon, Machine, Package, Peer
 from lab.winrm.auth import Access, Accounts, Garbled, Refused, Scheme, SecurityContext
 from lab.winrm.outbox import ClientGone
 from lab.winrm.service import Client, Reply, Service, Tally
@@ -47,7 +47,12 @@ class _TooLarge(Exception):
 
 
 _BY_CERTIFICATE: Final = b"http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
-_OFFERS: Final = {Scheme.NEGOTIATE: "Negotiate", Scheme.CREDSSP: "CredSSP", Scheme.BASIC: 'Basic realm="WSMAN"'}
+_OFFERS: Final = {
+    Scheme.NEGOTIATE: "Negotiate",
+    Scheme.KERBEROS: "Kerberos",
+    Scheme.CREDSSP: "CredSSP",
+    Scheme.BASIC: 'Basic realm="WSMAN"',
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,11 +227,11 @@ class Connection:
             )
         answer = self._context.step(token)
         if self._context.account is not None:
-            self._log_on(self._context.account, self._context.package)
+            self._log_on(self._context.account, self._context.package, self._context.delegated)
         return answer
 
-    def _log_on(self, account: Account, package: Package) -> None:
-        self._logon = self._machine.log_on(self._peer, account, package)
+    def _log_on(self, account: Account, package: Package, delegated: Credential | None = None) -> None:
+        self._logon = self._machine.log_on(self._peer, account, package, delegated)
         self._account = account
         self._tally.logged_on()
 

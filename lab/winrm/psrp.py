@@ -234,6 +234,11 @@ class PsrpShell(Shell[_Pipeline]):
 
     # --- requests ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def process_id(self) -> int:
+        """The pid of its host process."""
+        return self._runspace.process_id
+
     def command(self, command_id: str, fragment: bytes) -> None:
         """Take the first fragment of a pipeline's message; it runs as soon as the message and its input are complete.
 

@@ -186,6 +186,7 @@ class Service:
             raise
         return wsman.Created(
             shell_id=create.shell_id,
+            process_id=shell.process_id,
             owner=f"{client.account.domain}\\{client.account.name}",
             client_ip=client.ip,
             idle_timeout=idle_timeout,

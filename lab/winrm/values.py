@@ -14,7 +14,7 @@ from uuid import UUID
 import psrpcore
 from psrpcore import types as ps
 
-from lab.machine import Command, CommandMetadata, ErrorRecord, Parameter, PipelineRequest, PSObject, PSValue
+from lab.machine import Command, CommandMetadata, ErrorRecord, Parameter, PipelineRequest, PSObject, PSValue, SecureString
 
 _CUSTOM_OBJECT: Final = "System.Management.Automation.PSCustomObject"
 _RUNTIME_EXCEPTION: Final = -2146233087  # COR_E_SYSTEM (0x80131501), the HResult of RuntimeException and what derives from it
@@ -42,6 +42,8 @@ def to_wire(value: PSValue) -> Any:
             return ps.PSGuid(str(value))
         case bytes():
             return ps.PSByteArray(value)
+        case SecureString():
+            return ps.PSSecureString(value.plain)
         case list():
             return ps.PSList(to_wire(item) for item in value)
         case dict():
@@ -110,6 +112,22 @@ def error_record(record: ErrorRecord) -> ps.ErrorRecord:
     return wire
 
 
+def read_error_record(wire: Any) -> ErrorRecord:
+    """The reverse of `error_record`, of what another host wrote; where it came from is left open."""
+    category, details, invocation = wire.CategoryInfo, wire.ErrorDetails, wire.InvocationInfo
+    message = getattr(wire.Exception, "Message", None)
+    return ErrorRecord(
+        message=str((details and details.Message) or message or wire.Exception),
+        exception_type=str(wire.Exception.PSObject.type_names[0]).removeprefix("Deserialized."),
+        error_id=str(wire.FullyQualifiedErrorId or ""),
+        category=category.Category.name,
+        target=str(category.TargetName or ""),
+        activity=str(category.Activity or ""),
+        reason=str(category.Reason or ""),
+        position=str((invocation and invocation.PositionMessage) or ""),
+    )
+
+
 def metadata_count(count: int) -> ps.PSObject:
     """What goes ahead of the answers to GET_COMMAND_METADATA [MS-PSRP 2.2.3.21]."""
     return ps.CommandMetadataCount(Count=count)
@@ -166,7 +184,7 @@ def _parameter(name: str) -> ps.PSObject:
 
 
 def from_wire(value: Any) -> PSValue:
-    """The value of a psrpcore object. What has no counterpart (a secure string, an enumeration) becomes the nearest plain value."""
+    """The value of a psrpcore object. What has no counterpart (an enumeration) becomes the nearest plain value."""
     match value:
         case None | bool():
             return value
@@ -175,8 +193,7 @@ def from_wire(value: Any) -> PSValue:
         case float():
             return float(value)
         case ps.PSSecureString():
-            # A secret has no business in the machine's telemetry; .NET prints one by its type name as well.
-            return "System.Security.SecureString"
+            return _secret(value)
         case str():
             return str.__str__(value)
         case Decimal():
@@ -204,6 +221,14 @@ def from_wire(value: Any) -> PSValue:
             return _from_wire_object(value)
         case _:
             return str(value)
+
+
+def _secret(value: ps.PSSecureString) -> SecureString:
+    """What a secure string holds; nothing where no session key opens it."""
+    try:
+        return SecureString(str.__str__(value.decrypt()))
+    except (psrpcore.PSRPCoreError, ValueError, TypeError, AttributeError):
+        return SecureString("")
 
 
 def _from_wire_object(value: ps.PSObject) -> PSObject:

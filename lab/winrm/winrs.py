@@ -137,6 +137,11 @@ class WinrsShell(Shell[_Line]):
         self._ledger = ledger
         self._shell = open_shell()
 
+    @property
+    def process_id(self) -> int:
+        """The pid of its host process."""
+        return self._shell.process_id
+
     def command(self, command_id: str, text: str, *, skip_shell: bool) -> None:
         """Start a command line. A CommandId is good for one: the same request again is refused, not run again."""
         with self.lock:

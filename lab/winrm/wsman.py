@@ -472,9 +472,10 @@ _OPERATIONS: Final[dict[str, dict[str, _Parser]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """The shell that came about. `idle_timeout` in seconds."""
+    """The shell that came about. `idle_timeout` in seconds; `process_id` is its host process's."""
 
     shell_id: str
+    process_id: int
     owner: str
     client_ip: str
     idle_timeout: float
@@ -546,6 +547,7 @@ def _body(request: Request, result: Result) -> str:
                 f"</w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>"
                 f"<rsp:Shell><rsp:ShellId>{result.shell_id}</rsp:ShellId><rsp:ResourceUri>{request.resource}</rsp:ResourceUri>"
                 f"<rsp:Owner>{escape(result.owner)}</rsp:Owner><rsp:ClientIP>{escape(result.client_ip)}</rsp:ClientIP>"
+                f"<rsp:ProcessId>{result.process_id}</rsp:ProcessId>"
                 f"<rsp:IdleTimeOut>PT{result.idle_timeout:.3f}S</rsp:IdleTimeOut>"
                 f"<rsp:InputStreams>{escape(result.input_streams)}</rsp:InputStreams>"
                 f"<rsp:OutputStreams>{escape(result.output_streams)}</rsp:OutputStreams>"

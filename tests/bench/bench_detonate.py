@@ -22,10 +22,11 @@ from harness.engine import Engine, Patience
 from harness.model.intent import Auth, InvokeCommand, Plan, PlannedStep, Step, Target
 from harness.model.report import StepFinished
 from harness.siem.embedded.client import EmbeddedClient
-from harness.transports.psrp import Credential, PsrpTransport
+from harness.transports.credential import Credential
 from harness.transports.psrp.console import Console
 from harness.transports.psrp.console import host as host_of
 from harness.transports.psrp.identity import EXPRESSION
+from harness.transports.winrm import WinrmTransport
 from lab.process import LabConfig, LabPlace, LabTarget, StartingLab
 
 DETONATIONS = 40
@@ -51,7 +52,7 @@ def by_harness(place: LabPlace) -> float:
         run_id="bench",
         plan=Plan(steps=steps, unexercisable={}),
         rules={},
-        transport=PsrpTransport(
+        transport=WinrmTransport(
             credentials={t.name: Credential(user=t.user, password=place.password) for t in place.targets},
             clock=clock,
             addresses={t.name: t.host for t in targets},

@@ -35,9 +35,12 @@ class Ended:
         return self.report
 
 
+_MEANT_FOR_THE_TESTS = ("NO_COLOR", "COLUMNS", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The test's own environment without what would change the harness, and with the checkout importable."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HARNESS_") and key not in ("NO_COLOR", "COLUMNS")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HARNESS_") and key not in _MEANT_FOR_THE_TESTS}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | dict(extra or {})
 
 

@@ -12,9 +12,9 @@ import pytest
 from harness.reports.json import dump_report
 from tests.cli.commands import UpLab, harness, write_scenario
 from tests.reports import sample_reports as sample
-from tests.reports.formats import ATTIRE, NAVIGATOR, SARIF, junit_faults
+from tests.reports.formats import ATTIRE, GITLAB, NAVIGATOR, SARIF, junit_faults
 
-FORMATS = ("html", "junit", "markdown", "sarif", "attire", "navigator")
+FORMATS = ("html", "junit", "markdown", "sarif", "gitlab", "attire", "navigator")
 
 
 def test_a_run_and_its_kept_report_give_the_same_documents(lab: UpLab, tmp_path: Path) -> None:
@@ -45,9 +45,22 @@ def test_a_run_and_its_kept_report_give_the_same_documents(lab: UpLab, tmp_path:
         """,
     )
     asked = [part for name in FORMATS for part in (f"--{name}", f"run.{name}")]
-    ended = harness("run", "one.scenario.yml", "--lab", "--target", "lab-ws1", "--rules", "mine.yml", *asked, cwd=tmp_path, env=lab.env)
+    ended = harness(
+        "run",
+        "one.scenario.yml",
+        "--lab",
+        "--target",
+        "lab-ws1",
+        "--rules",
+        "mine.yml",
+        *asked,
+        cwd=tmp_path,
+        env=lab.env | {"GITHUB_ACTIONS": "true"},
+    )
     assert ended.code == 1, ended.said
-    for name, schema in (("sarif", SARIF), ("attire", ATTIRE), ("navigator", NAVIGATOR)):
+    assert ended.out.startswith("::stop-commands::")
+    assert ended.out.splitlines()[-1].startswith("::error file=mine.yml,line=3,title=")
+    for name, schema in (("sarif", SARIF), ("gitlab", GITLAB), ("attire", ATTIRE), ("navigator", NAVIGATOR)):
         jsonschema.Draft202012Validator(schema).validate(json.loads((tmp_path / f"run.{name}").read_text()))
     assert junit_faults(ElementTree.parse(tmp_path / "run.junit").getroot()) == []
     (result,) = json.loads((tmp_path / "run.sarif").read_text())["runs"][0]["results"]
@@ -79,15 +92,21 @@ def test_the_difference_is_asked_with_its_baseline(kept: Path) -> None:
     assert json.loads(ended.out)["techniques"][0]["score"] == -23
 
 
+def test_a_report_may_be_held_against_another_later(kept: Path) -> None:
+    ended = harness("report", "gap.json", "--markdown", "-", "--baseline", "clean.json", cwd=kept)
+    assert "### Since the baseline" in ended.out
+    assert "new since" in ended.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("gap.json",), "in which format?"),
-        (("--markdown", "-"), "there is no run 'last' (harness history list shows them)"),
+        (("--markdown", "-"), "there is no run yet"),
         (("no-such", "--markdown", "-"), "there is no run 'no-such'"),
         (("gap.json", "--json", "-", "--junit", "-"), "--json and --junit both write to standard output"),
-        (("gap.json", "--navigator-diff", "x"), "--navigator-diff and --baseline need each other"),
-        (("gap.json", "--junit", "x", "--baseline", "clean.json"), "--navigator-diff and --baseline need each other"),
+        (("gap.json", "--navigator-diff", "x"), "--navigator-diff needs --baseline"),
+        (("gap.json", "--junit", "x", "--baseline", "last-green"), "no earlier run was green"),
         (("gap.json", "--junit", "no/x"), "no/x: cannot be written: its directory does not exist"),
         (("none.json", "--junit", "x"), "none.json: cannot be read"),
         (("gap.json", "--navigator-diff", "x", "--baseline", "none.json"), "none.json: cannot be read"),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.cover import GAPS, cover, exit_code
+from harness.core.cover import GAPS, cover
+from harness.core.standing import exit_code
 from harness.model.intent import Expectation
 from harness.model.verdicts import CoverageStatus, Inconclusive, Outcome, Verdict
-from tests.builders import SECURITY, rule
 
 S = CoverageStatus
+DAY = date(2026, 11, 21)
 
 
 def verdict(outcome: Outcome, rule_id: str = "r", cause: str = "because") -> Verdict:
@@ -49,13 +50,13 @@ def verdict(outcome: Outcome, rule_id: str = "r", cause: str = "because") -> Ver
     ],
 )
 def test_status(outcomes: list[Outcome], status: CoverageStatus) -> None:
-    (row,) = cover([verdict(outcome) for outcome in outcomes], {"r": rule("r", SECURITY, 4688)})
+    (row,) = cover([verdict(outcome) for outcome in outcomes], {"r": "r title"})
     assert row.status is status
     assert bool(row.reason) is (status is not S.VALIDATED)
 
 
 def test_a_rule_that_only_the_siem_knows_has_a_row_too() -> None:
-    rows = cover([verdict(Outcome.DETECTED, "foreign")], {"r": rule("r", SECURITY, 4688)})
+    rows = cover([verdict(Outcome.DETECTED, "foreign")], {"r": "r title"})
     assert [(row.rule, row.status) for row in rows] == [("foreign", S.VALIDATED), ("r", S.UNTESTED)]
 
 
@@ -70,14 +71,14 @@ def test_a_rule_that_only_the_siem_knows_has_a_row_too() -> None:
     ],
 )
 def test_exit_code(outcomes: list[Outcome], code: int) -> None:
-    assert exit_code([verdict(outcome) for outcome in outcomes], interrupted=False) == code
-    assert exit_code([verdict(outcome) for outcome in outcomes], interrupted=True) == 130
+    assert exit_code([verdict(outcome) for outcome in outcomes], interrupted=False, day=DAY) == code
+    assert exit_code([verdict(outcome) for outcome in outcomes], interrupted=True, day=DAY) == 130
 
 
 @given(st.lists(st.sampled_from(Outcome), max_size=8))
 def test_a_run_that_ends_with_0_has_no_failing_rule(outcomes: list[Outcome]) -> None:
     verdicts = [verdict(outcome) for outcome in outcomes]
-    if exit_code(verdicts, interrupted=False) == 0:
+    if exit_code(verdicts, interrupted=False, day=DAY) == 0:
         statuses = {row.status for row in cover(verdicts, {})}
         assert not statuses & {S.FAILING, S.PARTIAL, S.INCONCLUSIVE} or Outcome.INCONCLUSIVE in outcomes
 
@@ -92,3 +93,9 @@ def test_time_to_detect_is_none_without_a_sighting() -> None:
     (row,) = cover([verdict(Outcome.DETECTED)], {})
     assert (row.fastest, row.slowest) == (None, None)
     assert timedelta(0) not in (row.fastest, row.slowest)
+
+
+def test_a_part_of_a_plan_may_have_nothing_that_can_be_exercised() -> None:
+    nothing = [verdict(Outcome.NOT_EXERCISABLE)]
+    assert exit_code(nothing, interrupted=False, day=DAY) == 5
+    assert exit_code(nothing, interrupted=False, day=DAY, whole=False) == 0

@@ -8,9 +8,9 @@ import pytest
 
 from harness.core.plan import Selection, plan, worth_sending
 from harness.errors import NothingToDo
-from harness.model.intent import Connect, EnterPSSession, Expectation, Scenario, Step
+from harness.model.intent import Connect, EnterPSSession, Expectation, Plan, Scenario, Step
 from harness.model.tree import Op, Test
-from tests.builders import SECURITY, rule, target
+from tests.builders import SECURITY, SYSMON, rule, target
 
 CHILD = rule("child", SECURITY, 4688, Test(field="ParentProcessName", op=Op.ENDS_WITH, value="\\wsmprovhost.exe"))
 PORT = rule("port", SECURITY, 5156, Test(field="DestPort", op=Op.EQUALS, value=5985))
@@ -108,3 +108,52 @@ def test_a_target_that_sees_the_driver_as_itself_has_no_network_leg(seen_from: s
     on = replace(target(), seen_from=seen_from, host=host)
     made = plan([scenario("leg", step("whoami.exe", "leg"))], [on], {"leg": accepted}, Selection(), driver_is_windows=False)
     assert [reason.need for reason in made.unexercisable.values()] == (["network leg"] if cannot else [])
+
+
+VIA = scenario("via", replace(step("Get-Date", "source", "child"), via="ws1"))
+SOURCE = rule("source", SYSMON, 3, Test(field="Initiated", op=Op.EQUALS, value="true"))
+HOP_RULES = RULES | {"source": SOURCE}
+
+
+def hop(*on: str, known: tuple[str, ...] = ("ws1", "ws2", "ws3"), of: Scenario = VIA) -> Plan:
+    everyone = [target(name) for name in known]
+    return plan([of], [target(name) for name in on], HOP_RULES, Selection(), driver_is_windows=False, known=everyone)
+
+
+def test_a_scenario_with_a_jump_host_goes_to_the_others_by_way_of_it() -> None:
+    made = hop("ws1", "ws2", "ws3")
+    assert [(planned.id, planned.target.via and planned.target.via.name) for planned in made.steps] == [
+        ("via/1@ws2", "ws1"),
+        ("via/1@ws3", "ws1"),
+    ]
+    assert [planned.target.shown for planned in made.steps] == ["ws2 by way of ws1", "ws3 by way of ws1"]
+
+
+def test_a_jump_host_brings_the_source_side_and_no_child_process() -> None:
+    assert {key[1]: reason.need for key, reason in hop("ws2").unexercisable.items()} == {"child": "child process"}
+    without = scenario("via", step("Get-Date", "source"))
+    (reason,) = hop("ws2", of=without).unexercisable.values()
+    assert reason.need == "source side"
+    assert "via: NAME" in reason.remedy
+
+
+@pytest.mark.parametrize("name", ["WS1", "ws1", "ws1.lab.example", "WS1.LAB.EXAMPLE"])
+def test_a_jump_host_goes_by_its_own_name_or_its_computers(name: str) -> None:
+    (planned,) = hop("ws2", of=scenario("via", replace(step("Get-Date", "source"), via=name))).steps
+    assert planned.target.via == target("ws1")
+
+
+def test_where_the_jump_host_is_the_only_target_nothing_is_sent() -> None:
+    made = hop("ws1")
+    assert {reason.need for reason in made.unexercisable.values()} == {"jump host"}
+    assert set(made.unexercisable) == {("via/1@ws1", "source"), ("via/1@ws1", "child")}
+    assert worth_sending(made) == []
+
+
+def test_a_jump_host_that_nobody_knows_keeps_its_scenario_from_being_sent() -> None:
+    mixed = scenario("via", step("whoami.exe", "child"), replace(step("Get-Date", "source"), via="nowhere"))
+    made = hop("ws2", of=mixed)
+    assert {reason.reason for reason in made.unexercisable.values()} == {"it goes by way of nowhere, and there is no such target"}
+    assert {reason.remedy for reason in made.unexercisable.values()} == {"via: one of ws1, ws2, ws3"}
+    assert worth_sending(made) == []
+    assert hop("ws2", of=scenario("via", replace(step("Get-Date"), via="nowhere"))).steps == ()

@@ -104,7 +104,7 @@ def test_a_directory_is_read_with_all_below_it(tmp_path: Path) -> None:
     broken: list[Problem] = []
     events = list(read_events(folder, broken.append))
     assert [event.id for event in events[::3]] == ["night/a.zip/inner/a.json:1", "night/b/two:1"]
-    assert [str(problem) for problem in broken] == [f"{folder}/README.md: holds no events: it is neither EVTX nor JSON"]
+    assert [str(problem) for problem in broken] == [f"{folder}/README.md: holds no events: it is neither EVTX, XML nor JSON"]
 
 
 PRETTY = b"\n".join(json.dumps(json.loads(line), indent=2).encode() for line in LINES if line)

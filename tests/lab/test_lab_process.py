@@ -15,7 +15,7 @@ import requests
 from winrm import Session
 
 from harness.errors import LabError
-from lab.process import LabConfig, LabPlace, StartingLab, ask, find, remember
+from lab.process import Gone, HostAccess, LabConfig, LabPlace, StartingLab, ask, find, look, remember
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,8 @@ def place() -> Iterator[LabPlace]:
 
 def test_it_answers_who_has_its_key(place: LabPlace) -> None:
     status = ask(place, "status")
-    assert set(status) == {"lab-ws1", "lab-ws2", "shipping"}
+    assert set(status) == {"lab-ws1", "lab-ws2", "memory", "shipping"}
+    assert isinstance(status["memory"], int)
     assert status["shipping"] == {}
 
 
@@ -76,10 +77,43 @@ def test_a_note_of_a_lab_that_is_gone_is_removed(place: LabPlace, tmp_path: Path
     state = tmp_path / "lab.json"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    remember(replace(place, control=port), state)
+    left = tmp_path / "harness-lab-left"
+    left.mkdir()
+    remember(replace(place, control=port, pid=1, directory=str(left)), state)
     assert state.stat().st_mode & 0o077 == 0
+    assert isinstance(look(state), Gone)
     assert find(state) is None
     assert not state.exists()
+    assert not left.exists()
+
+
+def test_a_lab_that_does_not_answer_is_not_taken_for_gone(place: LabPlace, tmp_path: Path) -> None:
+    state = tmp_path / "lab.json"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    remember(replace(place, control=port), state)
+    with pytest.raises(LabError, match=rf"process {place.pid}\) does not answer; harness lab down ends it"):
+        find(state)
+    assert state.exists()
+
+
+def test_files_of_others_are_not_removed_with_a_labs(place: LabPlace, tmp_path: Path) -> None:
+    state, others = tmp_path / "lab.json", tmp_path / "documents"
+    others.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    remember(replace(place, control=port, pid=1, directory=str(others)), state)
+    assert find(state) is None
+    assert others.exists()
+
+
+def test_of_two_labs_that_come_up_at_once_one_is_written_down(place: LabPlace, tmp_path: Path) -> None:
+    state = tmp_path / "lab.json"
+    remember(place, state)
+    with pytest.raises(LabError, match="another lab came up meanwhile"):
+        remember(replace(place, pid=place.pid + 1), state)
+    assert find(state) == place
+    assert list(tmp_path.iterdir()) == [state]
 
 
 def test_a_note_that_is_none_is_said(tmp_path: Path) -> None:
@@ -108,7 +142,7 @@ def test_a_lab_that_is_killed_is_told() -> None:
 
 
 def test_a_lab_lets_in_by_the_schemes_of_its_settings() -> None:
-    lab = StartingLab(LabConfig(schemes=("basic",), allow_unencrypted=True))
+    lab = StartingLab(LabConfig(access=HostAccess(schemes=("basic",), allow_unencrypted=True, auth="basic")))
     try:
         place = lab.ready()
         target = place.targets[0]

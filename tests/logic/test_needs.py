@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, able_kinds, kinds, reads, rule_kinds, unexercisable
-from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Rule
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, Remoting, Rule, WinRS
 from harness.model.tree import And, Node, Not, Op, Or
 from harness.rules.eql import parse_eql
 from tests.logic.tree_builders import SYSMON, is_, of_kind, rule
@@ -57,6 +57,9 @@ CMDLET = EnterPSSession(lines=("Get-Service WinRM",))
 WHOAMI = EnterPSSession(lines=("Get-Service WinRM", "whoami.exe /groups"))
 HOSTNAME = InvokeCommand(script="hostname.exe")
 UNKNOWN = InvokeCommand(script="& C:\\Windows\\Temp\\x.exe")
+IPCONFIG = WinRS(command="ipconfig.exe /all")
+SOMETHING = WinRS(command="powershell.exe -Command Get-Date")
+EMPTY_SHELL = Connect(transport=Remoting.WINRS)
 
 
 def process(*clauses: tuple[str, str]) -> Node:
@@ -78,6 +81,7 @@ PARENT_MISSPELT = process(("ParentImage", "\\wsmprovhots.exe"))
 PARENT_ELSEWHERE = process(("ParentImage", "\\winword.exe"))
 IMAGE_ONLY = process(("Image", "\\whoami.exe"))
 SHELL_CHILD = process(("ParentImage", "\\winrshost.exe"))
+SHELL_ITSELF = process(("Image", "\\winrshost.exe"))
 SOURCE = of_kind(SYSMON, 3, is_("DestinationPort", 5985), is_("Initiated", "true"), Not(item=is_("User", "NETWORK SERVICE", Op.CONTAINS)))
 ACCEPTED = of_kind("Security", 5156, is_("DestPort", 5985), is_("LayerRTID", 44))
 WRONG_PORT = of_kind("Security", 5156, is_("DestPort", 1234), is_("LayerRTID", 44))
@@ -107,6 +111,22 @@ ANYWHERE = is_(None, "mimikatz", Op.CONTAINS)
         (PARENT_ELSEWHERE, WHOAMI, None),
         (SHELL_CHILD, WHOAMI, "remote shell"),
         (SHELL_CHILD, UNKNOWN, None),
+        (SHELL_CHILD, IPCONFIG, None),
+        (SHELL_CHILD, EMPTY_SHELL, "child process"),
+        (SHELL_CHILD, SOMETHING, None),
+        (SHELL_ITSELF, EMPTY_SHELL, None),
+        (HOST_ITSELF, IPCONFIG, "PowerShell session"),
+        (HOST_ITSELF, EMPTY_SHELL, "PowerShell session"),
+        (HOST_ITSELF, SOMETHING, None),
+        (CHILD_OF_HOST, IPCONFIG, "PowerShell session"),
+        (IMAGE_ONLY, IPCONFIG, "PowerShell session"),  # whoami.exe is another program
+        (IMAGE_ONLY, WinRS(command="whoami.exe"), None),
+        (process(("ParentImage", "\\cmd.exe")), IPCONFIG, None),
+        (MODULE, IPCONFIG, "PowerShell session"),
+        (ENGINE, IPCONFIG, "PowerShell session"),
+        (ENGINE, SOMETHING, None),
+        (SOURCE, IPCONFIG, "source side"),
+        (ACCEPTED, EMPTY_SHELL, None),
         (SOURCE, CONNECT, "source side"),
         (SOURCE, CMDLET, "source side"),
         (SOURCE, WHOAMI, "source side"),

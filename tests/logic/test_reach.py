@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.logic.reach import Reach, reach
+from harness.logic.reach import Reach, looking_program, reach
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,23 @@ def test_a_program_on_a_line_of_its_own_is_never_overlooked(before: str, program
     # Whatever stands before it, unless it opens a string or a comment that takes it in.
     opened = any(sign in before for sign in "'\"#")
     assert opened or reach([before + program]) is Reach.ANYTHING
+
+
+@pytest.mark.parametrize(
+    ("line", "program"),
+    [
+        ("ipconfig.exe /all", "ipconfig"),
+        ("C:\\Windows\\System32\\WHOAMI.EXE /groups", "whoami"),
+        ("%SystemRoot%\\system32\\hostname", "hostname"),
+        ("echo lab", ""),
+        ("ver", ""),
+        ("ipconfig & calc", None),
+        ("echo %PATH%", None),
+        ("net use \\\\other\\share", None),
+        ("powershell.exe -c 1", None),
+        ("C:\\Temp\\whoami.exe", None),
+        ("", None),
+    ],
+)
+def test_what_a_line_for_cmd_starts(line: str, program: str | None) -> None:
+    assert looking_program(line) == program

@@ -71,7 +71,8 @@ ACCEPTED = of_kind(SYSMON, 3, is_("Initiated", "false"), is_("DestinationPort", 
             {
                 "event": ["Sysmon 3 (Network connection) | Sysmon with a rule for NetworkConnect"],
                 "source side": [
-                    "the events of the machine that opens a connection | drive it from a Windows host whose events reach the SIEM"
+                    "the events of the machine that opens a connection | "
+                    "go by way of another Windows host whose events reach the SIEM (via: NAME), or drive it from one"
                 ],
             },
         ),

@@ -152,6 +152,7 @@ SARIF = record(
                             {
                                 "level": {"enum": ["none", "note", "warning", "error"]},
                                 "partialFingerprints": {"type": "object", "additionalProperties": SAID},
+                                "baselineState": {"enum": ["new", "unchanged", "updated", "absent"]},
                                 "occurrenceCount": {"type": "integer", "minimum": 1},
                                 "locations": every(
                                     record(
@@ -168,7 +169,11 @@ SARIF = record(
                                     )
                                 ),
                                 "suppressions": every(
-                                    record({"kind": {"enum": ["inSource", "external"]}}, {"justification": TEXT}), uniqueItems=True
+                                    record(
+                                        {"kind": {"enum": ["inSource", "external"]}},
+                                        {"justification": TEXT, "status": {"enum": ["accepted", "underReview", "rejected"]}},
+                                    ),
+                                    uniqueItems=True,
                                 ),
                             },
                         )
@@ -195,6 +200,22 @@ SARIF = record(
         ),
     },
     {"$schema": {"type": "string", "format": "uri"}},
+)
+
+# docs.gitlab.com, "Code Quality report format"
+GITLAB = every(
+    record(
+        {
+            "description": SAID,
+            "check_name": {"type": "string", "pattern": "^harness/[a-z_]+$"},
+            "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            # A path from the repository's root, without "./".
+            "location": record(
+                {"path": {"type": "string", "pattern": r"^(?!\./)[^/]"}, "lines": record({"begin": {"type": "integer", "minimum": 1}})}
+            ),
+        }
+    )
 )
 
 # JUnit has no specification; these are what Jenkins' junit-10.xsd allows of what we write, and which attributes it demands.

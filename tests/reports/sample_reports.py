@@ -12,6 +12,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from harness.model.changes import (
+    Breach,
+    Cause,
+    CauseKind,
+    Change,
+    ChangeKind,
+    Comparison,
+    PastVerdict,
+    Trend,
+    Trends,
+)
 from harness.model.facts import (
     Alert,
     Detonation,
@@ -34,6 +45,7 @@ from harness.model.intent import (
     Expectation,
     InvokeCommand,
     PlannedStep,
+    Quarantine,
     Severity,
     Step,
     Target,
@@ -389,7 +401,11 @@ def hostile(text: str) -> Report:
             cause=text,
             detonation=_hostile_detonation(item.detonation, text),
             gates=tuple(replace(gate, evidence=(text,)) for gate in item.gates),
-            expectation=replace(item.expectation, known_gap=text if item.outcome is Outcome.KNOWN_GAP else None),
+            expectation=replace(
+                item.expectation,
+                known_gap=text if item.outcome is Outcome.KNOWN_GAP else None,
+                quarantine=Quarantine(until=START.date(), reason=text) if item.outcome is Outcome.LATE else None,
+            ),
         )
         for item in base.verdicts
     )
@@ -401,6 +417,50 @@ def hostile(text: str) -> Report:
         coverage=tuple(replace(item, title=text, reason=text) for item in base.coverage),
         unattributed=tuple(replace(item, host=text) for item in base.unattributed),
         cleanups=tuple(replace(item, outcome=Failure(kind=FailureKind.PROTOCOL, message=text)) for item in base.cleanups),
+        comparison=_hostile_comparison(text),
+    )
+
+
+def _hostile_comparison(text: str) -> Comparison:
+    comparison = held().comparison
+    assert comparison is not None
+    causes = (Cause(kind=CauseKind.RULE_TEXT, what=text, evidence=(text, text)),)
+    return replace(comparison, baseline=text[:200], changes=tuple(replace(change, causes=causes) for change in comparison.changes))
+
+
+def held() -> Report:
+    """The report of `gap` held against an earlier one: a known gap, one under quarantine, a flaky expectation, a breach: exit 1."""
+    base = gap()
+    verdicts = list(base.verdicts)
+    for place, verdict in enumerate(verdicts):
+        if verdict.outcome is Outcome.LATE:
+            quarantine = Quarantine(until=START.date(), reason="the agent is being replaced")
+            verdicts[place] = replace(verdict, expectation=replace(verdict.expectation, quarantine=quarantine))
+    noisy = next(verdict for verdict in verdicts if verdict.outcome is Outcome.NOISY)
+    was = PastVerdict(planned="p/1@ws5", target="ws5", scenario="p", rule=CHILD, fires=True, outcome=Outcome.DETECTED)
+    cause = Cause(kind=CauseKind.RULE_TEXT, what="the rule's text changed", evidence=("- port: 5985", "+ port: 1234"), direct=True)
+    change = Change(kind=ChangeKind.BROKEN, before=was, after=replace(was, outcome=Outcome.MISSED), causes=(cause,))
+    first = verdicts[0]
+    trend = Trend(
+        planned=first.planned,
+        rule=first.expectation.rule,
+        fires=True,
+        outcomes=(Outcome.DETECTED, Outcome.MISSED, None, Outcome.DETECTED),
+        took=(timedelta(seconds=1), None, None, timedelta(seconds=2)),
+        p50=timedelta(seconds=1),
+        p95=timedelta(seconds=2),
+        turns=2,
+        flaky=True,
+    )
+    known = ((noisy.planned, noisy.expectation.rule, noisy.expectation.fires),)
+    return replace(
+        base,
+        run_id="held",
+        verdicts=tuple(verdicts),
+        fail_on=("new",),
+        comparison=Comparison(baseline="7c1f02", baseline_at=START, known=known, changes=(change,)),
+        trends=Trends(runs=tuple("abcd"), ended=tuple(after(at) for at in range(4)), lines=(trend,)),
+        breaches=(Breach(rule=CHILD, planned="p/1@ws5", objective=timedelta(seconds=1), measured=timedelta(seconds=9), p95=True, runs=9),),
     )
 
 
@@ -420,7 +480,8 @@ def progress_of(finished: Report) -> list[Progress]:
 
 if __name__ == "__main__":
     from harness.clock import SystemClock
-    from harness.reports.terminal import TerminalReporter, make_console
+    from harness.reports.console import make_console
+    from harness.reports.terminal import TerminalReporter
 
     chosen = {"clean": clean, "gap": gap, "outage": outage}[sys.argv[1] if len(sys.argv) > 1 else "gap"]()
     with TerminalReporter(make_console(sys.stdout, os.environ), make_console(sys.stderr, os.environ)) as reporter:

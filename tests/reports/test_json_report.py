@@ -20,7 +20,7 @@ from harness.model.report import Report
 from harness.reports.json import dump_report, load_report, read_report, report_schema
 from tests.reports import sample_reports as sample
 
-SAMPLES = [sample.clean, sample.gap, sample.outage]
+SAMPLES = [sample.clean, sample.gap, sample.outage, sample.held]
 TEXTS = st.text(alphabet=st.characters(codec="utf-8"))
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,

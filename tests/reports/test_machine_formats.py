@@ -27,7 +27,7 @@ from tests.builders import rule
 from tests.reports import sample_reports as sample
 from tests.reports.formats import ATTIRE, NAVIGATOR, SARIF, Schema, junit_faults
 
-SAMPLES = [sample.clean, sample.gap, sample.outage]
+SAMPLES = [sample.clean, sample.gap, sample.outage, sample.held]
 JSON_FORMATS: list[tuple[Callable[[Report], str], Schema]] = [
     (dump_sarif, SARIF),
     (dump_navigator, NAVIGATOR),

@@ -6,8 +6,8 @@ import io
 
 from harness.core.plan import Selection, plan
 from harness.model.intent import EnterPSSession, Expectation, Scenario, Step
+from harness.reports.console import make_console
 from harness.reports.plan import print_plan
-from harness.reports.terminal import make_console
 from tests.builders import SECURITY, rule, target
 
 

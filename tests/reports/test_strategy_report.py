@@ -13,8 +13,8 @@ from harness.errors import Problem
 from harness.model.intent import Priority, PriorityLevel, Severity
 from harness.model.strategy import BlindSpot, Category, StepName, Strategy, Tactic, Validation
 from harness.model.verdicts import Outcome
+from harness.reports.console import make_console
 from harness.reports.strategy import StrategyPage, print_strategy, strategy_json
-from harness.reports.terminal import make_console
 from harness.rules.eql import parse_eql
 from tests.builders import SYSMON, rule
 from tests.reports import sample_reports as sample

@@ -180,6 +180,18 @@ def test_a_silenced_run_is_no_proof_and_says_so(on: ElasticBench) -> None:
     assert quiet.ok
 
 
+def test_check_tells_what_people_silenced_and_not_what_a_rule_does_by_itself(on: ElasticBench) -> None:
+    at = on.clock.now()
+    until = at + timedelta(days=1)
+    for key in (f"x [{WHOAMI}]._silence", f"y [{HOSTNAME}]", f"y [{HOSTNAME}].ws1"):
+        write(on, "_silence", rule_name=key, exponent=0, until=until, **{"@timestamp": at - timedelta(hours=8)})
+    status_of(on, f"x [{WHOAMI}]")
+    status_of(on, f"y [{HOSTNAME}]")
+    found = on.siem.check(frozenset({WHOAMI, HOSTNAME})).rules
+    assert found[WHOAMI].silences == (f"until {until:%Y-%m-%d %H:%M} UTC",)
+    assert found[HOSTNAME].silences == ()
+
+
 def test_an_error_stands_for_the_run_that_it_ended(on: ElasticBench) -> None:
     at = {"@timestamp": on.clock.now()}
     write(on, "_error", message="Error running query: boom\nat x", data={"rule": f"x [{WHOAMI}]"}, traceback=[], **at)

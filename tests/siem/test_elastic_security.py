@@ -212,6 +212,23 @@ def test_other_spaces_and_other_alerting_are_not_read(kibana: Kibana) -> None:
     assert not facts.schedule_running
 
 
+def test_the_newest_alert_tells_its_rules_revision_and_exceptions(kibana: Kibana) -> None:
+    for revision in (3, 4):
+        kibana.alert(
+            f"a{revision}",
+            WHOAMI,
+            [],
+            **{
+                "kibana.alert.rule.revision": revision,
+                "kibana.alert.rule.parameters": {"exceptions_list": [{"list_id": f"backups-{revision}", "type": "detection"}]},
+            },
+        )
+        kibana.bench.clock.wait(60)
+    kibana.execution(WHOAMI, kibana.now())
+    state = kibana.siem.check(frozenset({WHOAMI})).rules[WHOAMI]
+    assert (state.revision, state.exceptions) == ("4", ("list backups-4",))
+
+
 def test_check_tells_each_rule_by_its_executions(kibana: Kibana) -> None:
     now = kibana.now()
     for number in range(4):
@@ -224,4 +241,6 @@ def test_check_tells_each_rule_by_its_executions(kibana: Kibana) -> None:
         OTHER: (False, False),
     }
     assert (status.rules[WHOAMI].interval, status.schedule_running) == (FIVE, True)
+    assert status.version.count(".") == 2
+    assert set(status.mappings) == {kibana.bench.events}
     assert kibana.sweep().schedule_running

@@ -21,12 +21,13 @@ from harness.rules.languages import parse_rules
 from harness.rules.sigma import SigmaRules
 from harness.siem.embedded.client import EmbeddedClient
 from harness.siem.embedded.service import JITTER, EmbeddedSiem
-from harness.siem.embedded.store import DeployedRule, deploy
+from harness.siem.embedded.store import DeployedRule, RuleException, deploy
 from tests.events.event_builders import engine_available, module_logged, process_created
 from tests.siem.siem_builders import (
     HOSTNAME,
     INGEST_DELAY,
     LOOK_BACK,
+    OTHER,
     START,
     WHOAMI,
     EmbeddedBench,
@@ -37,7 +38,7 @@ from tests.siem.siem_builders import (
     sigma_text,
 )
 
-WATCH = Watch(host="ws1", since=START - timedelta(seconds=120), rules=frozenset({WHOAMI, HOSTNAME}))
+WATCH = Watch(host="ws1", since=START - timedelta(seconds=120), rules=frozenset({WHOAMI, HOSTNAME, OTHER}))
 
 
 @pytest.fixture
@@ -139,6 +140,39 @@ def test_a_stopped_schedule_goes_on_where_it_is_let(on: EmbeddedBench) -> None:
     on.run_rules()
     assert len(everything(on).alerts) == 1
     assert everything(on).schedule_running
+
+
+def test_a_rule_that_is_disabled_is_not_run_and_goes_on_where_it_is_let(on: EmbeddedBench) -> None:
+    on.siem.deploy([sigma(WHOAMI, "whoami.exe"), sigma(HOSTNAME, "hostname.exe")])
+    on.siem.hold_back([WHOAMI], [])
+    on.log(1, "whoami.exe")
+    on.log(2, "hostname.exe")
+    on.settle()
+    on.run_rules()
+    assert {run.rule for run in everything(on).runs} == {HOSTNAME}
+    assert [alert.rule for alert in everything(on).alerts] == [HOSTNAME]
+    states = on.siem.check(frozenset({WHOAMI, HOSTNAME})).rules
+    assert {rule: (state.deployed, state.enabled) for rule, state in states.items()} == {WHOAMI: (True, False), HOSTNAME: (True, True)}
+    on.siem.hold_back([], [])
+    on.run_rules()
+    assert {alert.rule for alert in everything(on).alerts} == {WHOAMI, HOSTNAME}
+
+
+def test_an_exception_holds_back_the_alerts_of_its_rule_on_such_events_alone(on: EmbeddedBench) -> None:
+    on.siem.deploy([sigma(WHOAMI, "whoami.exe"), sigma(OTHER, "whoami.exe")])
+    held = [
+        RuleException(rule=WHOAMI, name="ours", when={"newprocessname": "*\\WHOAMI.exe"}),
+        RuleException(rule=OTHER, name="not both", when={"NewProcessName": "*whoami.exe", "SubjectUserName": "nobody*"}),
+    ]
+    on.siem.hold_back([], held)
+    on.log(1, "whoami.exe")
+    on.settle()
+    on.run_rules()
+    facts = everything(on)
+    assert [alert.rule for alert in facts.alerts] == [OTHER]
+    assert WHOAMI in {run.rule for run in facts.runs}, "it ran, which is what makes the silence a miss"
+    state = on.siem.check(frozenset({WHOAMI})).rules[WHOAMI]
+    assert state.exceptions == ("ours: newprocessname *\\WHOAMI.exe",)
 
 
 def test_a_schedule_that_was_set_up_stopped(tmp_path: Path) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from statistics import median
 
 from harness.core.cover import GAPS, MET
+from harness.model.changes import Trend, Trends
 from harness.model.facts import Detonation, Failure, StreamKind
-from harness.model.intent import Action, EnterPSSession, InvokeCommand
+from harness.model.intent import Action, EnterPSSession, InvokeCommand, WinRS
 from harness.model.report import Report
 from harness.model.verdicts import Basis, GateKind, GateState, Outcome, RuleCoverage, Verdict
+from harness.reports import standing
+from harness.reports.history import change_lines
 from harness.reports.ladder import GATE_WORD, gate_evidence, gate_time, outcome_word
-from harness.reports.words import EXIT_MEANING, STATUS_ORDER, cleanup_trouble, clock, count_of, grouped, listed, named, seconds, short
+from harness.reports.words import STATUS_ORDER, cleanup_trouble, clock, count_of, grouped, listed, named, seconds, short
 
 _TONE: Mapping[Outcome, str] = {
     Outcome.DETECTED: "good",
@@ -136,6 +140,18 @@ class MatrixRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrendRow:
+    """An expectation over runs: `marks` are its outcomes; `said` counts them, for those who do not see the marks."""
+
+    name: str
+    marks: tuple[Point, ...]
+    said: str
+    p50: str
+    p95: str
+    flaky: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Everything on the page."""
 
@@ -152,6 +168,11 @@ class Page:
     targets: tuple[str, ...]
     steps: tuple[StepBlock, ...]
     beside: tuple[str, ...]
+    against: str
+    changes: tuple[tuple[str, tuple[str, ...]], ...]
+    marks: tuple[str, ...]
+    nights: str
+    trends: tuple[TrendRow, ...]
 
 
 def page_of(report: Report) -> Page:
@@ -160,7 +181,7 @@ def page_of(report: Report) -> Page:
     environment = report.environment
     scenarios = tuple(dict.fromkeys(verdict.scenario for verdict in report.verdicts))
     outcomes = Counter(verdict.outcome for verdict in report.verdicts)
-    meaning = EXIT_MEANING.get(report.exit_code, f"exit {report.exit_code}")
+    meaning = standing.meaning(report) or f"exit {report.exit_code}"
     chart, time_rows = _times(report.verdicts, titles)
     ordered = sorted(report.coverage, key=lambda entry: (-STATUS_ORDER.index(entry.status), entry.title.casefold()))
     return Page(
@@ -184,6 +205,51 @@ def page_of(report: Report) -> Page:
         targets=tuple(dict.fromkeys(verdict.target for verdict in report.verdicts)),
         steps=_steps(report.verdicts, titles),
         beside=tuple(_beside(report, titles)),
+        against=standing.against(report),
+        changes=tuple(_changes(report, titles)),
+        marks=(
+            *(f"Quarantine: {line}" for line in standing.quarantined(report, titles)),
+            *(f"Objective not kept: {line}" for line in standing.breached(report.breaches, titles)),
+            *(f"Flaky: {line}" for line in standing.flaky(report, titles)),
+        ),
+        nights=_nights(report.trends),
+        trends=tuple(_trend_row(trend, titles) for trend in report.trends.lines) if report.trends is not None else (),
+    )
+
+
+# --- the runs before ------------------------------------------------------------------------------------------------------
+
+
+def _changes(report: Report, titles: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """A head for each group of what changed alike, and the lines below it."""
+    lines = [line for line, _ in change_lines(standing.told(report), titles)]
+    heads = [place for place, line in enumerate(lines) if not line.startswith(" ")]
+    for start, end in pairwise([*heads, len(lines)]):
+        yield lines[start], tuple(line.strip().removeprefix("- ") for line in lines[start + 1 : end])
+
+
+def _nights(trends: Trends | None) -> str:
+    if trends is None or not trends.runs:
+        return ""
+    return f"{count_of(len(trends.runs), 'run')}, {trends.ended[0]:%Y-%m-%d %H:%M} to {trends.ended[-1]:%Y-%m-%d %H:%M} UTC"
+
+
+def _trend_row(trend: Trend, titles: Mapping[str, str]) -> TrendRow:
+    """One expectation: a mark a run from the left, the newest last, each as wide as the others."""
+    count = len(trend.outcomes)
+    marks = tuple(
+        Point(at=round(100 * place / count, 2), width=round(100 / count, 2), tone=_TONE[outcome], said=outcome.value)
+        for place, outcome in enumerate(trend.outcomes)
+        if outcome is not None
+    )
+    tally = Counter(outcome.value for outcome in trend.outcomes if outcome is not None)
+    return TrendRow(
+        name=f"{named(trend.rule, titles)} at {trend.planned}" + ("" if trend.fires else " (stays quiet)"),
+        marks=marks,
+        said=", ".join(f"{number} {outcome}" for outcome, number in tally.items()),
+        p50=seconds(trend.p50) if trend.p50 is not None else "",
+        p95=seconds(trend.p95) if trend.p95 is not None else "",
+        flaky=trend.flaky,
     )
 
 
@@ -305,6 +371,8 @@ def _command(action: Action) -> str:
             return " ⏎ ".join(lines)
         case InvokeCommand(script=script):
             return script
+        case WinRS(command=command):
+            return command
         case _:
             return "a session was opened and closed"
 

@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from harness.clock import SystemClock
-from harness.errors import SiemError
+from harness.errors import SiemDenied, SiemError
 from harness.events.fields import iso_time
 from harness.model.facts import Alert, Event, Facts, Observed, RuleState, SiemStatus, Watch
 from harness.model.health import Finding
@@ -98,7 +99,18 @@ class ElasticSiem:
                 rule: found.get(rule) or RuleState(rule=rule, deployed=False, enabled=False, interval=_NOTHING, look_back=_NOTHING)
                 for rule in rules
             },
+            version=self._wire.version(),
+            mappings={pattern: digest for pattern in self._events if (digest := self._mapping(pattern))},
         )
+
+    def _mapping(self, pattern: str) -> str:
+        """The fields of these indices and their types, as a digest; empty where they may not be asked for, or there are none."""
+        try:
+            types = self._wire.field_types(pattern)
+        except SiemDenied:
+            return ""
+        told = "\n".join(f"{name} {' '.join(sorted(types[name]))}" for name in sorted(types))
+        return f"{len(types)} fields ({sha256(told.encode()).hexdigest()[:12]})" if types else ""
 
     def known_rules(self) -> frozenset[str]:
         """See `Siem.known_rules`: the rules that an alert source has seen running."""

@@ -21,6 +21,7 @@ NAME = "elastalert2"
 
 # How far back a rule's last runs are looked for, and how many of them tell its interval.
 _TRACES = timedelta(days=1)
+_SILENCED = "._silence"
 _LAST_RUNS = 6
 _MOST_RULES = 10_000
 
@@ -76,11 +77,21 @@ class ElastAlert:
         newest = {"top_hits": {"size": _LAST_RUNS, "sort": [{"@timestamp": "desc"}]}}
         by_name = {"terms": {"field": "rule_name", "size": _MOST_RULES}, "aggs": {"newest": newest}}
         query = since_("@timestamp", now - _TRACES)
-        return [Search(index=f"{self._writeback}_status", query=query, size=0, aggregations={"rules": by_name})]
+        # What people silence (--silence), unlike what its own realert does, bears this ending.
+        silenced = all_of(since_("until", now), {"wildcard": {"rule_name": {"value": f"*{_SILENCED}"}}})
+        return [
+            Search(index=f"{self._writeback}_status", query=query, size=0, aggregations={"rules": by_name}),
+            Search(index=f"{self._writeback}_silence", query=silenced, sort="until"),
+        ]
 
     def engine(self, answers: Sequence[Answer], now: datetime) -> Engine:
         """See `AlertSource.engine`: rules that left a trace within a day. One is disabled where it stopped running and others did not."""
-        (answer,) = answers
+        answer, silences = answers
+        silenced: dict[str, list[str]] = {}
+        for hit in silences.hits:
+            for key, since, until in _silence(hit):
+                if since <= now and key.endswith(_SILENCED):
+                    silenced.setdefault(rule_in(key.removesuffix(_SILENCED)), []).append(f"until {until:%Y-%m-%d %H:%M} UTC")
         if not answer.shards:
             fix = "has it run against this Elasticsearch, and is siem.writeback its writeback_index?"
             raise SiemError(f"there is no index {self._writeback}_status of ElastAlert2: {fix}")
@@ -91,7 +102,10 @@ class ElastAlert:
             if runs and (rule not in states or states[rule][0] < runs[0].finished_at):
                 states[rule] = (runs[0].finished_at, self._state(rule, runs))
         alive = {rule for rule, (last, state) in states.items() if runs_still(last, state.interval, now)}
-        found = {rule: replace(state, enabled=rule in alive or not alive) for rule, (_, state) in states.items()}
+        found = {
+            rule: replace(state, enabled=rule in alive or not alive, silences=tuple(dict.fromkeys(silenced.get(rule, ()))))
+            for rule, (_, state) in states.items()
+        }
         return Engine(rules=found, running=bool(alive))
 
     def _state(self, rule: str, newest_first: Sequence[RuleRun]) -> RuleState:

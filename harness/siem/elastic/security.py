@@ -34,7 +34,9 @@ _ALERT_FIELDS = (
     "kibana.alert.building_block_type",
     "kibana.alert.group.id",
     "kibana.alert.last_detected",
+    "kibana.alert.rule.parameters.exceptions_list.list_id",
     "kibana.alert.rule.parameters.from",
+    "kibana.alert.rule.revision",
     "kibana.alert.rule.rule_id",
     "kibana.alert.rule.uuid",
     "kibana.alert.severity",
@@ -83,6 +85,8 @@ class ElasticSecurity:
         self._bearers: dict[str, set[str]] = defaultdict(set)
         self._rule_interval = rule_interval
         self._look_back: dict[str, timedelta] = {}
+        self._revisions: dict[str, str] = {}
+        self._exceptions: dict[str, tuple[str, ...]] = {}
         self._starts: dict[str, list[datetime]] = defaultdict(list)
 
     @property
@@ -145,7 +149,15 @@ class ElasticSecurity:
             gaps = sorted(later - earlier for earlier, later in pairwise(starts))
             interval = gaps[len(gaps) // 2] if gaps else self._rule_interval
             look_back = max(self._look_back.get(rule, timedelta(0)), interval)
-            state = RuleState(rule=rule, deployed=True, enabled=True, interval=interval, look_back=look_back)
+            state = RuleState(
+                rule=rule,
+                deployed=True,
+                enabled=True,
+                interval=interval,
+                look_back=look_back,
+                revision=self._revisions.get(rule, ""),
+                exceptions=self._exceptions.get(rule, ()),
+            )
             states[rule] = (state, runs_still(starts[-1], interval, now))
         running = any(alive for _, alive in states.values())
         found = {rule: replace(state, enabled=alive or not running) for rule, (state, alive) in states.items()}
@@ -164,6 +176,10 @@ class ElasticSecurity:
         rule, uuid = _first(fields, "kibana.alert.rule.rule_id"), _first(fields, "kibana.alert.rule.uuid")
         if rule and uuid:
             self._ids[uuid] = rule
+        if rule:
+            self._revisions[rule] = _first(fields, "kibana.alert.rule.revision")
+            lists = fields.get("kibana.alert.rule.parameters.exceptions_list.list_id", ())
+            self._exceptions[rule] = tuple(f"list {name}" for name in lists)
         reach = _LOOK_BACK.fullmatch(_first(fields, "kibana.alert.rule.parameters.from"))
         if rule and reach is not None:
             self._look_back[rule] = timedelta(**{_UNITS[reach[2]]: int(reach[1])})

@@ -178,6 +178,14 @@ class Wire:
             fields = self._client.field_caps(index=index, fields="*", ignore_unavailable=True).body["fields"]
             return {name: frozenset(types) for name, types in fields.items()}
 
+    def version(self) -> str:
+        """The server's version; empty where it may not be asked."""
+        try:
+            with self._mapped():
+                return str(self._client.info().body["version"]["number"])
+        except SiemDenied:
+            return ""
+
     def write(self, index: str, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Written]:
         """Put documents, each under its id, in one request; what became of each. One that is there already stays as it is."""
         with self._mapped():

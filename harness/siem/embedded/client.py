@@ -21,7 +21,7 @@ from harness.model.facts import Alert, Event, Facts, Observed, RuleRun, RuleStat
 from harness.model.intent import Rule, Severity
 from harness.ports import Clock
 from harness.siem.embedded import store
-from harness.siem.embedded.store import DeployedRule, Schedule, Since, Snapshot, StoredAlert, StoredEvent, StoredRun
+from harness.siem.embedded.store import DeployedRule, RuleException, Schedule, Since, Snapshot, StoredAlert, StoredEvent, StoredRun
 
 NAME = "embedded"
 
@@ -46,7 +46,7 @@ class EmbeddedClient:
     def check(self, rules: frozenset[str]) -> SiemStatus:
         """See `Siem.check`. The SIEM is held to be running while its engine's heartbeat is fresh and its schedule not stopped."""
         with self._snapshot() as (now, schedule, snapshot):
-            deployed = snapshot.rule_ids()
+            deployed, disabled, exceptions = snapshot.rule_ids(), snapshot.disabled(), snapshot.exceptions()
             return SiemStatus(
                 name=NAME,
                 now=now,
@@ -56,9 +56,10 @@ class EmbeddedClient:
                     rule: RuleState(
                         rule=rule,
                         deployed=rule in deployed,
-                        enabled=rule in deployed,
+                        enabled=rule in deployed - disabled,
                         interval=schedule.interval,
                         look_back=schedule.look_back,
+                        exceptions=tuple(str(each) for each in exceptions if each.rule == rule),
                     )
                     for rule in rules
                 },
@@ -74,6 +75,11 @@ class EmbeddedClient:
         texts = [DeployedRule(id=rule.id, written_as=rule.written_as, definition=rule.definition) for rule in rules]
         with self._mapped():
             store.deploy(self._path, texts)
+
+    def hold_back(self, disabled: Iterable[str], exceptions: Iterable[RuleException]) -> None:
+        """From its next cycle on the engine runs all rules but these, and raises no alert that an exception is about. Raises SiemError."""
+        with self._mapped():
+            store.hold_back(self._path, disabled, exceptions)
 
     def set_schedule(self, running: bool) -> None:
         """Let the SIEM's rule schedule run, or stop it. Raises SiemError."""

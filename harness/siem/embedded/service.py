@@ -32,13 +32,14 @@ from harness.errors import HarnessError, LabError
 from harness.events import winlogbeat
 from harness.events.windows import WindowsEvent
 from harness.logic.correlate import settles_late
+from harness.logic.match import matcher
 from harness.logic.needs import reads, rule_kinds
 from harness.model.facts import Event
 from harness.model.intent import Rule
-from harness.model.tree import Pattern, PatternKind
+from harness.model.tree import And, Op, Pattern, PatternKind, Test
 from harness.ports import Clock
 from harness.siem.embedded import store
-from harness.siem.embedded.store import DeployedRule, StoredAlert, StoredEvent, Writer
+from harness.siem.embedded.store import DeployedRule, RuleException, StoredAlert, StoredEvent, Writer
 
 # Of `ingest_delay`: by how much more an event may take, so that channels overtake each other as they do behind a real shipper.
 JITTER = 0.5
@@ -264,13 +265,14 @@ class _Engine:
         found += self._ask_patterns(arrived, {rule.id for rule in new}, start, end)
         if (errors := {id: rule if isinstance(rule, str) else "" for id, rule in self._loaded.items()}) != self._errors:
             self._rule_set, self._errors = self._store.add_rule_set(errors), errors
+        excepted = _excepting(self._store.exceptions())
         finished_at = self._clock.now()
         self._store.add_run(
             self._rule_set,
             window=(start, end),
             started_at=started_at,
             finished_at=finished_at,
-            alerts=[_alert(rule, events, finished_at) for rule, events in found],
+            alerts=[_alert(rule, events, finished_at) for rule, events in found if not excepted(rule, events)],
             keep_from=finished_at - _RUNS_KEPT,
         )
         # A host's clock may be ahead of ours: such an event comes into the window of a later cycle.
@@ -380,6 +382,15 @@ class _Engine:
         for slow in given_up:
             self._loaded[slow.rule.id] = f"failed: {slow.why}"
         return found
+
+
+def _excepting(exceptions: Sequence[RuleException]) -> Callable[[Rule, Sequence[Event]], bool]:
+    """What says whether an exception holds an alert of these events back."""
+    by_rule: dict[str, list[Callable[[Event], bool]]] = {}
+    for each in exceptions:
+        tests = tuple(Test(field=field, op=Op.LIKE, value=value) for field, value in each.when.items())
+        by_rule.setdefault(each.rule, []).append(matcher(And(items=tests)))
+    return lambda rule, events: any(matches(event) for matches in by_rule.get(rule.id, ()) for event in events)
 
 
 def _hits_in_order(detector: Detector, events: Iterable[Event]) -> Iterator[Hit]:

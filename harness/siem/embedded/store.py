@@ -21,7 +21,7 @@ from threading import RLock
 from uuid import uuid4
 
 APPLICATION_ID = 0x50485345
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # A writer's transaction is milliseconds long; a lock held for longer than this is a fault worth reporting.
 _BUSY_SECONDS = 5.0
@@ -65,6 +65,8 @@ create table alerts (
 create index alerts_by_host on alerts (host);
 create index alerts_by_rule on alerts (rule);
 create table rules (id text primary key, written_as text not null, definition text not null, digest text not null);
+create table disabled (rule text primary key) without rowid;
+create table exceptions (rule text not null, name text not null, conditions text not null, primary key (rule, name)) without rowid;
 create table rule_sets (id integer primary key autoincrement);
 create table members (rule_set integer not null, rule text not null, error text not null, primary key (rule_set, rule)) without rowid;
 create index members_by_rule on members (rule);
@@ -171,6 +173,18 @@ class Since:
     row: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleException:
+    """What a rule raises no alert on: an event whose fields are like all of these values (`*` and `?` stand for others)."""
+
+    rule: str
+    name: str
+    when: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {', '.join(f'{field} {value}' for field, value in sorted(self.when.items()))}"
+
+
 class Writer:
     """The one that appends. Its methods may be called from any thread. Raises sqlite3.Error.
 
@@ -232,15 +246,20 @@ class Writer:
             return [_event(row) for row in rows]
 
     def rules(self) -> list[DeployedRule]:
-        """The rules that are deployed now, by id."""
+        """The rules that are deployed and enabled now, by id."""
         with self._lock:
-            rows = self._connection.execute("select id, written_as, definition from rules order by id")
+            rows = self._connection.execute(f"select id, written_as, definition from rules where {_ENABLED} order by id")  # noqa: S608
             return [DeployedRule(id=id, written_as=written_as, definition=definition) for id, written_as, definition in rows]
 
     def rule_digests(self) -> dict[str, str]:
-        """The digest of every rule that is deployed now, by the rule's id."""
+        """The digest of every rule that is deployed and enabled now, by the rule's id."""
         with self._lock:
-            return dict(self._connection.execute("select id, digest from rules order by id").fetchall())
+            return dict(self._connection.execute(f"select id, digest from rules where {_ENABLED} order by id").fetchall())  # noqa: S608
+
+    def exceptions(self) -> list[RuleException]:
+        """What raises no alert."""
+        with self._lock:
+            return _exceptions(self._connection)
 
     def add_rule_set(self, errors: Mapping[str, str]) -> int:
         """A set of rules that are run together, each with the error that keeps it from running, or ""; its number."""
@@ -305,6 +324,14 @@ class Snapshot:
     def rule_ids(self) -> frozenset[str]:
         """Ids of the rules that are deployed."""
         return frozenset(id for (id,) in self._connection.execute("select id from rules"))
+
+    def disabled(self) -> frozenset[str]:
+        """Ids of the rules that the engine does not run, deployed or not."""
+        return frozenset(rule for (rule,) in self._connection.execute("select rule from disabled"))
+
+    def exceptions(self) -> list[RuleException]:
+        """What raises no alert."""
+        return _exceptions(self._connection)
 
     def last_rows(self) -> tuple[int, int, int]:
         """The last row of events, alerts and runs, 0 where there is none."""
@@ -407,12 +434,23 @@ def deploy(path: Path, rules: Iterable[DeployedRule]) -> None:
         )
 
 
+def hold_back(path: Path, disabled: Iterable[str], exceptions: Iterable[RuleException]) -> None:
+    """Let the engine run all rules but these, and raise no alert that an exception is about. Raises as `snapshot` does."""
+    with _opened(path, "rw") as connection, _transaction(connection):
+        connection.execute("delete from disabled")
+        connection.execute("delete from exceptions")
+        connection.executemany("insert or ignore into disabled values (?)", [(rule,) for rule in disabled])
+        written = [(each.rule, each.name, json.dumps(dict(each.when))) for each in exceptions]
+        connection.executemany("insert or replace into exceptions values (?, ?, ?)", written)
+
+
 def set_running(path: Path, running: bool) -> None:
     """Let the rule schedule run, or stand still. Raises as `snapshot` does."""
     with _opened(path, "rw") as connection, _transaction(connection):
         connection.execute("update state set running = ?", (running,))
 
 
+_ENABLED = "id not in (select rule from disabled)"
 _EVENT_COLUMNS = "row, id, host, channel, event_id, time, searchable_at, document"
 _ALERT_COLUMNS = "row, id, rule, host, severity, time, raised_at, searchable_at, events"
 
@@ -463,6 +501,11 @@ def _schedule(connection: sqlite3.Connection) -> Schedule:
         running=bool(running),
         heartbeat=from_micros(heartbeat),
     )
+
+
+def _exceptions(connection: sqlite3.Connection) -> list[RuleException]:
+    rows = connection.execute("select rule, name, conditions from exceptions order by rule, name")
+    return [RuleException(rule=rule, name=name, when=json.loads(conditions)) for rule, name, conditions in rows]
 
 
 def _event(row: tuple[int, str, str, str, int, int, int, str]) -> StoredEvent:

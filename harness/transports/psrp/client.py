@@ -9,8 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
-from threading import Event, Lock
+from dataclasses import dataclass
 from typing import Any, cast
 
 from pypsrp.complex_objects import ComplexObject, ErrorRecord, GenericComplexObject, PSInvocationState
@@ -19,28 +18,15 @@ from pypsrp.messages import Message, PipelineHostResponse, RunspacePoolHostCall,
 from pypsrp.powershell import PowerShell, PSDataStreams, RunspacePool
 from pypsrp.wsman import WSMan
 
-from harness.errors import AuthenticationFailed, ConnectFailed, Refused, TransportError
-from harness.model.facts import Socket
-from harness.model.intent import Auth, Target
-from harness.ports import Clock
+from harness.errors import ConnectFailed, StepTimeout, TransportError
+from harness.transports.line import Line
 from harness.transports.psrp.console import Console, host
-from harness.transports.psrp.errors import foreign_errors
 from harness.transports.psrp.values import text
-from harness.transports.psrp.wire import Guard, Wire
-
-USER_AGENT = "Microsoft WinRM Client"
-
-# What PowerShell's client asks of one operation (PSSessionOption.OperationTimeout); how long we wait is the guard's business.
-_OPERATION_TIMEOUT = 180
 
 # The `ci` of a host call to a method without a result, which expects no answer [MS-PSRP 2.2.2.15].
 _NO_ANSWER = -100
 
 _ENDED = frozenset((PSInvocationState.COMPLETED, PSInvocationState.FAILED, PSInvocationState.STOPPED))
-
-# Every WSMan object registers its XML prefixes anew in a table of the process, deleting those it finds: two at once in two threads
-# delete the same one, and the second fails. One thread a target makes that happen.
-_REGISTERING = Lock()
 
 # System.Management.Automation.ErrorCategory
 _INVALID_OPERATION = 2
@@ -65,33 +51,6 @@ _PS_VERSION_TABLE = ET.fromstring(  # noqa: S314 - a constant
 </DCT></Obj>
 """.replace("\n", "")
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """Who to be on a target. The password is in no text that this class or its errors make."""
-
-    user: str
-    password: str = field(repr=False)
-
-    def scrub(self, text: str) -> str:
-        """The text without the password."""
-        return text.replace(self.password, "***") if self.password else text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Seconds that the parts of a session may take which no step's own time-out bounds.
-
-    `connect`: one TCP connection and its TLS. `open`: until the pool is open. `identify`: the identity's pipeline. `stop`: stopping a
-    pipeline that did not end. `close`: ending the session.
-    """
-
-    connect: float = 10.0
-    open: float = 30.0
-    identify: float = 15.0
-    stop: float = 2.0
-    close: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,52 +79,59 @@ class Finished:
 class Client:
     """One session on one target: opened once, closed once, nothing kept alive behind it. Not shared between threads."""
 
-    def __init__(self, *, target: Target, credential: Credential, address: str, clock: Clock, timeouts: Timeouts) -> None:
-        self._target = target
-        self._credential = credential
-        self._address = address
-        self._timeouts = timeouts
-        self._guard = Guard(clock)
-        self._wires: list[Wire] = []
-        self._broken = False
+    def __init__(self, line: Line) -> None:
+        self.line = line
         self._closed = False
         self._pool: _Pool | None = None
         self.console = Console()
 
-    @property
-    def sockets(self) -> tuple[Socket, ...]:
-        """Our ends of all connections so far, in the order they came about."""
-        return tuple(socket for wire in self._wires for socket in wire.sockets)
-
     def open(self) -> None:
         """Connect, authenticate, open the pool. Raises `TransportError`."""
-        self._guard.arm(self._timeouts.open)
-        with self._foreign_errors():
-            pool = _Pool(self._wsman(self._timeouts.connect), host(self.console))
+        self.line.arm(self.line.timeouts.open)
+        with self.line.foreign_errors():
+            pool = _Pool(self.line.connect(), host(self.console))
             self._pool = pool
             pool.open(application_arguments={"PSVersionTable": deepcopy(_PS_VERSION_TABLE)})
-        self._wires[-1].seal()
-
-    def arm(self, seconds: float, cancel: Event | None = None) -> None:
-        """What is called next ends after `seconds` at the latest, or once the event `cancel` is set, with `StepTimeout`."""
-        self._guard.arm(seconds, cancel)
+        self.line.seal()
 
     def commands_known(self, names: Sequence[str]) -> int:
         """How many of the commands the session has [MS-PSRP 2.2.2.14]. Raises `TransportError`."""
-        with self._foreign_errors():
+        with self.line.foreign_errors():
             return len(self._opened().get_command_metadata(list(names)))
 
     def invoke(self, commands: Sequence[Command], *, add_to_history: bool = False) -> Finished:
         """Run a pipeline to its end. Raises `TransportError`; a pipeline that failed is none."""
-        with self._foreign_errors():
+        with self.line.foreign_errors():
             pipeline = PowerShell(self._opened())
             for command in commands:
                 _add(pipeline, command)
             output = pipeline.invoke(add_to_history=add_to_history)
         # It has ended and what it said is known: a connection that breaks while the target is told to forget it takes nothing back.
-        with suppress(TransportError), self._foreign_errors():
+        with suppress(TransportError), self.line.foreign_errors():
             pipeline.close()
         return Finished(failed=pipeline.state != PSInvocationState.COMPLETED, output=output, streams=pipeline.streams)
+
+    def exchange_keys(self) -> None:
+        """Agree on a key, without which nothing secret can be sent [MS-PSRP 3.1.5.4.3]. Raises `TransportError`."""
+        self.line.arm(self.line.timeouts.open)
+        with self.line.foreign_errors():
+            self._opened().exchange_keys()
+
+    def try_to(self, commands: Sequence[Command]) -> None:
+        """Run a last pipeline where the target can still be told something, in bounded time; never raises."""
+        with suppress(TransportError):
+            if not self.line.broken:
+                self.line.arm(self.line.timeouts.close)
+                self.invoke(commands)
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """What is under way within is stopped where its time is up, and `StepTimeout` goes on."""
+        try:
+            yield
+        except StepTimeout:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop what is running, in bounded time; never raises.
@@ -175,8 +141,8 @@ class Client:
         if self._pool is None or not self._pool.shell.opened:
             return
         with suppress(TransportError):
-            self._reconnect(self._timeouts.stop)
-            with self._foreign_errors():
+            self._reconnect(self.line.timeouts.stop)
+            with self.line.foreign_errors():
                 for pipeline in list(self._pool.pipelines.values()):
                     if pipeline.state not in _ENDED:
                         # It may run though the answer that says so never came.
@@ -189,93 +155,24 @@ class Client:
             return
         self._closed = True
         with suppress(TransportError):
-            if self._pool is not None and self._pool.shell.opened and self._reachable():
-                self._guard.arm(self._timeouts.close)
-                with self._foreign_errors():
+            if self._pool is not None and self._pool.shell.opened and self.line.reachable(self._reconnect):
+                self.line.arm(self.line.timeouts.close)
+                with self.line.foreign_errors():
                     self._pool.close()
-        for wire in self._wires:
-            wire.close()
-
-    def _reachable(self) -> bool:
-        """Whether the pool can still be told something; over a second connection where the first one broke, over no third."""
-        if self._broken and len(self._wires) == 1:
-            self._reconnect(self._timeouts.close)
-        return not self._broken
+        self.line.close()
 
     def _reconnect(self, seconds: float) -> None:
-        self._guard.arm(seconds)
         old = self._opened().connection
-        self._wires[-1].close()
-        with self._foreign_errors():
-            new = self._wsman(min(seconds, self._timeouts.connect))
+        new = self.line.reconnect(seconds)
         new.session_id = old.session_id
         new.update_max_payload_size(old.max_envelope_size)
         self._opened().shell.wsman = new
         self._opened().connection = new
-        self._broken = False
 
     def _opened(self) -> _Pool:
         if self._pool is None:
-            raise ConnectFailed(f"{self._place}: the session was never opened")
+            raise ConnectFailed(f"{self.line.place}: the session was never opened")
         return self._pool
-
-    @property
-    def _place(self) -> str:
-        return f"{self._target.name} ({self._target.host}:{self._target.port})"
-
-    @contextmanager
-    def _foreign_errors(self) -> Iterator[None]:
-        try:
-            with foreign_errors(self._place, self, self._credential.scrub):
-                yield
-        except Refused:
-            raise
-        except TransportError:
-            # The last request's fate is not known: nothing more can be asked over its connection.
-            self._broken = True
-            raise
-
-    @property
-    def connected(self) -> bool:
-        """A connection came about: something was sent."""
-        return any(wire.connected for wire in self._wires)
-
-    @property
-    def authenticated(self) -> bool:
-        """The pool was opened, so the credentials were taken."""
-        return bool(self._wires) and self._wires[0].sealed
-
-    def _wsman(self, connect_timeout: float) -> WSMan:
-        """A WSMan object with connections of its own."""
-        target = self._target
-        if target.auth is Auth.CERTIFICATE:
-            raise AuthenticationFailed(f"{self._place}: certificates are not supported here")
-        if target.auth is Auth.BASIC and not target.tls:
-            raise AuthenticationFailed(f"{self._place}: basic authentication without TLS would show the password to the network")
-        with _REGISTERING:
-            wsman = WSMan(
-                target.host,
-                port=target.port,
-                username=self._credential.user,
-                password=self._credential.password,
-                ssl=target.tls,
-                auth=target.auth.value,
-                no_proxy=True,
-                operation_timeout=_OPERATION_TIMEOUT,
-                connection_timeout=connect_timeout,  # type: ignore[arg-type]  # requests takes fractions too
-                read_timeout=_OPERATION_TIMEOUT,
-                reconnection_retries=0,
-            )
-        wire = Wire(self._guard, self._address)
-        self._wires.append(wire)
-        session = wsman.transport._build_session()
-        session.trust_env = False
-        session.max_redirects = 0
-        session.headers["User-Agent"] = USER_AGENT
-        session.adapters.clear()
-        session.mount("https://" if target.tls else "http://", wire.adapter())
-        wsman.transport.session = session
-        return wsman
 
 
 class _Pool(RunspacePool):

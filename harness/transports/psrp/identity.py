@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from harness.model.facts import Identity, Socket
+
 # One expression, no command: it starts no process, calls no cmdlet and leaves no more than its own text in the target's logs. $Host is
 # the remote host object, whose InstanceId is the HostId of the engine's events (Windows PowerShell 400, PowerShell/Operational 4103).
 EXPRESSION = (
@@ -23,6 +25,10 @@ class Answer:
     runspace_id: str
     time: datetime
     exit_code: int | None
+
+    def identity(self, *, sockets: tuple[Socket, ...] = (), via: Identity | None = None) -> Identity:
+        """The session's identity, with the client's ends of its connections as far as they are known."""
+        return Identity(sockets=sockets, process_id=self.process_id, host_id=self.host_id, runspace_id=self.runspace_id, via=via)
 
 
 def read_answer(text: str) -> Answer:

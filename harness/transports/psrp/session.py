@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Event
 from typing import Any
 
-from harness.errors import ProtocolFailure, Refused, StepTimeout
-from harness.model.facts import Execution, Footprint, Identity, Socket, StreamKind, StreamRecord
-from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand
+from harness.errors import ProtocolFailure, Refused
+from harness.model.facts import Execution, Footprint, Identity, StreamKind, StreamRecord
+from harness.model.intent import Action, Connect, EnterPSSession, InvokeCommand, WinRS
 from harness.ports import Clock
+from harness.transports.line import seen_sockets
 from harness.transports.psrp import values
 from harness.transports.psrp.client import Client, Command, Finished
 from harness.transports.psrp.identity import EXPRESSION, Answer, read_answer
@@ -29,35 +30,31 @@ _EXIT = "Exit-PSSession"
 class PsrpSession:
     """`harness.ports.Session` over a client that is open."""
 
-    def __init__(
-        self, *, client: Client, action: Action, seen_from: str | None, scrub: Callable[[str], str], identify_within: float, clock: Clock
-    ) -> None:
+    def __init__(self, *, client: Client, action: Action, seen_from: str | None, clock: Clock) -> None:
         self._client = client
         self._action = action
         self._seen_from = seen_from
-        self._scrub = scrub
-        self._identify_within = identify_within
+        self._scrub = client.line.scrub
         self._clock = clock
         self._answer: Answer | None = None
 
     def run(self, timeout: float, cancel: Event) -> Execution:
         """See `harness.ports.Session.run`."""
-        self._client.arm(timeout, cancel)
-        try:
+        self._client.line.arm(timeout, cancel)
+        with self._client.stopping():
             match self._action:
                 case EnterPSSession():
-                    return self._enter(self._action)
+                    return enter(self._client, self._action.lines, self._scrub)
                 case InvokeCommand():
                     return self._call(self._action)
                 case Connect():
                     return Execution()
-        except StepTimeout:
-            self._client.stop()
-            raise
+                case WinRS():
+                    raise Refused("a command line of a remote shell is nothing for PowerShell Remoting")
 
     def identify(self) -> Footprint:
         """See `harness.ports.Session.identify`."""
-        self._client.arm(self._identify_within)
+        self._client.line.arm(self._client.line.timeouts.identify)
         started_at = self._clock.now()
         finished = self._client.invoke([Command(text=EXPRESSION, is_script=True)])
         finished_at = self._clock.now()
@@ -78,57 +75,52 @@ class PsrpSession:
     @property
     def identity(self) -> Identity:
         """See `harness.ports.Session.identity`."""
-        sockets = seen_sockets(self._client.sockets, self._seen_from)
+        sockets = seen_sockets(self._client.line.sockets, self._seen_from)
         if self._answer is None:
             return Identity(sockets=sockets)
-        return Identity(
-            sockets=sockets,
-            process_id=self._answer.process_id,
-            host_id=self._answer.host_id,
-            runspace_id=self._answer.runspace_id,
-        )
+        return self._answer.identity(sockets=sockets)
 
     def close(self) -> None:
         """See `harness.ports.Session.close`."""
         self._client.close()
 
-    def _enter(self, action: EnterPSSession) -> Execution:
-        """What the console does in a session that it has entered: ask for the prompt, send the line, until `exit`."""
-        if self._client.commands_known(_NEEDED) < len(_NEEDED):
-            raise Refused(f"the session cannot be entered: it lacks one of {', '.join(_NEEDED)}")
-        gathered = _Gathered(self._scrub)
-        forms: list[str] = []
-        for line in action.lines:
-            if line.strip().lower() == "exit":
-                break
-            if not line.strip():
-                continue
-            command = _typed(line)
-            forms.append("script" if command.is_script else "command")
-            self._type(command, gathered)
-            if gathered.terminated:
-                break
-        self._type(Command(text=_EXIT, is_script=False, errors_to_output=True), _Gathered(self._scrub))
-        return gathered.execution(forms)
-
-    def _type(self, command: Command, gathered: _Gathered) -> None:
-        self._client.invoke([_PROMPT])
-        _, told = self._client.console.take()
-        gathered.tell(told)
-        finished = self._client.invoke([command, _OUT_DEFAULT], add_to_history=True)
-        gathered.add(finished, *self._client.console.take())
-
     def _call(self, action: InvokeCommand) -> Execution:
         parameters = [(name, values.argument(value)) for name, value in action.arguments.items()]
         finished = self._client.invoke([Command(text=action.script, is_script=True, parameters=parameters)])
-        gathered = _Gathered(self._scrub)
+        gathered = Gathered(self._scrub)
         gathered.add(finished, *self._client.console.take())
         return gathered.execution(["script"])
 
 
-def seen_sockets(sockets: Sequence[Socket], seen_from: str | None) -> tuple[Socket, ...]:
-    """The sockets as the target logs them: it sees another address than we have where something translates between."""
-    return tuple(Socket(ip=seen_from or socket.ip, port=socket.port) for socket in sockets)
+def enter(client: Client, lines: Sequence[str], scrub: Callable[[str], str]) -> Execution:
+    """What the console does in a session that it has entered: ask for the prompt, send the line, until `exit`.
+
+    Raises `TransportError`.
+    """
+    if client.commands_known(_NEEDED) < len(_NEEDED):
+        raise Refused(f"the session cannot be entered: it lacks one of {', '.join(_NEEDED)}")
+    gathered = Gathered(scrub)
+    forms: list[str] = []
+    for line in lines:
+        if line.strip().lower() == "exit":
+            break
+        if not line.strip():
+            continue
+        command = _typed(line)
+        forms.append("script" if command.is_script else "command")
+        _type(client, command, gathered)
+        if gathered.terminated:
+            break
+    _type(client, Command(text=_EXIT, is_script=False, errors_to_output=True), Gathered(scrub))
+    return gathered.execution(forms)
+
+
+def _type(client: Client, command: Command, gathered: Gathered) -> None:
+    client.invoke([_PROMPT])
+    _, told = client.console.take()
+    gathered.tell(told)
+    finished = client.invoke([command, _OUT_DEFAULT], add_to_history=True)
+    gathered.add(finished, *client.console.take())
 
 
 def _typed(line: str) -> Command:
@@ -139,7 +131,7 @@ def _typed(line: str) -> Command:
     return Command(text=command.name, is_script=False, parameters=parameters, errors_to_output=True)
 
 
-class _Gathered:
+class Gathered:
     """What the pipelines of one action said, gathered in order."""
 
     def __init__(self, scrub: Callable[[str], str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pypsrp.complex_objects import ComplexObject, ErrorRecord, GenericComplexObject
+from pypsrp.complex_objects import ComplexObject, ErrorRecord, GenericComplexObject, PSCredential
 from pypsrp.serializer import TaggedValue
 
 from harness.model.intent import Argument
@@ -30,6 +30,11 @@ def argument(value: Argument) -> object:
     if isinstance(value, list):
         return [argument(item) for item in value]
     return {key: argument(item) for key, item in value.items()}
+
+
+def credential(user: str, password: str) -> PSCredential:
+    """A PSCredential. It can be sent once the session has agreed on a key; its password is in no text."""
+    return PSCredential(username=user, password=password)  # type: ignore[no-untyped-call]
 
 
 def text(value: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Protocol
 from lab.host.happenings import Binding, Engine
 from lab.host.model import Host
 from lab.host.powershell.errors import Terminating, as_object, binding_error, refuse, shown
+from lab.host.powershell.remotes import Remotes
 from lab.host.powershell.values import ScriptBlock, as_list, each, to_bool, to_int, to_text, type_names
 from lab.machine import ErrorRecord, PipelineIO, StreamName
 
@@ -129,6 +130,7 @@ class Session(Protocol):
     drive: str
     stack: list[tuple[str, str]]
     history: list[HistoryEntry]
+    remotes: Remotes
 
     def tick(self) -> None:
         """Count a step of work; lets a stop come through and ends what goes on for ever."""
@@ -486,11 +488,13 @@ def bind(spec: Cmdlet, passed: Sequence[Passed]) -> tuple[dict[str, object], lis
                     class_name=spec.class_name,
                 )
             )
-        param = open_ones[0]
+        # Invoke-Command { } and Invoke-Command ws2 { }: a script block goes to the parameter that takes one.
+        blocks = [one for one in open_ones if one.kind is Kind.BLOCK] if isinstance(value, ScriptBlock) else []
+        param = (blocks or open_ones)[0]
         if param.rest:
             bound[param.name] = [*as_list(bound.get(param.name)), value]
             continue
-        open_ones.pop(0)
+        open_ones.remove(param)
         _set(spec, bound, param, value)
     return bound, [Binding(name=_logged_name(spec, name, value), value=_logged(value)) for name, value in bound.items()]
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from lab.host.powershell import objects, types
+from lab.host.powershell import types
 from lab.host.powershell.errors import Terminating, refuse, shown
+from lab.host.powershell.remotes import new_credential
 from lab.host.powershell.values import NetList, as_list, custom, to_int, to_text
-from lab.machine import ErrorRecord, PSObject
+from lab.machine import ErrorRecord, PSObject, SecureString
 
 if TYPE_CHECKING:
     from lab.host.powershell.commands import Session
@@ -71,8 +72,8 @@ def new(session: Session, type_name: str, arguments: list[object]) -> object:
         case "system.exception" | "system.invalidoperationexception" | "system.argumentexception" if count == 1:
             names = tuple(dict.fromkeys((type_name, "System.Exception", "System.Object")))
             return PSObject(type_names=names, properties={"Message": to_text(arguments[0])}, text=f"{type_name}: {to_text(arguments[0])}")
-        case "system.management.automation.pscredential" if count == 2:
-            return objects.credential(to_text(arguments[0]))
+        case "system.management.automation.pscredential" if count == 2 and isinstance(arguments[1], SecureString):
+            return new_credential(to_text(arguments[0]), arguments[1])
         case "system.security.principal.windowsprincipal" if count == 1:
             identity = arguments[0]
             held = identity if isinstance(identity, PSObject) else None
@@ -96,7 +97,7 @@ def new(session: Session, type_name: str, arguments: list[object]) -> object:
 
 def connect(session: Session, client: PSObject, arguments: list[object]) -> None:
     """TcpClient.Connect: only the host's own listeners answer. Raises `Terminating` for everything else."""
-    network = session.host.network
+    network = session.host.tcpip
     name, port = to_text(arguments[0]), to_int(arguments[1], (0, 65_535))
     address = network.resolve(name)
     if address is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab.machine import ErrorRecord, PSObject
+from lab.machine import ErrorRecord, PSObject, PSValue
 
 MAX_SHOWN = 200
 
@@ -73,6 +73,7 @@ def display(record: ErrorRecord) -> list[str]:
         *(activity + record.message).splitlines(),
         f"    + CategoryInfo          : {record.category}: ({record.target}:String) [{record.activity}], {reason}",
         f"    + FullyQualifiedErrorId : {record.error_id}",
+        *([f"    + PSComputerName        : {record.computer}"] if record.computer else []),
     ]
 
 
@@ -87,14 +88,24 @@ def as_object(record: ErrorRecord) -> ErrorObject:
         properties={"Category": record.category, "Activity": record.activity, "Reason": reason, "TargetName": record.target},
         text=f"{record.category}: ({record.target}:String) [{record.activity}], {reason}",
     )
+    origin: dict[str, PSValue] = {}
+    names_of_record: tuple[str, ...] = ("System.Management.Automation.ErrorRecord", "System.Object")
+    if record.computer:
+        names_of_record = ("System.Management.Automation.Runspaces.RemotingErrorRecord", *names_of_record)
+        origin["OriginInfo"] = PSObject(
+            type_names=("System.Management.Automation.Remoting.OriginInfo", "System.Object"),
+            properties={"PSComputerName": record.computer, "RunspaceID": record.runspace},
+            text=record.computer,
+        )
+    properties: dict[str, PSValue] = {
+        "Exception": exception,
+        "TargetObject": record.target,
+        "CategoryInfo": category,
+        "FullyQualifiedErrorId": record.error_id,
+    }
     return ErrorObject(
-        type_names=("System.Management.Automation.ErrorRecord", "System.Object"),
-        properties={
-            "Exception": exception,
-            "TargetObject": record.target,
-            "CategoryInfo": category,
-            "FullyQualifiedErrorId": record.error_id,
-        },
+        type_names=names_of_record,
+        properties=properties | origin,
         text=record.message,
         record=record,
     )

@@ -98,6 +98,10 @@ class Interpreter:
             found += [CommandMetadata(name=name, command_type=1) for name in ALIASES if fnmatch.fnmatchcase(name, low)]
         return found
 
+    def close(self) -> None:
+        """The runspace ends, and with it the sessions that it opened elsewhere."""
+        self._session.remotes.close_all()
+
     # --- one statement of a request ---------------------------------------------------------------------------------------
 
     def _group(self, commands: Sequence[Command], given: Sequence[PSValue], io: PipelineIO) -> None:
@@ -208,6 +212,7 @@ class ConsolePowerShell:
             commands = (Command(text=text, is_script=True), Command(text="Out-Default", is_script=False))
             record = inner.run(PipelineRequest(commands=commands, input=given), console)
         finally:
+            inner.close()
             self._witness.engine_stopped(engine)
         if record is not None:
             console.error(record)

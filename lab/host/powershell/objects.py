@@ -193,20 +193,6 @@ def sender_info(session: Session) -> PSObject:
     )
 
 
-def secure_string() -> PSObject:
-    """A SecureString."""
-    return PSObject(type_names=("System.Security.SecureString", "System.Object"), properties={}, text="System.Security.SecureString")
-
-
-def credential(name: str) -> PSObject:
-    """A PSCredential."""
-    return PSObject(
-        type_names=("System.Management.Automation.PSCredential", "System.Object"),
-        properties={"UserName": name, "Password": secure_string()},
-        text="System.Management.Automation.PSCredential",
-    )
-
-
 def match_object(found: re.Match[str] | None) -> PSObject:
     """A System.Text.RegularExpressions.Match; an unsuccessful one for None."""
     names = ("System.Text.RegularExpressions.Match", "System.Text.RegularExpressions.Group", "System.Object")

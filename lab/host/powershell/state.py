@@ -21,6 +21,7 @@ from lab.host.powershell.errors import (
     not_emulated,
 )
 from lab.host.powershell.format import format_values
+from lab.host.powershell.remotes import Remotes
 from lab.host.powershell.scopes import Scopes
 from lab.host.powershell.values import (
     ScriptBlock,
@@ -78,6 +79,7 @@ class SessionState(Session):
         self.ok = True
         self.exit_code: int | None = None
         self.errors: list[object] = []
+        self.remotes = Remotes(host, engine)
         self.pipeline_id = 0
         self._powershell = powershell
         self._compile = compile_text

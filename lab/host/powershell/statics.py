@@ -137,8 +137,6 @@ def get_static(session: Session, type_name: str, name: str) -> object:
             return encoding("default")
         case "system.runtime.interopservices.runtimeinformation", "osdescription":
             return f"Microsoft Windows 10.0.{inventory.BUILD} "
-        case "system.management.automation.pscredential", "empty":
-            return objects.credential("")
         case _:
             raise refuse(f"the static member [{shown(type_name)}]::{shown(name)}")
 
@@ -417,7 +415,7 @@ def no_way_out(name: str, arguments: list[object]) -> Terminating:
 
 
 def _host_entry(session: Session, low: str, name: str, asked: str) -> object:
-    network = session.host.network
+    network = session.host.tcpip
     address = network.ip if asked in ("", ".") else network.resolve(asked)
     if address is None:
         raise construct.invocation_fault(name, 1, "No such host is known", "SocketException")

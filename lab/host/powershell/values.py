@@ -17,7 +17,7 @@ from uuid import UUID
 
 from lab.host.powershell.errors import Terminating, fail, refuse, shown
 from lab.host.powershell.syntax import Body
-from lab.machine import PSObject, PSValue
+from lab.machine import PSObject, PSValue, SecureString
 
 MAX_TEXT = 4 * 1024 * 1024
 """Characters of one string."""
@@ -90,6 +90,8 @@ def type_names(value: object) -> tuple[str, ...]:
             return ("System.Byte[]", "System.Array", "System.Object")
         case NetList():
             return (value.kind, "System.Object")
+        case SecureString():
+            return ("System.Security.SecureString", "System.Object")
         case list():
             return ("System.Object[]", "System.Array", "System.Object")
         case dict():
@@ -274,7 +276,21 @@ def as_list(value: object) -> list[object]:
 def stored(value: object) -> PSValue:
     """A value as a property or an entry holds it: the same object, or its text where the kind has no form on the wire."""
     match value:
-        case None | bool() | int() | float() | str() | Decimal() | datetime() | UUID() | bytes() | list() | dict() | PSObject():
+        case (
+            None
+            | bool()
+            | int()
+            | float()
+            | str()
+            | Decimal()
+            | datetime()
+            | UUID()
+            | bytes()
+            | SecureString()
+            | list()
+            | dict()
+            | PSObject()
+        ):
             return value
         case _:
             return to_text(value)

@@ -5,6 +5,20 @@ Importing this package registers them.
 
 from __future__ import annotations
 
-from lab.host.programs import accounts, audit, cmd, files, identity, network, powershell, registry, sessions, storage, system, wmic
+from lab.host.programs import (
+    accounts,
+    audit,
+    cmd,
+    files,
+    identity,
+    network,
+    powershell,
+    registry,
+    remote_shell,
+    sessions,
+    storage,
+    system,
+    wmic,
+)
 
-MODULES = (accounts, audit, cmd, files, identity, network, powershell, registry, sessions, storage, system, wmic)
+MODULES = (accounts, audit, cmd, files, identity, network, powershell, registry, remote_shell, sessions, storage, system, wmic)

@@ -209,7 +209,8 @@ def launch(
     )
     code = KILLED
     try:
-        code = body(run)
+        with world.host.acting(process):
+            code = body(run)
     finally:
         world.host.end_process(process, code)
     return Outcome(output=run.output, errors=run.errors, exit_code=code, process=process)

@@ -16,7 +16,7 @@ MAX_ECHOES = 1_000
 @program("ipconfig.exe")
 def ipconfig(run: Run) -> int:
     """The one adapter; /all with more, /displaydns and /flushdns of the resolver's cache."""
-    host, network = run.host, run.host.network
+    host, network = run.host, run.host.tcpip
     given = [one.lower().replace("-", "/", 1) for one in run.arguments]
     run.write("", "Windows IP Configuration", "")
     match given:
@@ -74,7 +74,7 @@ def arp(run: Run) -> int:
     given = [one.lower().replace("/", "-", 1) for one in run.arguments]
     if not given or given[0] not in ("-a", "-g") or len(given) > 2:
         raise run.unmodelled()
-    kept = [one for one in run.host.network.neighbours if len(given) == 1 or one.ip == given[1]]
+    kept = [one for one in run.host.tcpip.neighbours if len(given) == 1 or one.ip == given[1]]
     if not kept:
         run.write("No ARP Entries Found.")
         return 1
@@ -109,7 +109,7 @@ def netstat(run: Run) -> int:
     run.write(
         "", "Active Connections", "", f"  Proto  Local Address          Foreign Address        State{'           PID' if owners else ''}"
     )
-    for held in run.host.network.sockets:
+    for held in run.host.tcpip.sockets:
         wanted = {"TCP": held.protocol == "TCP" and ":" not in held.local, "UDP": held.protocol == "UDP"}
         if protocol and not wanted.get(protocol, False):
             continue
@@ -148,9 +148,9 @@ def _print_routes(run: Run) -> int:
         "Active Routes:",
         "Network Destination        Netmask          Gateway       Interface  Metric",
     )
-    run.write(*(f"{one.network:>17} {one.mask:>16} {one.gateway:>16} {one.interface:>16} {one.metric:>6}" for one in host.network.routes))
+    run.write(*(f"{one.network:>17} {one.mask:>16} {one.gateway:>16} {one.interface:>16} {one.metric:>6}" for one in host.tcpip.routes))
     run.write(bar, "Persistent Routes:", "  Network Address          Netmask  Gateway Address  Metric")
-    run.write(f"{ANY:>17} {ANY:>16} {host.network.gateway:>16}  Default ", bar, "")
+    run.write(f"{ANY:>17} {ANY:>16} {host.tcpip.gateway:>16}  Default ", bar, "")
     run.write(
         "IPv6 Route Table",
         bar,
@@ -200,7 +200,7 @@ def nbtstat(run: Run) -> int:
 def nslookup(run: Run) -> int:
     """A name or an address, asked of the gateway's name server."""
     given = [one for one in run.arguments if not one.startswith("-")]
-    network = run.host.network
+    network = run.host.tcpip
     if not given or len(given) > 2:
         raise run.unmodelled()
     run.write("Server:  UnKnown", f"Address:  {network.gateway if len(given) == 1 else given[1]}", "")
@@ -234,7 +234,7 @@ def ping(run: Run) -> int:
             target = one
     if not target:
         raise run.unmodelled()
-    network = run.host.network
+    network = run.host.tcpip
     address = network.resolve(target)
     if address is None:
         run.write(f"Ping request could not find host {target}. Please check the name and try again.")
@@ -275,7 +275,7 @@ def _traced(run: Run, values: tuple[str, ...]) -> str:
 @program("tracert.exe")
 def tracert(run: Run) -> int:
     """The way to a host: one hop in the lab, nothing beyond."""
-    target, network = _traced(run, ("-h", "-w", "-j")), run.host.network
+    target, network = _traced(run, ("-h", "-w", "-j")), run.host.tcpip
     address = network.resolve(target)
     if address is None:
         run.write(f"Unable to resolve target system name {target}.")
@@ -297,7 +297,7 @@ def tracert(run: Run) -> int:
 @program("pathping.exe")
 def pathping(run: Run) -> int:
     """The same with statistics."""
-    target, network = _traced(run, ("-h", "-w", "-p", "-q", "-i", "-g")), run.host.network
+    target, network = _traced(run, ("-h", "-w", "-p", "-q", "-i", "-g")), run.host.tcpip
     address = network.resolve(target)
     if address is None:
         run.write(f"Unable to resolve target system name {target}.")
@@ -346,7 +346,7 @@ def netsh(run: Run) -> int:
     """show of interfaces, firewall and the like; `set allprofiles state` of the firewall."""
     given = [one.lower() for one in run.arguments]
     text = " ".join(given)
-    host, network = run.host, run.host.network
+    host, network = run.host, run.host.tcpip
     found = _FIREWALL.fullmatch(text)
     if found:
         return _firewall(run, found)
@@ -405,7 +405,7 @@ _FIREWALL = re.compile(
 
 
 def _firewall(run: Run, found: re.Match[str]) -> int:
-    profiles = run.host.network.profiles
+    profiles = run.host.tcpip.profiles
     names = list(profiles) if found[2] == "allprofiles" else ["Domain"] if found[2] == "currentprofile" else [found[2][:-7].capitalize()]
     if found[1] == "set":
         if not found[4]:

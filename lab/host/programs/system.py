@@ -51,7 +51,7 @@ def systeminfo(run: Run) -> int:
         "      DHCP Enabled:    No",
         "      IP address(es)",
         f"      [01]: {host.ip}",
-        f"      [02]: {host.network.link_local}",
+        f"      [02]: {host.tcpip.link_local}",
     ]
     hypervisor = "A hypervisor has been detected. Features required for Hyper-V will not be displayed."
     rows: tuple[tuple[str, str | list[str]], ...] = (

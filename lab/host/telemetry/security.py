@@ -8,11 +8,12 @@ happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from harness.events.windows import Level
 from lab.host.happenings import Connection, CredentialUse, LogonSession, Process
+from lab.host.telemetry.audit_texts import audit_text
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
 from lab.machine import Account, Package
@@ -203,6 +204,12 @@ def process_started(origin: Origin, process: Process) -> Entry:
     )
 
 
+def without_command_line(created: Entry) -> Entry:
+    """4688 as it is logged where the policy does not include command lines."""
+    data = {**created.data, "CommandLine": ""}
+    return replace(created, data=data, message=audit_text(created.event_id, data))
+
+
 def process_ended(origin: Origin, process: Process, exit_code: int) -> Entry:
     """4689, credited to the account that the process ran under."""
     subject = _as_audited(origin, process.logon.account)
@@ -267,6 +274,7 @@ def _audited(
         process_id=process_id,
         activity_id=activity_id,
         data=data,
+        message=audit_text(event_id, data),
     )
 
 

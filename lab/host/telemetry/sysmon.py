@@ -1,4 +1,4 @@
-"""Sysmon: 1 (process creation), 3 (network connection) and 5 (process termination), schema version 4.40.
+"""Sysmon: 1 (process creation), 3 (network connection), 5 (process termination) and 11 (file created), schema version 4.40.
 
 Pure. Fields as the recordings of OTRF/Security-Datasets and Sysmon's own schema have them: pids are decimal, times have
 milliseconds, guids are made of machine, time and number. It must never know why something happened.
@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from uuid import UUID
 
 from harness.events.windows import Level
-from lab.host.happenings import Connection, LogonSession, Process
+from lab.host.happenings import Connection, FileCreation, LogonSession, Process
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
 from lab.host.telemetry.security import integrity_sid
@@ -27,7 +27,7 @@ SYSMON = Provider(
 _KEYWORDS = 0x8000000000000000
 _SERVICE_USER = "S-1-5-18"
 _INTEGRITY = {"S-1-16-16384": "System", "S-1-16-12288": "High", "S-1-16-8192": "Medium"}
-_TITLES = {1: "Process Create", 3: "Network connection detected", 5: "Process terminated"}
+_TITLES = {1: "Process Create", 3: "Network connection detected", 5: "Process terminated", 11: "File created"}
 _HASH_ORDER = ("SHA1", "MD5", "SHA256", "IMPHASH")
 
 
@@ -111,8 +111,25 @@ def connected(origin: Origin, connection: Connection, at: datetime, lag: timedel
     )
 
 
+def file_created(origin: Origin, creation: FileCreation, at: datetime) -> Entry:
+    """11, file created. Sysmon of this version does not name the user."""
+    return _traced(
+        origin,
+        11,
+        2,
+        at,
+        {
+            "ProcessGuid": f"{{{creation.process.guid}}}",
+            "ProcessId": str(creation.process.pid),
+            "Image": creation.process.path,
+            "TargetFilename": creation.path,
+            "CreationUtcTime": _utc(creation.created),
+        },
+    )
+
+
 def _traced(origin: Origin, event_id: int, version: int, at: datetime, data: Mapping[str, str], lag: timedelta = timedelta()) -> Entry:
-    values = {"RuleName": "-", "UtcTime": f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"} | dict(data)
+    values = {"RuleName": "-", "UtcTime": _utc(at)} | dict(data)
     lines = (f"{name}: {_shown(name, value)}" for name, value in values.items())
     return Entry(
         provider=SYSMON,
@@ -128,6 +145,10 @@ def _traced(origin: Origin, event_id: int, version: int, at: datetime, data: Map
         message="\r\n".join((f"{_TITLES[event_id]}:", *lines)),
         lag=lag,
     )
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 def _shown(name: str, value: str) -> str:

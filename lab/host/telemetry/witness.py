@@ -6,7 +6,7 @@ It keeps what the logs themselves must remember (record numbers, an engine's seq
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from threading import Lock
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from harness.events.audit import COMMAND_LINES, SCRIPT_BLOCK_LOGGING, settings_behind
 from harness.events.windows import Level
-from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, LogonSession, Process, RemoteShell
+from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, FileCreation, LogonSession, Process, RemoteShell
 from lab.host.telemetry import powershell, security, sysmon, winrm
 from lab.host.telemetry.journal import Entry, Journal, Sink
 from lab.host.telemetry.origin import Origin
@@ -93,6 +93,11 @@ class Telemetry:
             audited = security.process_ended(self._origin, process, exit_code)
             self._write((audited, sysmon.process_ended(self._origin, process, self._now())))
 
+    def file_created(self, creation: FileCreation) -> None:
+        """Sysmon 11."""
+        with self._lock:
+            self._write((sysmon.file_created(self._origin, creation, self._now()),))
+
     def engine_started(self, engine: Engine) -> None:
         """Windows PowerShell 600 for each provider, then 400; PowerShell/Operational 53504, between 40961 and 40962 in powershell.exe."""
         with self._lock:
@@ -140,7 +145,7 @@ class Telemetry:
 
     def _as_told(self, entry: Entry) -> Entry:
         if entry.event_id == 4688 and COMMAND_LINES.name in self._off:
-            return replace(entry, data={**entry.data, "CommandLine": ""})
+            return security.without_command_line(entry)
         return entry
 
     def _new_id(self) -> UUID:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, LogonSession, Process, RemoteShell
+from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, FileCreation, LogonSession, Process, RemoteShell
 from lab.host.model import Host
 from lab.host.powershell.interpreter import Interpreter
 from lab.host.powershell.values import to_text
@@ -41,6 +41,7 @@ class Record:
     commands: list[CommandRun] = field(default_factory=list)
     pipelines: list[list[CommandRun]] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     ended: list[tuple[Process, int]] = field(default_factory=list)
     logged_off_ids: list[int] = field(default_factory=list)
 
@@ -64,6 +65,9 @@ class Record:
 
     def process_ended(self, process: Process, exit_code: int) -> None:
         self.ended.append((process, exit_code))
+
+    def file_created(self, creation: FileCreation) -> None:
+        self.files.append(creation.path)
 
     def engine_started(self, engine: Engine) -> None:
         self.started.append(engine)

@@ -71,7 +71,7 @@ GIVEN: list[tuple[str, list[str]]] = [
         ["HKLM:\\Software\\Microsoft", "0", "C:\\"],
     ),
     (
-        '(Get-CimInstance Win32_Service -Filter "Name=\'WinRM\'").StartMode; (gwmi -Query "select * from Win32_Process where Handle=4").Name',
+        '(gcim Win32_Service -Filter "Name=\'WinRM\'").StartMode; (gwmi -Query "select * from Win32_Process where Handle=4").Name',
         ["Auto", "System"],
     ),
     ("(Get-CimInstance -Namespace root/SecurityCenter2 -ClassName AntiVirusProduct).displayName", ["Windows Defender"]),

@@ -298,6 +298,17 @@ def test_a_process_ends_in_both_logs_with_its_exit_code() -> None:
     assert sorted(one.data["ProcessGuid"] for one in of(records, 5)) == sorted(starts)
 
 
+def test_a_file_is_told_as_the_doing_of_the_process_that_made_it() -> None:
+    target, records = machine()
+    runspace = log_on(target).open_runspace(SHELL)
+    run(runspace, "Set-Content C:\\Windows\\Temp\\one.txt x; Add-Content C:\\Windows\\Temp\\one.txt y")
+    run(runspace, "cmd.exe /c echo x> C:\\Windows\\Temp\\two.txt")
+    told = [(one.data["TargetFilename"], one.data["Image"], one.data["ProcessGuid"]) for one in of(records, 11)]
+    guids = {one.data["Image"]: one.data["ProcessGuid"] for one in of(records, 1)}
+    host, shell = "C:\\Windows\\System32\\wsmprovhost.exe", "C:\\Windows\\System32\\cmd.exe"
+    assert told == [("C:\\Windows\\Temp\\one.txt", host, guids[host]), ("C:\\Windows\\Temp\\two.txt", shell, guids[shell])]
+
+
 def test_a_shell_is_told_with_its_client() -> None:
     target, records = machine()
     logon = log_on(target)

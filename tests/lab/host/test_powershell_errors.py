@@ -128,7 +128,7 @@ NOT_EMULATED = [
     "schtasks.exe /create",
     "certutil.exe -urlcache -f http://x y",
     "bitsadmin.exe /transfer x http://x y",
-    "Invoke-Command -ComputerName x { 1 }",
+    "Invoke-Command -VMName x { 1 }",
 ]
 
 

@@ -12,8 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from lab.host.happenings import Binding, CommandRun, Engine, Image, LogonSession, Process
+from lab.host.happenings import Binding, CommandRun, Engine, FileCreation, Image, LogonSession, Process
 from lab.host.telemetry import powershell, security, sysmon
+from lab.host.telemetry.audit_texts import audit_text
 from lab.host.telemetry.journal import Entry
 from lab.machine import Account, Package
 from tests.lab.host.recordings import Recorded, event_data, find, recorded
@@ -319,3 +320,42 @@ def test_the_recorded_script_was_a_warning_and_is_one() -> None:
     engine = recorded_engine(find(EMP, 400, "ServerRemoteHost"), EMP)
     (entry,) = powershell.script_block(engine, text(event, "ScriptBlockText"), UUID(text(event, "ScriptBlockId")), 10_000, "{}")
     assert (event["EventType"], entry.level.name) == ("WARNING", "WARNING")
+
+
+def test_a_file_that_came_about_is_traced_as_recorded() -> None:
+    process, _ = happened()
+    event = find(CMD, 11)
+    creation = FileCreation(
+        process=dataclasses.replace(
+            process, guid=braced(event["ProcessGuid"]), pid=int(text(event, "ProcessId")), path=text(event, "Image")
+        ),
+        path=text(event, "TargetFilename"),
+        created=datetime.fromisoformat(text(event, "CreationUtcTime")).replace(tzinfo=UTC),
+    )
+    entry = sysmon.file_created(ORIGINAL, creation, utc(event))
+    same_system(entry, event)
+    assert dict(entry.data) == event_data(event)
+    assert entry.message == event["Message"]
+
+
+def test_texts_of_audits_are_laid_out_as_recorded() -> None:
+    seen = set()
+    for event in recorded(CMD):
+        told = event.get("Message")
+        if text(event, "Channel").lower() != "security" or not isinstance(told, str):
+            continue
+        data = event_data(event)
+        if event["EventID"] == 5156:
+            data["ProcessID"] = data.pop("ProcessId")
+        if ours := audit_text(int(text(event, "EventID")), data):
+            seen.add(event["EventID"])
+            assert told.startswith(ours)
+            assert told[len(ours) :] == "" or told[len(ours) :].startswith("\r\n\r\n"), "what Windows explains below"
+    assert seen == {4624, 4634, 4672, 4688, 4689, 5156}
+
+
+def test_a_code_that_is_not_known_and_braces_in_a_value_stay_as_they_are() -> None:
+    data = event_data(find(CMD, 4634)) | {"TargetUserName": "{LogonType}", "LogonType": "%%9"}
+    assert "Account Name:\t\t{LogonType}" in audit_text(4634, data)
+    assert audit_text(4634, data).endswith("%%9")
+    assert audit_text(4656, data) == ""

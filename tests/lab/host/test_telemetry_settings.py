@@ -70,6 +70,7 @@ def test_a_suspicious_script_is_logged_without_being_told_to() -> None:
 def test_command_lines_are_a_setting_of_their_own() -> None:
     (audited,) = (record for record in story("process-creation-command-line") if record.event_id == 4688)
     assert audited.data["CommandLine"] == ""
+    assert "-Embedding" not in audited.message
     (audited,) = (record for record in story() if record.event_id == 4688)
     assert audited.data["CommandLine"].endswith("-Embedding")
 

@@ -15,6 +15,7 @@ from lab.machine import (
     CommandLine,
     CommandMetadata,
     CommandShell,
+    Credential,
     ErrorRecord,
     Logon,
     Package,
@@ -60,7 +61,7 @@ class SmallMachine:
     def connected(self, peer: Peer) -> None:
         self.note(f"connected {peer.ip}")
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> Logon:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         self.note(f"log_on {account.domain}\\{account.name} {package}")
         return SmallLogon(self)
 
@@ -98,6 +99,10 @@ class SmallCommandShell:
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
 
+    @property
+    def process_id(self) -> int:
+        return 4711
+
     def run(self, line: CommandLine, io: CommandIO) -> int:
         self._machine.note(f"line {line.text}{' without cmd' if line.skip_shell else ''}")
         body = self._machine.lines.get(line.text.split(" ", 1)[0])
@@ -118,6 +123,10 @@ class SmallRunspace:
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
         self._busy = threading.Lock()
+
+    @property
+    def process_id(self) -> int:
+        return 4712
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         assert self._busy.acquire(blocking=False), "two pipelines of one runspace at a time"

@@ -15,7 +15,7 @@ from psrpcore import types as ps
 from pypsrp.complex_objects import GenericComplexObject
 from pypsrp.serializer import Serializer
 
-from lab.machine import CommandMetadata, ErrorRecord, Parameter, PSObject, PSValue
+from lab.machine import CommandMetadata, ErrorRecord, Parameter, PSObject, PSValue, SecureString
 from lab.winrm import values
 
 _CIPHER = psrpcore.PSRemotingCrypto()
@@ -162,5 +162,7 @@ def test_a_pipeline_tells_scripts_arguments_switches_and_statements_apart() -> N
     assert (two.text, two.is_script, two.use_local_scope, two.end_of_statement, two.merge_to_output) == ("whoami", True, None, False, True)
 
 
-def test_a_secure_string_does_not_reach_the_machine() -> None:
-    assert values.from_wire(ps.PSSecureString("hunter2")) == "System.Security.SecureString"
+def test_a_secure_string_is_a_secret_to_whoever_prints_it() -> None:
+    secret = values.from_wire(ps.PSSecureString("hunter2"))
+    assert secret == SecureString("hunter2")
+    assert "hunter2" not in f"{secret} {secret!r}"

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from harness.clock import SystemClock
-from harness.model.intent import Auth, Target
+from harness.model.intent import Auth, Channel, Target
 from harness.ports import Clock
-from harness.transports.psrp import Credential, PsrpTransport, Timeouts
+from harness.transports.credential import Credential, Timeouts
 from harness.transports.psrp.identity import EXPRESSION
+from harness.transports.winrm import WinrmTransport
 from lab.machine import (
     Account,
     CommandMetadata,
@@ -27,6 +28,7 @@ from lab.machine import (
     PipelineStopped,
     ShellName,
 )
+from lab.machine import Credential as Delegated
 from lab.winrm import Endpoint, EndpointAccount
 
 USER = "LAB\\purple"
@@ -100,7 +102,7 @@ class ScriptedMachine:
     def connected(self, peer: Peer) -> None:
         self.peers.append(peer)
 
-    def log_on(self, peer: Peer, account: Account, package: Package) -> ScriptedMachine:
+    def log_on(self, peer: Peer, account: Account, package: Package, delegated: Delegated | None = None) -> ScriptedMachine:
         self.logons.append(package)
         return self
 
@@ -113,6 +115,10 @@ class ScriptedMachine:
 
     def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
         raise AssertionError("this transport opens no command shell")
+
+    @property
+    def process_id(self) -> int:
+        return PROCESS_ID
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         self.requests.append(request)
@@ -152,13 +158,15 @@ def transport(
     timeouts: Timeouts | None = None,
     addresses: Mapping[str, str] | None = None,
     clock: Clock | None = None,
-) -> PsrpTransport:
+    channel: Channel | None = None,
+) -> WinrmTransport:
     """The transport with the credentials of ws6."""
-    return PsrpTransport(
+    return WinrmTransport(
         credentials={"ws6": Credential(user=USER, password=password)},
         clock=clock or SystemClock(),
         timeouts=timeouts,
         addresses=addresses if addresses is not None else {"ws6": "127.0.0.1"},
+        channels={} if channel is None else {"ws6": channel},
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 from harness.errors import ConnectFailed, ConnectionLost, StepTimeout, TransportError
 from harness.model.facts import Execution
 from harness.model.intent import Action, EnterPSSession, InvokeCommand
-from harness.transports.psrp import PsrpSession, Timeouts
+from harness.ports import Session
+from harness.transports.credential import Timeouts
 from lab.machine import ErrorRecord, PipelineIO, PipelineRequest
 from tests.transports.psrp.cutting_proxy import Cut, cutting
 from tests.transports.psrp.scripted_machine import Hang, LeapingClock, ScriptedMachine, says, served, target, transport
@@ -33,7 +34,7 @@ def port(machine: ScriptedMachine) -> Iterator[int]:
 
 def whole(port: int, action: Action, timeouts: Timeouts | None = None) -> tuple[Execution | None, TransportError | None]:
     """Open, run, identify, close: what came of the run, and the first error."""
-    session: PsrpSession | None = None
+    session: Session | None = None
     execution: Execution | None = None
     try:
         session = transport(timeouts=timeouts).open(target(port), action)

@@ -23,8 +23,8 @@ from spnego.exceptions import BadMICError, InvalidTokenError
 from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, ProtocolFailure, Refused, StepTimeout, TransportError
-from harness.transports.psrp.client import Credential
-from harness.transports.psrp.errors import foreign_errors, mapped
+from harness.transports.credential import Credential
+from harness.transports.errors import foreign_errors, mapped
 
 SECRET = "hunter2-correct-horse"
 

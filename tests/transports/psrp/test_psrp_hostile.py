@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, ProtocolFailure, Refused, StepTimeout, TransportError
-from harness.model.intent import Connect
-from harness.transports.psrp import Timeouts
+from harness.model.intent import Channel, Connect, Remoting
+from harness.transports.credential import Timeouts
 from tests.transports.psrp.scripted_machine import PASSWORD, target, transport
 
 Serve = Callable[[socket.socket], None]
@@ -106,10 +106,11 @@ def drip(connection: socket.socket) -> None:
         (drip, StepTimeout),
     ],
 )
-def test_what_is_no_winrm_endpoint_is_told_as_what_it_is(serve: Serve, kind: type[TransportError]) -> None:
+@pytest.mark.parametrize("action", [Connect(), Connect(transport=Remoting.WINRS)], ids=["psrp", "winrs"])
+def test_what_is_no_winrm_endpoint_is_told_as_what_it_is(serve: Serve, kind: type[TransportError], action: Connect) -> None:
     timeouts = HASTY if kind is StepTimeout else None
     with listening(serve) as port, pytest.raises(kind) as caught:
-        transport(timeouts=timeouts).open(target(port), Connect())
+        transport(timeouts=timeouts).open(target(port), action)
     assert PASSWORD not in str(caught.value)
     assert len(str(caught.value)) <= 500
 
@@ -174,19 +175,19 @@ def over_tls(path: Path, serve: Serve) -> Serve:
     return wrapped
 
 
-def test_over_tls_the_same_answers_are_told_and_the_socket_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls_the_same_answers_are_told_and_the_socket_is_known(tmp_path: Path) -> None:
     path = certificate(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    own = transport(channel=Channel(ca_file=str(path)))
     with listening(over_tls(path, answers(http("404 Not Found", b"nothing")))) as port, pytest.raises(Refused, match="HTTP 404") as caught:
-        transport().open(target(port, host="localhost", tls=True), Connect())
+        own.open(target(port, host="localhost", tls=True), Connect())
     assert len(caught.value.identity.sockets) == 1  # type: ignore[attr-defined]
 
 
-def test_over_tls_silence_ends_in_time_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls_silence_ends_in_time_too(tmp_path: Path) -> None:
     path = certificate(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    own = transport(timeouts=HASTY, channel=Channel(ca_file=str(path)))
     with listening(over_tls(path, silence)) as port, pytest.raises(StepTimeout):
-        transport(timeouts=HASTY).open(target(port, host="localhost", tls=True), Connect())
+        own.open(target(port, host="localhost", tls=True), Connect())
 
 
 def test_a_certificate_that_nobody_vouches_for_is_no_connection(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import AuthenticationFailed, ConnectFailed, Refused
 from harness.model.facts import Execution, StreamKind
-from harness.model.intent import Action, Auth, Connect, EnterPSSession, InvokeCommand
-from harness.transports.psrp import Credential, PsrpTransport, Timeouts
-from harness.transports.psrp.client import Client
+from harness.model.intent import Action, Auth, Channel, Connect, EnterPSSession, InvokeCommand
+from harness.transports.credential import Credential, Timeouts
+from harness.transports.line import Line
 from harness.transports.psrp.identity import EXPRESSION
+from harness.transports.winrm import WinrmTransport
 from lab.machine import ErrorRecord, Parameter, PipelineIO, PipelineRequest, StreamName
 from lab.winrm import Endpoint
 from tests.transports.psrp.scripted_machine import (
@@ -224,7 +225,7 @@ def test_a_wrong_password_is_told_without_the_password(machine: ScriptedMachine,
 def test_a_target_without_credentials_is_not_connected_to(machine: ScriptedMachine, endpoint: Endpoint) -> None:
     other = target(endpoint.port)
     with pytest.raises(AuthenticationFailed, match="no credentials"):
-        PsrpTransport(credentials={}, clock=SystemClock(), addresses={other.name: other.host}).open(other, Connect())
+        WinrmTransport(credentials={}, clock=SystemClock(), addresses={other.name: other.host}).open(other, Connect())
     assert machine.peers == []
 
 
@@ -299,14 +300,15 @@ def test_clients_can_be_made_in_many_threads_at_once() -> None:
 
     def several(_: int) -> int:
         for _ in range(250):
-            client = Client(
+            line = Line(
                 target=target(1),
                 credential=Credential(user="u", password="p"),
+                channel=Channel(),
                 address="127.0.0.1",
                 clock=SystemClock(),
                 timeouts=Timeouts(),
             )
-            client._wsman(1.0)
+            line.connect()
         return 1
 
     with ThreadPoolExecutor(max_workers=6) as pool:

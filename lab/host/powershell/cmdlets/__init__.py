@@ -15,13 +15,13 @@ from lab.host.powershell.cmdlets import (
     output,
     processes,
     properties,
-    secrets,
+    remoting,
     services,
     session,
     text,
 )
 
 MODULES = (
-    *(accounts, cim, dates, files, formats, logs, machine, network, objects, output, processes, properties, secrets, services),
+    *(accounts, cim, dates, files, formats, logs, machine, network, objects, output, processes, properties, remoting, services),
     *(session, text),
 )

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from lab.host.network import ALIAS, DESCRIPTION, INTERFACE, LOOPBACK_INTERFACE
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
-from lab.host.powershell.errors import Terminating, refuse, shown
+from lab.host.powershell.errors import Terminating, shown
 from lab.host.powershell.values import as_list, like, to_int, to_text
 from lab.machine import ErrorRecord, PSObject, PSValue
 
@@ -82,7 +82,7 @@ def _filtered(call: Call, rows: Sequence[PSObject], what: str, keys: Sequence[st
 )
 def get_net_ip_address(call: Call) -> Iterator[object]:
     """The host's addresses."""
-    network = call.session.host.network
+    network = call.session.host.tcpip
     held = (
         (f"{network.link_local}%{INTERFACE}", ALIAS, INTERFACE, 64, "WellKnown", "Link", "IPv6"),
         ("::1", _LOOPBACK, LOOPBACK_INTERFACE, 128, "WellKnown", "WellKnown", "IPv6"),
@@ -126,7 +126,7 @@ def get_net_ip_address(call: Call) -> Iterator[object]:
 )
 def get_net_ip_configuration(call: Call) -> Iterator[object]:
     """The adapter with its addresses, gateway and name servers."""
-    network = call.session.host.network
+    network = call.session.host.tcpip
     if not like(ALIAS, call.text("InterfaceAlias", "*")) or call.number("InterfaceIndex", INTERFACE) != INTERFACE:
         _none_found(call, "MSFT_NetIPInterface", ("InterfaceAlias", "InterfaceIndex"))
         return
@@ -181,7 +181,7 @@ def get_net_tcp_connection(call: Call) -> Iterator[object]:
                 "OffloadState": "InHost",
             },
         )
-        for one in call.session.host.network.sockets
+        for one in call.session.host.tcpip.sockets
         if one.protocol == "TCP"
     ]
     keys = ("LocalAddress", "LocalPort", "RemoteAddress", "RemotePort", "State", "OwningProcess", "AppliedSetting", "OffloadState")
@@ -203,7 +203,7 @@ def get_net_udp_endpoint(call: Call) -> Iterator[object]:
             "MSFT_NetUDPEndpoint",
             {"LocalAddress": one.local, "LocalPort": one.local_port, "OwningProcess": one.owner, "CreationTime": one.since},
         )
-        for one in call.session.host.network.sockets
+        for one in call.session.host.tcpip.sockets
         if one.protocol == "UDP"
     ]
     yield from _filtered(call, rows, "MSFT_NetUDPEndpoint", ("LocalAddress", "LocalPort", "OwningProcess"))
@@ -221,7 +221,7 @@ def get_net_udp_endpoint(call: Call) -> Iterator[object]:
 )
 def get_net_adapter(call: Call) -> Iterator[object]:
     """The adapter."""
-    network = call.session.host.network
+    network = call.session.host.tcpip
     row = _object(
         "MSFT_NetAdapter",
         {
@@ -307,7 +307,7 @@ def get_net_route(call: Call) -> Iterator[object]:
                 "Protocol": "NetMgmt" if one.gateway != "On-link" else "Local",
             },
         )
-        for one in reversed(call.session.host.network.routes)
+        for one in reversed(call.session.host.tcpip.routes)
     ]
     keys = ("DestinationPrefix", "AddressFamily", "InterfaceAlias", "InterfaceIndex", "NextHop")
     yield from _filtered(call, rows, "MSFT_NetRoute", keys)
@@ -340,7 +340,7 @@ def get_net_neighbor(call: Call) -> Iterator[object]:
                 "AddressFamily": "IPv4",
             },
         )
-        for one in call.session.host.network.neighbours
+        for one in call.session.host.tcpip.neighbours
     ]
     keys = ("IPAddress", "AddressFamily", "InterfaceAlias", "InterfaceIndex", "State", "LinkLayerAddress")
     yield from _filtered(call, rows, "MSFT_NetNeighbor", keys)
@@ -351,7 +351,7 @@ def get_net_neighbor(call: Call) -> Iterator[object]:
 )
 def get_net_connection_profile(call: Call) -> Iterator[object]:
     """The network that the adapter is in."""
-    network = call.session.host.network
+    network = call.session.host.tcpip
     row = _object(
         "MSFT_NetConnectionProfile",
         {
@@ -379,7 +379,7 @@ def get_net_connection_profile(call: Call) -> Iterator[object]:
 )
 def get_dns_client_server_address(call: Call) -> Iterator[object]:
     """The name servers of each interface."""
-    network = call.session.host.network
+    network = call.session.host.tcpip
     rows = [
         _object(
             "MSFT_DNSClientServerAddress",
@@ -435,7 +435,7 @@ def _unresolved(call: Call, name: str) -> None:
 )
 def resolve_dns_name(call: Call) -> Iterator[object]:
     """The addresses of a name, or the name of an address."""
-    name, network = call.text("Name"), call.session.host.network
+    name, network = call.text("Name"), call.session.host.tcpip
     kind = call.text("Type", "A_AAAA").upper()
     reverse = network.name_of(name) if name[:1].isdigit() else None
     address = network.resolve(name)
@@ -469,7 +469,7 @@ def resolve_dns_name(call: Call) -> Iterator[object]:
 )
 def test_connection(call: Call) -> Iterator[object]:
     """Echo requests."""
-    network, count = call.session.host.network, to_int(call.number("Count", 4), (1, 100))
+    network, count = call.session.host.tcpip, to_int(call.number("Count", 4), (1, 100))
     for name in call.texts("ComputerName"):
         address = network.resolve(name)
         reached = address is not None and network.answers(address)
@@ -520,7 +520,7 @@ def test_connection(call: Call) -> Iterator[object]:
 )
 def test_net_connection(call: Call) -> Iterator[object]:
     """Whether a host answers, and a port of it."""
-    network = call.session.host.network
+    network = call.session.host.tcpip
     name = call.text("ComputerName", "internetbeacon.msedge.net")
     ports = {"HTTP": 80, "RDP": 3389, "SMB": 445, "WINRM": 5985}
     port = call.number("Port") if call.given("Port") else ports.get(call.text("CommonTCPPort").upper(), 0)
@@ -592,7 +592,7 @@ def invoke_rest_method(call: Call) -> Iterator[object]:
 def _no_way_out(call: Call) -> Iterator[object]:
     text = call.text("Uri")
     name = text.partition("//")[2].partition("/")[0].partition(":")[0] or text
-    known = call.session.host.network.resolve(name) is not None
+    known = call.session.host.tcpip.resolve(name) is not None
     record = ErrorRecord(
         message="Unable to connect to the remote server" if known else f"The remote name could not be resolved: '{shown(name)}'",
         exception_type="System.Net.WebException",
@@ -602,36 +602,6 @@ def _no_way_out(call: Call) -> Iterator[object]:
     )
     raise Terminating(call.tagged(record))
     yield  # the type of a cmdlet is a generator
-
-
-@cmdlet(
-    "Test-WSMan",
-    at(0, "ComputerName", Kind.TEXT, "cn"),
-    named("Authentication"),
-    named("Port", Kind.INT),
-    switch("UseSSL"),
-    *absent("Credential", "CertificateThumbprint", "ApplicationName"),
-    class_name="Microsoft.WSMan.Management.TestWSManCommand",
-    module="Microsoft.WSMan.Management",
-)
-def test_wsman(call: Call) -> Iterator[object]:
-    """What the host's own WinRM service says of itself."""
-    network, name = call.session.host.network, call.text("ComputerName", "localhost")
-    address = network.resolve(name)
-    if address not in (network.ip, "127.0.0.1"):
-        raise refuse(f"WS-Management of {shown(name)}", activity=call.spec.name)
-    yield PSObject(
-        type_names=(
-            "System.Xml.XmlElement#http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd#IdentifyResponse",
-            "System.Object",
-        ),
-        properties={
-            "wsmid": "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd",
-            "ProtocolVersion": "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd",
-            "ProductVendor": "Microsoft Corporation",
-            "ProductVersion": "OS: 0.0.0 SP: 0.0 Stack: 3.0",
-        },
-    )
 
 
 # --- firewall and shares --------------------------------------------------------------------------------------------------
@@ -665,7 +635,7 @@ def get_net_firewall_profile(call: Call) -> Iterator[object]:
             },
             one.name,
         )
-        for one in call.session.host.network.profiles.values()
+        for one in call.session.host.tcpip.profiles.values()
     ]
     yield from _filtered(call, rows, "MSFT_NetFirewallProfile", ("Name",))
 
@@ -681,7 +651,7 @@ def get_net_firewall_profile(call: Call) -> Iterator[object]:
 )
 def set_net_firewall_profile(call: Call) -> Iterator[object]:
     """Switch profiles of the firewall on or off."""
-    profiles = call.session.host.network.profiles
+    profiles = call.session.host.tcpip.profiles
     for name in call.texts("Name") or list(profiles):
         held = next((one for one in profiles if one.lower() == name.lower()), None)
         if held is None:

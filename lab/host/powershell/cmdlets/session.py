@@ -9,7 +9,7 @@ from lab.host.powershell.commands import CMDLETS, Call, Cmdlet, Kind, ResolvedCo
 from lab.host.powershell.errors import Exit, Terminating, command_not_found, refuse
 from lab.host.powershell.objects import host_object, version
 from lab.host.powershell.operators import time_span
-from lab.host.powershell.values import ScriptBlock, as_list, custom, like, stored, to_int, to_number, to_text
+from lab.host.powershell.values import as_list, custom, like, stored, to_int, to_number, to_text
 from lab.machine import ErrorRecord, PSObject, PSValue
 
 _UTILITY = "Microsoft.PowerShell.Utility"
@@ -157,33 +157,6 @@ def invoke_expression(call: Call) -> Iterator[object]:
     texts = [call.text("Command")] if call.given("Command") else [to_text(one) for one in call.items("Command")]
     for text in texts:
         yield from call.session.run_text(text)
-
-
-@cmdlet(
-    "Invoke-Command",
-    at(0, "ScriptBlock", Kind.BLOCK, mandatory=True),
-    named("ArgumentList", Kind.VALUE, "Args"),
-    switch("NoNewScope"),
-    *absent(
-        "ComputerName",
-        "Session",
-        "Credential",
-        "AsJob",
-        "FilePath",
-        "InputObject",
-        "JobName",
-        "Port",
-        "UseSSL",
-        "ConnectionUri",
-        "Authentication",
-    ),
-    module=_CORE,
-)
-def invoke_command(call: Call) -> Iterator[object]:
-    """Run a script block here; anywhere else is refused."""
-    block = call.value("ScriptBlock")
-    if isinstance(block, ScriptBlock):
-        yield from call.session.invoke(block, as_list(call.value("ArgumentList")))
 
 
 @cmdlet(

@@ -1,6 +1,6 @@
 """Every foreign exception of the client libraries, mapped into our own tree, at one place.
 
-What pypsrp, requests, urllib3 and pyspnego raise was found by trial and by reading them: a garbled answer surfaces as whatever
+What pypsrp, pywinrm, requests, urllib3 and pyspnego raise was found by trial and by reading them: a garbled answer surfaces as whatever
 the line of theirs that met it happens to raise (`ParseError` is a `SyntaxError`). Pure: knows no socket. Foreign exceptions
 are not chained to ours: they hold requests with their headers, and a traceback would print their texts as they are.
 """
@@ -19,6 +19,9 @@ from requests.exceptions import SSLError as RequestsSSLError
 from requests.exceptions import Timeout as RequestsTimeout
 from spnego.exceptions import SpnegoError
 from urllib3.exceptions import HTTPError
+from winrm.exceptions import WinRMError as WinrsError
+from winrm.exceptions import WinRMTransportError as WinrsTransportError
+from winrm.exceptions import WSManFaultError as WinrsFaultError
 
 from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, ProtocolFailure, Refused, StepTimeout, TransportError
 
@@ -27,6 +30,7 @@ _OPERATION_TIMED_OUT = 2150858793
 _SHELL_NOT_FOUND = 2150858843
 
 _HTTP_UNAUTHORIZED = 401
+_HTTP_ERROR = 500
 
 # What a garbled answer makes of the parsers it runs into: XML, base64, CLIXML, fragments, encryption headers.
 _GARBLED = (
@@ -42,7 +46,18 @@ _GARBLED = (
     TypeError,
     ValueError,
 )
-_FOREIGN = (WinRMError, SpnegoError, RequestException, HTTPError, HTTPException, ImportError, OSError, *_GARBLED)
+_FOREIGN = (
+    WinRMError,
+    WinrsError,
+    WinrsTransportError,
+    SpnegoError,
+    RequestException,
+    HTTPError,
+    HTTPException,
+    ImportError,
+    OSError,
+    *_GARBLED,
+)
 
 _LONGEST_TEXT = 500
 
@@ -72,7 +87,7 @@ def foreign_errors(place: str, link: Link, scrub: Callable[[str], str]) -> Itera
         # Kerberos and CredSSP come with the extras: their exceptions derive from Exception alone and cannot be imported here.
         if type(error).__module__.partition(".")[0] not in ("gssapi", "krb5", "requests_credssp"):
             raise
-        raise AuthenticationFailed(scrub(f"{place}: {_text(error)}")) from None
+        raise AuthenticationFailed(scrub(f"{place}: {_with_hint(_text(error))}")[:_LONGEST_TEXT]) from None
 
 
 def mapped(error: Exception, place: str, *, connected: bool, authenticated: bool, scrub: Callable[[str], str]) -> TransportError:
@@ -88,16 +103,16 @@ def _kind(error: Exception, *, connected: bool, authenticated: bool) -> tuple[ty
     match error:
         case AuthenticationError():
             return AuthenticationFailed, _text(error)
-        case WinRMTransportError():
-            if error.code == _HTTP_UNAUTHORIZED:
-                return AuthenticationFailed, "HTTP 401"
-            return Refused, f"HTTP {error.code} {_one_line(error.response_text)}".rstrip()
+        case WinRMTransportError() | WinrsTransportError():
+            return _http(error.code, _one_line(error.response_text))
         case WSManFaultError():
-            return _fault(error, authenticated=authenticated)
+            return _fault(error.code, error.provider_fault or error.reason or "", authenticated=authenticated)
+        case WinrsFaultError():
+            return _fault(error.wsman_fault_code or error.wmierror_code, error.reason, authenticated=authenticated)
         case InvalidPSRPOperation():
             return Refused, _text(error)
         case SpnegoError():
-            return (ProtocolFailure if authenticated else AuthenticationFailed), _text(error)
+            return (ProtocolFailure if authenticated else AuthenticationFailed), _with_hint(_text(error))
         case ImportError():
             return AuthenticationFailed, f"this way to authenticate needs more than is installed: {_text(error)}"
         case RequestsSSLError():
@@ -110,12 +125,39 @@ def _kind(error: Exception, *, connected: bool, authenticated: bool) -> tuple[ty
             return ProtocolFailure, f"the answer cannot be read: {type(error).__name__}: {_text(error)}"
 
 
-def _fault(fault: WSManFaultError, *, authenticated: bool) -> tuple[type[TransportError], str]:
-    reason = _one_line(fault.provider_fault or fault.reason or "")
-    text = f"WSMan fault {fault.code}" + (f": {reason}" if reason else "")
-    if fault.code == _OPERATION_TIMED_OUT:
+# What Kerberos says, in MIT's words, and what mends it.
+_HINTS = {
+    "No Kerberos credentials available": "get a ticket with kinit, or give user and password",
+    "No credentials were supplied": "get a ticket with kinit, or give user and password",
+    "Cannot contact any KDC": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "Cannot find KDC": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "default realm": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "configuration file": "is the realm in krb5.conf, or KRB5_CONFIG set?",
+    "Server not found in Kerberos database": "name the host as its service principal is named, or give spn",
+    "Clock skew": "set the clocks",
+}
+
+
+def _with_hint(text: str) -> str:
+    hint = next((mend for sign, mend in _HINTS.items() if sign.lower() in text.lower()), "")
+    return f"{text} ({hint})" if hint else text
+
+
+def _http(status: int, text: str) -> tuple[type[TransportError], str]:
+    if status == _HTTP_UNAUTHORIZED:
+        return AuthenticationFailed, "HTTP 401"
+    if status == _HTTP_ERROR and not text:
+        # What Windows says to messages in the clear while AllowUnencrypted is false: nothing.
+        return Refused, "HTTP 500 without a word: it refuses messages that are not encrypted (use tls, or another auth than basic)"
+    return Refused, f"HTTP {status} {text}".rstrip()
+
+
+def _fault(code: int | None, said: str, *, authenticated: bool) -> tuple[type[TransportError], str]:
+    reason = _one_line(said)
+    text = f"WSMan fault {code}" + (f": {reason}" if reason else "")
+    if code == _OPERATION_TIMED_OUT:
         return StepTimeout, text
-    if fault.code == _SHELL_NOT_FOUND and authenticated:
+    if code == _SHELL_NOT_FOUND and authenticated:
         return ConnectionLost, f"the session is gone: {text}"
     return Refused, text
 

@@ -96,12 +96,27 @@ class _PatientTLS(_Patient, ssl.SSLSocket):
 class Wire:
     """The connections of one WSMan object.
 
-    `address` is where to connect to in place of resolving the host's name: what was vetted is what is used.
+    `address` is where to connect to in place of resolving the host's name: what was vetted is what is used. With a `proxy` (URL) it is the
+    proxy that connects there, and none of our sockets is one that the target sees. `key_password` opens a client certificate's key.
+    `system_trust`: the machine's own authorities vouch for targets too, where a company's is. Not to `verify` is to trust whoever answers.
     """
 
-    def __init__(self, guard: Guard, address: str) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        address: str,
+        *,
+        proxy: str = "",
+        key_password: str = "",
+        system_trust: bool = True,
+        verify: bool = True,
+    ) -> None:
         self.guard = guard
         self.address = address
+        self.proxy = proxy
+        self.key_password = key_password
+        self.system_trust = system_trust
+        self.verify = verify
         self.sockets: list[Socket] = []
         self.connected = False
         self.sealed = False
@@ -133,7 +148,8 @@ class Wire:
     def opened(self, connection: socket.socket) -> None:
         """A TCP connection came about."""
         address, port = connection.getsockname()[:2]
-        self.sockets.append(Socket(ip=address, port=port))
+        if not self.proxy:
+            self.sockets.append(Socket(ip=address, port=port))
         self._open.append(connection)
 
     def ready(self, connection: socket.socket) -> None:
@@ -174,11 +190,12 @@ class _TLSConnection(HTTPSConnection):
 
 
 def _connect(connection: HTTPConnection, wire: Wire, connect: Callable[[], socket.socket]) -> socket.socket:
-    """A TCP connection to the vetted address, under the host's own name (Host header, TLS, service principal)."""
+    """A TCP connection to the vetted address, under the host's own name (Host header, TLS, service principal); or to the proxy."""
     wire.refuse_where_sealed()
     wire.guard.check()
     named = connection._dns_host
-    connection._dns_host = wire.address
+    if not wire.proxy:
+        connection._dns_host = wire.address
     try:
         opened = connect()
     finally:
@@ -196,6 +213,11 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": self._http_pool, "https": self._https_pool}
 
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = self.poolmanager.pool_classes_by_scheme
+        return manager
+
     def _http_pool(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
         pool = HTTPConnectionPool(*args, **kwargs)
         # A callable is what urllib3 needs; the pool makes its connections through it.
@@ -205,6 +227,12 @@ class _Adapter(HTTPAdapter):
     def _https_pool(self, *args: Any, **kwargs: Any) -> HTTPSConnectionPool:
         context = create_urllib3_context()
         context.sslsocket_class = _PatientTLS
+        if not self._wire.verify:
+            context.check_hostname = False
+        elif self._wire.system_trust:
+            context.load_default_certs()
+        if self._wire.key_password:
+            kwargs["key_password"] = self._wire.key_password
         pool = HTTPSConnectionPool(*args, ssl_context=context, **kwargs)
         pool.ConnectionCls = cast(type[_TLSConnection], partial(_TLSConnection, wire=self._wire))
         return pool
