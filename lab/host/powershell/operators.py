@@ -47,7 +47,9 @@ def arithmetic(sign: str, left: object, right: object) -> object:
         return left * times
     if isinstance(left, datetime) and sign == "-":
         if isinstance(right, datetime):
-            return time_span(left - right)
+            # A moment of kind Unspecified is taken as it is, as .NET does.
+            same = (left.tzinfo is None) == (right.tzinfo is None)
+            return time_span(left - right if same else left.replace(tzinfo=None) - right.replace(tzinfo=None))
         if isinstance(right, PSObject) and "Ticks" in right.properties:
             return left - timedelta(microseconds=to_int(right.properties["Ticks"], INT64) // 10)
     if isinstance(left, list | dict | datetime | PSObject):
