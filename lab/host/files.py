@@ -72,6 +72,20 @@ class File:
     created: datetime
     modified: datetime
     image: Image | None = None
+    hidden: bool = False
+    read_only: bool = False
+    system: bool = False
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The file's attributes in the words of System.IO.FileAttributes."""
+        flags = (("ReadOnly", self.read_only), ("Hidden", self.hidden), ("System", self.system))
+        return (*(name for name, is_set in flags if is_set), "Archive")
+
+    @property
+    def mode(self) -> str:
+        """The attributes as a listing shows them."""
+        return f"-a{'r' if self.read_only else '-'}{'h' if self.hidden else '-'}{'s' if self.system else '-'}-"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +95,19 @@ class Directory:
     name: str
     created: datetime
     modified: datetime
+    hidden: bool = False
+    system: bool = False
     children: dict[str, File | Directory] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The directory's attributes in the words of System.IO.FileAttributes."""
+        return (*(name for name, is_set in (("Hidden", self.hidden), ("System", self.system)) if is_set), "Directory")
+
+    @property
+    def mode(self) -> str:
+        """The attributes as a listing shows them."""
+        return f"d--{'h' if self.hidden else '-'}{'s' if self.system else '-'}-"
 
 
 Node = File | Directory

@@ -16,6 +16,7 @@ from random import Random
 from threading import Lock
 from uuid import UUID
 
+from harness.events.windows import WindowsEvent
 from lab.host.files import FileFault, PathNotFound, absolute
 from lab.host.happenings import Binding, CommandRun, Connection, Engine, Image, LogonSession, Process, RemoteShell, Witness
 from lab.host.model import Host, NotExecutable, ProcessLimit
@@ -77,7 +78,12 @@ class EmulatedMachine:
             machine_id=host.machine_guid.time_low,
             filter_id=host.random.randrange(65_000, 90_000),
         )
-        self._telemetry = Telemetry(origin, sink, host.now, host.random, off=off)
+
+        def keep(event: WindowsEvent) -> None:
+            host.logs.append(event)
+            sink(event)
+
+        self._telemetry = Telemetry(origin, keep, host.now, host.random, off=off)
         host.witness = self._telemetry
 
     @property
@@ -88,6 +94,7 @@ class EmulatedMachine:
     def connected(self, peer: Peer) -> None:
         """The kernel accepted a TCP connection. Where its other end is loopback, to the host itself or to its driver, so is this one."""
         source = self._shown(peer)
+        self._host.tcpip.accepted(source, peer.port, WINRM_TLS_PORT if peer.secure else WINRM_PORT)
         self._telemetry.connected(
             Connection(
                 source_ip=source,
@@ -104,7 +111,7 @@ class EmulatedMachine:
         caller = self._caller(peer)
         depth = caller.depth if caller is not None else 0
         session = self._host.new_logon(account, package, delegated=delegated, depth=depth)
-        return _EmulatedLogon(self._host, self._telemetry, session, self._shown(peer))
+        return _EmulatedLogon(self._host, self._telemetry, session, self._shown(peer), peer.port)
 
     def _shown(self, peer: Peer) -> str:
         """The peer's address as telemetry has it: loopback stands for the lab's network, so it is the host that called, or the driver."""
@@ -120,11 +127,12 @@ class EmulatedMachine:
 class _EmulatedLogon:
     """The logon session of one authenticated connection."""
 
-    def __init__(self, host: Host, witness: Witness, session: LogonSession, client_ip: str) -> None:
+    def __init__(self, host: Host, witness: Witness, session: LogonSession, client_ip: str, client_port: int) -> None:
         self._host = host
         self._witness = witness
         self._session = session
         self._client_ip = client_ip
+        self._client_port = client_port
 
     def open_runspace(self, shell: ShellName, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
         """DcomLaunch starts wsmprovhost.exe under this logon. Raises `OutOfResources` where the host is full."""
@@ -151,6 +159,7 @@ class _EmulatedLogon:
 
     def log_off(self) -> None:
         """The connection lets go of its logon. A shell outlives the connection that opened it, and with it the logon that it runs under."""
+        self._host.tcpip.closed(self._client_ip, self._client_port)
         self._host.release_logon(self._session)
 
 

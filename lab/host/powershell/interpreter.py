@@ -27,9 +27,11 @@ from lab.host.powershell.errors import (
     not_emulated,
     parse_error,
 )
-from lab.host.powershell.evaluate import Emit, Evaluator, bindings_of
+from lab.host.powershell.evaluate import Evaluator
 from lab.host.powershell.format import Writer
 from lab.host.powershell.parse import ParseFault, Refused, parse
+from lab.host.powershell.pipelines import bindings_of
+from lab.host.powershell.state import Emit
 from lab.host.powershell.syntax import Body
 from lab.host.powershell.transfers import recognised
 from lab.host.powershell.values import to_text, to_wire
@@ -174,9 +176,9 @@ class Interpreter:
                     body = self._compile(command.text)
                     if position == len(commands) - 1:
                         local = bool(command.use_local_scope)
-                        self._session.run_body(body, passed, sink, piped=flow, new_scope=local)
+                        self._session.run_body(body, passed, sink, piped=flow if piped else None, new_scope=local)
                         return
-                    flow = iter(self._collected(body, passed, flow, new_scope=bool(command.use_local_scope)))
+                    flow = iter(self._collected(body, passed, flow if piped else None, new_scope=bool(command.use_local_scope)))
                 else:
                     flow = self._session.run_command(command.text, passed, flow, piped, logged)
                 piped = True
@@ -186,7 +188,7 @@ class Interpreter:
             for _ in range(merging):
                 self._session.pop_error_sink()
 
-    def _collected(self, body: Body, passed: Sequence[Passed], flow: Iterator[object], *, new_scope: bool) -> list[object]:
+    def _collected(self, body: Body, passed: Sequence[Passed], flow: Iterator[object] | None, *, new_scope: bool) -> list[object]:
         output: list[object] = []
         self._session.run_body(body, passed, output.append, piped=flow, new_scope=new_scope)
         return output
@@ -196,7 +198,7 @@ class Interpreter:
         try:
             body = parse(text)
         except ParseFault as fault:
-            raise Terminating(parse_error(fault.near, fault.line), script=True) from None
+            raise Terminating(parse_error(fault.message, fault.line, fault.error_id), script=True) from None
         except Refused as refused:
             raise Terminating(not_emulated(refused.construct), script=True) from None
         self._log_script(text)

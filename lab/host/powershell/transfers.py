@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from lab.host.files import CAPACITY, File, FileFault, absolute
 from lab.host.powershell.commands import Passed, Session
-from lab.host.powershell.dotnet import expand_percent
 from lab.host.powershell.errors import fail
+from lab.host.powershell.statics import expand_percent
 from lab.host.powershell.values import to_bool, to_text
 
 _COMMON = (

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
-from lab.host.powershell.dotnet import full_name
 from lab.host.powershell.errors import Terminating, binding_error, not_emulated, refuse, shown
-from lab.host.powershell.interaction import make
 from lab.host.powershell.remotes import Remote, RemoteIO, broken, credential_of, not_there, remote_request, remote_script
-from lab.host.powershell.values import as_list, like, stored, to_text, to_wire
+from lab.host.powershell.values import as_list, like, to_text, to_wire
 from lab.host.remote_client import ChainTooLong, NotThere, Way, failed, passage
 from lab.machine import ErrorRecord, PipelineRequest, PSObject, RemoteFault, RemoteScheme, SecureString
 
@@ -295,19 +293,3 @@ def convert_to_secure_string(call: Call) -> Iterator[object]:
         raise refuse("an encrypted standard string", activity=call.spec.name)
     for text in [call.text("String")] if call.given("String") else [to_text(one) for one in call.items("String")]:
         yield SecureString(text)
-
-
-@cmdlet(
-    "New-Object",
-    at(0, "TypeName", mandatory=True),
-    at(1, "ArgumentList", Kind.VALUE, "Args"),
-    *absent("ComObject", "Strict", "Property"),
-    module="Microsoft.PowerShell.Utility",
-)
-def new_object(call: Call) -> Iterator[object]:
-    """A credential, a choice, a field of a form, a secure string; other types are refused by name."""
-    name = full_name(call.text("TypeName"))
-    made = make(name, [stored(one) for one in as_list(call.value("ArgumentList"))])
-    if made is None:
-        raise refuse(f"New-Object {shown(name)}", activity=call.spec.name)
-    yield made
