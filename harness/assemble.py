@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import ssl
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ from harness.rules.languages import rule_sources
 from harness.rules.strategy import StrategyFile, is_strategy, load_strategies
 from harness.scenarios import SUFFIX, load_scenarios
 from harness.scope import check_scope
-from harness.settings import ElasticsearchSettings, LabAccess, Settings, SiemSettings, resolve
+from harness.settings import ElasticsearchSettings, LabAccess, Settings, SiemSettings, TargetSettings, resolve
 from harness.siem.embedded.client import EmbeddedClient
 from lab.process import LOOPBACK, RULE_PACK, HostAccess, LabConfig, LabPlace, LabTarget, StartingLab, ask, find, state_file, targets_of
 
@@ -48,6 +49,7 @@ DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
     from harness.doctor import Doctor
     from harness.siem.elastic.client import ElasticSiem
+    from harness.siem.elastic.probe import Question
     from harness.siem.elastic.wire import Connection
 
 
@@ -79,12 +81,43 @@ class Run:
     engine: Engine
 
 
+class Stage:
+    """Where single steps are detonated and judged, one after the other, without scenario files."""
+
+    def __init__(self, request: Request, rules: Mapping[str, Rule], places: _Places) -> None:
+        self._request = request
+        self._places = places
+        self._priorities = _priorities(request)
+        self.rules = rules
+        self.siem = places.siem
+        self.targets = places.targets
+
+    def plan(self, scenario: Scenario, target: Target) -> Plan:
+        """This scenario on this target; without steps where there is no way to it."""
+        there = replace(self._request, targets=(target.name,))
+        return _plan(there, [scenario], self._places.everyone, self.rules, self._priorities)
+
+    def engine(self, made: Plan) -> Engine:
+        """An engine for this plan."""
+        return _engine(self._request, made, self.rules, self.siem, self._places.transport, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """What steps are sent to and asked of. `targets` are those that were asked for, of `everyone`."""
+
+    siem: EmbeddedClient | ElasticSiem
+    everyone: Sequence[Target]
+    targets: Sequence[Target]
+    transport: Transport
+
+
 def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     """The plan and the rules behind it: no lab is started, no name resolved, no target touched; the SIEM is asked which rules it knows.
 
     Raises `UsageError` and `NothingToDo`.
     """
-    rules = _rules(request)
+    rules = rules_of(request)
     settings = request.settings
     place = find(state_file(settings.lab.state_file)) if request.lab else None
     if request.lab and not request.to_elasticsearch:
@@ -128,21 +161,8 @@ def examined(request: Request) -> Iterator[Doctor]:
     from harness.translate.es_filter import over_ecs
     from harness.translate.refusal import NotExpressible
 
-    settings, clock = request.settings, SystemClock()
-    rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
-    with ExitStack() as stack:
-        if request.lab:
-            place = stack.enter_context(_lab_place(settings))
-            elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
-            siem = elastic or _own_siem(place, rules)
-            if elastic is not None:
-                _let_ship(place, settings)
-            targets = _chosen(request, _lab_targets(place.targets))
-            transport = _lab_transport(place)
-        else:
-            siem = stack.enter_context(_opened(settings.siem, rules))
-            targets = _chosen(request, [entry.target for entry in settings.targets])
-            transport = _transport(settings, targets)
+    rules = {id: rule for id, rule in rules_of(request).items() if not rule.not_evaluated}
+    with _places(request, rules) as places:
         asked = {}
         for rule in rules.values():
             try:
@@ -150,13 +170,40 @@ def examined(request: Request) -> Iterator[Doctor]:
             except NotExpressible:
                 continue  # of such a rule nothing is known before it runs
         yield Doctor(
-            siem=siem,
-            examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
-            transport=transport,
-            targets=targets,
+            siem=places.siem,
+            examine_siem=partial(places.siem.examine, asked) if not isinstance(places.siem, EmbeddedClient) else tuple,
+            transport=places.transport,
+            targets=places.targets,
             rules=rules,
-            clock=clock,
+            clock=SystemClock(),
         )
+
+
+@contextmanager
+def staged(request: Request) -> Iterator[Stage]:
+    """The same places, for steps that no file holds. Raises `UsageError`, `ScopeError`, `LabError`, before anything is sent."""
+    rules = rules_of(request)
+    with _places(request, rules) as places:
+        yield Stage(request, rules, places)
+
+
+@contextmanager
+def _places(request: Request, rules: Mapping[str, Rule]) -> Iterator[_Places]:
+    settings = request.settings
+    with ExitStack() as stack:
+        if request.lab:
+            place = stack.enter_context(_lab_place(settings))
+            elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
+            siem = elastic or _own_siem(place, rules)
+            if elastic is not None:
+                _let_ship(place, settings)
+            everyone = _lab_targets(place.targets)
+            yield _Places(siem=siem, everyone=everyone, targets=_chosen(request, everyone), transport=_lab_transport(place))
+        else:
+            siem = stack.enter_context(_opened(settings.siem, rules))
+            everyone = [entry.target for entry in settings.targets]
+            targets = _chosen(request, everyone)
+            yield _Places(siem=siem, everyone=everyone, targets=targets, transport=_transport(settings, targets))
 
 
 @contextmanager
@@ -179,13 +226,13 @@ def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LO
     Raises `UsageError` where they name a host that it has not.
     """
     lab = settings.lab
-    if unknown := [name for name in lab.own_access if name not in lab.hosts]:
-        fix = f"known: {', '.join(lab.hosts)}"
-        raise UsageError(
-            *(Problem(path=str(settings.file or ""), what=f"[lab.access] names no host {name!r}", fix=fix) for name in unknown)
-        )
     if lab.keytab is not None and not lab.keytab.is_file():
         raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab {lab.keytab} is no file"))
+    if lab.keytab is not None:
+        from lab.winrm.auth import no_kerberos  # with all of WinRM's libraries: not for a lab without Kerberos
+
+        if why := no_kerberos():
+            raise UsageError(Problem(path=str(settings.file or ""), what=f"[lab] keytab: {why}"))
     config = LabConfig(
         user=lab.user,
         password=_revealed(lab.account_password),
@@ -200,6 +247,7 @@ def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LO
         exceptions=tuple((each.rule, each.name, dict(each.when)) for each in lab.exceptions),
         off=lab.off,
         hosts=lab.hosts,
+        max_shells=lab.max_shells,
         listen=listen,
         keep=note is not None,
         note=str(note.absolute()) if note is not None else "",
@@ -246,7 +294,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
         starting = StartingLab(lab_config(settings)) if place is None else None
         if starting is not None:
             stack.callback(starting.stop)
-        rules = _rules(request)
+        rules = rules_of(request)
         elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
         priorities = _priorities(request)
         known = _known(rules, elastic) if elastic is not None else _known_on_lab(rules, place)
@@ -262,7 +310,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
             _let_ship(place, settings)
         made = _plan(request, scenarios, _lab_targets(place.targets), rules, priorities)
         held = tuple(of_lab(settings, lab_config(settings))) if starting is not None else ()
-        yield _run(request, made, rules, siem, _lab_transport(place), held)
+        yield Run(plan=made, rules=rules, engine=_engine(request, made, rules, siem, _lab_transport(place), held))
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -281,13 +329,14 @@ def _let_ship(place: LabPlace, settings: Settings) -> None:
 @contextmanager
 def _on_targets(request: Request) -> Iterator[Run]:
     settings = request.settings
-    rules = _rules(request)
+    rules = rules_of(request)
     with _opened(settings.siem, rules) as siem:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         made = _plan(request, scenarios, [entry.target for entry in settings.targets], rules, priorities)
         touched = _touched(made)
-        yield _run(request, made, rules, siem, _transport(settings, touched), tuple(of_targets(touched)))
+        engine = _engine(request, made, rules, siem, _transport(settings, touched), tuple(of_targets(touched)))
+        yield Run(plan=made, rules=rules, engine=engine)
 
 
 @contextmanager
@@ -304,7 +353,7 @@ def _opened(
         yield EmbeddedClient(settings.path)
         return
     # Imported here: Elasticsearch's client takes longer to load than most commands take.
-    from harness.siem.elastic import elastalert, security, watcher
+    from harness.siem.elastic import elastalert, probe, security, watcher
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.source import AlertSource
     from harness.siem.elastic.wire import Wire
@@ -316,12 +365,14 @@ def _opened(
         security.NAME: lambda: security.ElasticSecurity(settings.space, by_title, settings.rule_interval),
         watcher.NAME: lambda: watcher.Watcher(settings.rule_interval),
     }
+    indices = list(dict.fromkeys([*settings.events, *filter(None, [own_index])]))
     wire = Wire(_connection(settings))
     try:
         yield ElasticSiem(
             wire,
-            events=list(dict.fromkeys([*settings.events, *filter(None, [own_index])])),
-            sources=[made[name]() for name in dict.fromkeys(settings.alerts)],
+            events=indices,
+            sources=[made[name]() for name in dict.fromkeys(settings.alerts) if name in made],
+            probe=probe.QueryProbe(",".join(indices), partial(_question, rules)) if probe.NAME in settings.alerts else None,
             severities={rule.id: rule.severity for rule in rules.values()},
             ingest_lag=settings.ingest_lag,
             rule_interval=settings.rule_interval,
@@ -329,6 +380,20 @@ def _opened(
         )
     finally:
         wire.close()
+
+
+def _question(rules: Mapping[str, Rule], id: str) -> Question:
+    """The rule's own query, as a probe puts it to Elasticsearch."""
+    from harness.siem.elastic.probe import Question
+    from harness.translate.es_filter import filters
+    from harness.translate.refusal import NotExpressible
+
+    if id not in rules:
+        return Question(refusal="its text is not known here: name its file with --rules")
+    try:
+        return Question(filters=filters(rules[id]))
+    except NotExpressible as error:
+        return Question(refusal=str(error))
 
 
 def _connection(settings: ElasticsearchSettings) -> Connection:
@@ -354,17 +419,17 @@ def _revealed(reference: str | None) -> str:
     return resolve(reference).reveal() if reference is not None else ""
 
 
-def _run(
+def _engine(
     request: Request,
     made: Plan,
     rules: Mapping[str, Rule],
     siem: Siem,
     transport: Transport,
     held: Sequence[Circumstance],
-) -> Run:
+) -> Engine:
     """`held`: what holds of where it is run."""
     pace, clock = request.settings.run, SystemClock()
-    engine = Engine(
+    return Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
         rules=rules,
@@ -380,7 +445,6 @@ def _run(
         circumstances=(*of_settings(request.settings, asks_siem=not request.lab or request.to_elasticsearch), *held),
         hold=request.hold,
     )
-    return Run(plan=made, rules=rules, engine=engine)
 
 
 def replay_rules(paths: Sequence[Path]) -> Catalog:
@@ -402,7 +466,7 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
     return replace(catalog, rules=evaluated, refused=(*refused, *repeated))
 
 
-def _rules(request: Request) -> Mapping[str, Rule]:
+def rules_of(request: Request) -> Mapping[str, Rule]:
     """The rules asked for by id. On the lab its own pack is always there, and a rule of the same id takes the place of the pack's."""
     asked = [path for path in request.settings.rules if not is_strategy(path)]
     sources, kept = rule_sources(), user_cache()
@@ -492,8 +556,8 @@ def _lab_targets(hosts: Sequence[LabTarget]) -> list[Target]:
     return [
         Target(
             name=host.name,
-            # By its name where Kerberos asks for it; it is connected to by its address in any case.
-            host=host.computer.lower() if Auth(host.auth) in (Auth.KERBEROS, Auth.CREDSSP) else host.host,
+            # CredSSP asks Kerberos for the host by the name that it is given; it is connected to by its address in any case.
+            host=host.computer.lower() if Auth(host.auth) is Auth.CREDSSP and "@" in host.user else host.host,
             port=host.port,
             tls=host.tls,
             auth=Auth(host.auth),
@@ -521,6 +585,7 @@ def _lab_transport(place: LabPlace) -> Transport:
                 certificate=place.certificate,
                 certificate_key=place.certificate_key,
                 encryption=Encryption.NEVER if host.unencrypted else Encryption.AUTO,
+                spn=f"HTTP/{host.computer.lower()}" if Auth(host.auth) is Auth.KERBEROS else "",
             )
             for name, host in hosts.items()
         },
@@ -536,6 +601,8 @@ def _transport(settings: Settings, targets: Sequence[Target]) -> Transport:
 
     wanted = {target.name for target in targets}
     entries = [entry for entry in settings.targets if entry.target.name in wanted]
+    if wrong := [problem for entry in entries for problem in _unreadable(entry, settings)]:
+        raise UsageError(*wrong)
     for entry in entries:
         if entry.target.tls and not entry.channel.verify:
             _log.warning("target %s: its certificate is not verified (verify = false): whoever answers is trusted", entry.target.name)
@@ -552,6 +619,26 @@ def _transport(settings: Settings, targets: Sequence[Target]) -> Transport:
         addresses=_addresses(settings, targets),
         clock=SystemClock(),
     )
+
+
+def _unreadable(entry: TargetSettings, settings: Settings) -> Iterator[Problem]:
+    """What is wrong with the files that a target's TLS needs: nobody has to wait for a connection to learn it."""
+    channel, context = entry.channel, ssl.create_default_context()
+    place, name = str(settings.file or ""), entry.target.name
+    if channel.ca_file:
+        try:
+            context.load_verify_locations(channel.ca_file)
+        except OSError as error:
+            yield Problem(path=place, what=f"target {name!r}: ca_file {channel.ca_file} holds no certificates: {error.strerror or error}")
+    if channel.certificate:
+        try:
+            # A text in any case: without one OpenSSL would ask whoever sits at the terminal.
+            context.load_cert_chain(channel.certificate, channel.certificate_key, _revealed(entry.key_password))
+        except OSError as error:
+            what = f"target {name!r}: {channel.certificate} and {channel.certificate_key} are no certificate with its key"
+            yield Problem(
+                path=place, what=f"{what}: {error.strerror or error}", fix="both are PEM files; is certificate_key_password right?"
+            )
 
 
 def _addresses(settings: Settings, targets: Sequence[Target]) -> Mapping[str, str]:

@@ -10,7 +10,8 @@
     |- RuleTooSlow                  3   a rule's regular expression ran out of its time on an event
     |- LabError                     3   the embedded lab did not start, or is not there
     `- TransportError               -   a target: caught by the engine, becomes a Failure value
-       |- ConnectFailed                 no connection, nothing was sent
+       |- ConnectFailed                 no connection, nothing was sent: it may be tried again
+       |  `- Untrusted                      ... since nobody vouches for the target: trying again changes nothing
        |- AuthenticationFailed
        |- Refused                       the endpoint answered and said no
        |- ConnectionLost                cut when something had been sent
@@ -113,6 +114,10 @@ class TransportError(HarnessError):
 
 class ConnectFailed(TransportError):
     """No connection came about; nothing was sent."""
+
+
+class Untrusted(ConnectFailed):
+    """Nobody that is trusted vouches for the target's certificate, or it is another's."""
 
 
 class AuthenticationFailed(TransportError):

@@ -40,9 +40,23 @@ from lab.host.machine import emulated_host
 from lab.host.telemetry import Sink
 from lab.machine import Account, Machine, Neighbour
 from lab.network import Client, Door, LabNetwork
-from lab.process import AGENT, DNS_DOMAIN, DOMAIN, REALM, RULE_PACK, LabConfig, LabPlace, forget, make_directory, off_at, targets_of
+from lab.process import (
+    AGENT,
+    DNS_DOMAIN,
+    DOMAIN,
+    LOOPBACK,
+    REALM,
+    RULE_PACK,
+    LabConfig,
+    LabPlace,
+    forget,
+    make_directory,
+    off_at,
+    targets_of,
+)
 from lab.tap import Tap
 from lab.winrm.auth import Access, EndpointAccount, Scheme, fingerprint
+from lab.winrm.config import Quotas
 from lab.winrm.endpoint import Endpoint
 from lab.winrm.tls import make_authority
 
@@ -142,6 +156,8 @@ class Lab:
     def _endpoint(self, machine: Machine, account: Account, host: str, certificates: _Certificates | None) -> Endpoint:
         asked = self._config.access_of(host)
         own = certificates if asked.tls else None
+        addresses = _addresses(self._config.listen)
+        schemes = frozenset(scheme for scheme in Scheme if scheme.lower() in asked.schemes)
         user = EndpointAccount(
             account=account,
             password=self._password,
@@ -152,10 +168,9 @@ class Lab:
             machine=machine,
             address=self._config.listen,
             accounts=[user],
-            access=Access(
-                schemes=frozenset(scheme for scheme in Scheme if scheme.lower() in asked.schemes), allow_unencrypted=asked.allow_unencrypted
-            ),
-            identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", "127.0.0.1", "::1"),
+            access=Access(schemes=schemes, allow_unencrypted=asked.allow_unencrypted),
+            quotas=Quotas(max_shells=self._config.max_shells),
+            identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", *addresses),
             client_authorities="" if own is None else own.authority.certificate,
             keytab=Path(self._config.keytab) if self._config.keytab else None,
         )
@@ -260,6 +275,11 @@ def _memory() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
         return 0
+
+
+def _addresses(listen: str) -> tuple[str, ...]:
+    """By which a certificate's owner can be reached who listens there."""
+    return tuple(dict.fromkeys([LOOPBACK, "::1", *([listen] if listen not in ("0.0.0.0", "::") else [])]))  # noqa: S104 - compared
 
 
 def _sid(user: str) -> str:

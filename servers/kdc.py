@@ -30,6 +30,9 @@ HOSTS = ("ws1.lab.example", "ws2.lab.example", "localhost")
 SERVICES = ("HTTP", "WSMAN", "host")
 """What clients of WinRM ask for: pywinrm and browsers, Windows' own, pypsrp [RFC 4559 4.1]."""
 
+_SBIN = ("/usr/sbin", "/usr/local/sbin")
+"""Where Debian has a server's programs: on no user's path."""
+
 _READY_SECONDS = 30
 _INSTANCES = machine.Instances("kdc")
 
@@ -73,8 +76,7 @@ def stop(name: str = "default") -> bool:
 
 
 def _program(name: str, package: str) -> str:
-    # Debian's are in sbin, which is on no user's path.
-    return machine.tool(name, package, also=("/usr/sbin", "/usr/local/sbin"))
+    return machine.tool(name, package, also=_SBIN)
 
 
 def _launch(own: Path, name: str, port: int, users: Sequence[str], hosts: Sequence[str]) -> Place:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.model.changes import Flaky
-from harness.model.intent import About, Auth, Objective, Quarantine, Target, Terms
+from harness.model.intent import About, Auth, Channel, Encryption, Objective, Quarantine, Target, Terms
 from harness.scope import Scope
 from harness.settings import (
     ElasticsearchSettings,
@@ -35,6 +35,7 @@ from harness.settings import (
     Settings,
     SiemSettings,
     TargetSettings,
+    load_history_settings,
     load_settings,
     resolve,
     settings_schema,
@@ -74,6 +75,7 @@ allow_unencrypted = true
 ingest_delay = "0s"
 rule_interval = "2s"
 look_back = "10m"
+max_shells = 100
 schedule = "stopped"
 state_file = "/run/lab.json"
 
@@ -132,6 +134,7 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
             ingest_delay=timedelta(0),
             rule_interval=timedelta(seconds=2),
             look_back=timedelta(minutes=10),
+            max_shells=100,
             schedule_running=False,
             state_file=Path("/run/lab.json"),
         ),
@@ -472,3 +475,160 @@ def test_the_schema_takes_what_loads() -> None:
 )
 def test_the_schema_refuses_what_does_not(text: str) -> None:
     assert list(jsonschema.Draft202012Validator(settings_schema()).iter_errors(_as_json(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "names"),
+    [
+        ("[lab]\nhosts = 3\n", {}, ("ws1", "ws2", "ws3")),
+        ('[lab]\nhosts = ["web1", "db1"]\n', {}, ("web1", "db1")),
+        ("", {"HARNESS_LAB_HOSTS": "2"}, ("ws1", "ws2")),
+        ("[lab]\nhosts = 3\n", {"HARNESS_LAB_HOSTS": "dc1,ws1"}, ("dc1", "ws1")),
+        ("", {}, ("ws1", "ws2")),
+    ],
+    ids=["number", "names", "number in the environment", "names in the environment", "neither"],
+)
+def test_the_labs_hosts_are_so_many_or_named(tmp_path: Path, text: str, env: dict[str, str], names: tuple[str, ...]) -> None:
+    (tmp_path / "harness.toml").write_text(text)
+    assert load_settings(tmp_path / "harness.toml", env, {}).lab.hosts == names
+
+
+WS6 = '[[target]]\nname = "ws6"\nhost = "ws6.lab.example"\n'
+KEYS = """[[target]]
+name = "ws6"
+host = "[2001:db8::6]"
+tls = true
+auth = "certificate"
+user = 'LAB\\purple'
+ca_file = "pki/ca.pem"
+certificate = "pki/purple.pem"
+certificate_key = "/pki/purple.key"
+certificate_key_password = "file:pki/word"
+encryption = "never"
+proxy = "http://proxy.lab.example:3128"
+connect_timeout = "3s"
+operation_timeout = "40s"
+locale = "de-DE"
+"""
+
+
+def test_every_key_of_a_targets_authentication(load: Load, tmp_path: Path) -> None:
+    base = tmp_path / "conf"
+    (found,) = load(KEYS).targets
+    assert found.target == Target(
+        name="ws6", host="2001:db8::6", port=5986, tls=True, auth=Auth.CERTIFICATE, user="LAB\\purple", computer="ws6"
+    )
+    assert (found.password, found.key_password) == (None, f"file:{base / 'pki/word'}")
+    assert found.channel == Channel(
+        ca_file=str(base / "pki/ca.pem"),
+        certificate=str(base / "pki/purple.pem"),
+        certificate_key="/pki/purple.key",
+        encryption=Encryption.NEVER,
+        proxy="http://proxy.lab.example:3128",
+        connect_timeout=timedelta(seconds=3),
+        operation_timeout=timedelta(seconds=40),
+        locale="de-DE",
+    )
+    (kerberos,) = load(WS6 + 'auth = "kerberos"\nspn = "HTTP/other.lab.example"\ndelegate = true\n').targets
+    assert (kerberos.target.user, kerberos.password) == ("", None)
+    assert kerberos.channel == Channel(spn="HTTP/other.lab.example", delegate=True)
+
+
+USER = 'user = "u"\npassword = "env:P"\n'
+CERTIFICATE = 'auth = "certificate"\ncertificate = "c"\ncertificate_key = "k"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('auth = "basic"\n' + USER, ":4:1: target[1].auth is 'basic' without TLS, which shows the password to the network (tls = true; or"),
+        (CERTIFICATE, ":4:1: target[1].auth is 'certificate' without TLS, where none can be shown (tls = true)"),
+        (
+            'auth = "certificate"\ntls = true\ncertificate = "c"\n',
+            ":1:1: target[1] needs 'certificate_key' for auth 'certificate' (a PEM file)",
+        ),
+        (CERTIFICATE + 'tls = true\npassword = "env:P"\n', ":8:1: target[1].password has no meaning for auth 'certificate'"),
+        ('certificate = "c"\n' + USER, ":4:1: target[1].certificate has no meaning for auth 'negotiate' (auth = \"certificate\")"),
+        (
+            'auth = "basic"\ntls = true\nencryption = "always"\n' + USER,
+            ":6:1: target[1].encryption cannot be had: auth 'basic' yields no key",
+        ),
+        ('encryption = "sometimes"\n' + USER, ":4:1: target[1].encryption must be one of auto, always, never"),
+        ('ca_file = "x"\n' + USER, ":4:1: target[1].ca_file is about the target's certificate, and there is none without TLS (tls = true)"),
+        ("verify = false\n" + USER, ":4:1: target[1].verify is about the target's certificate, and there is none without TLS"),
+        ('tls = true\nverify = false\nca_file = "x"\n' + USER, ":5:1: target[1].verify is false, yet there is a certificate to verify by"),
+        ("tls = true\nverify = 'no'\n" + USER, ":5:1: target[1].verify must be true or false"),
+        ('auth = "ntlm"\nspn = "HTTP/x"\n' + USER, ":5:1: target[1].spn is about Kerberos, and auth is 'ntlm' (auth = \"kerberos\")"),
+        ('auth = "kerberos"\nspn = "HTTP"\n', ":5:1: target[1].spn must be a service and a host: HTTP/ws6.lab.example"),
+        ('auth = "kerberos"\npassword = "env:P"\n', ":1:1: target[1] needs 'user' for its password"),
+        ('proxy = "https://p:1"\n' + USER, ":4:1: target[1].proxy must be an HTTP proxy (write it as http://proxy.lab.example:3128)"),
+        ('proxy = "http://u:p@h"\n' + USER, ":4:1: target[1].proxy must bear no credentials"),
+        ('connect_timeout = "0s"\n' + USER, ":4:1: target[1].connect_timeout must be longer than nothing"),
+        ('locale = "english"\n' + USER, ":4:1: target[1].locale must be a language as in en-US"),
+        ('certificate_key_password = "hunter2"\n' + USER, ":4:1: target[1].certificate_key_password must be a reference"),
+    ],
+)
+def test_what_cannot_work_on_a_target_is_told_before_anything_is_sent(load: Load, text: str, said: str) -> None:
+    found = problems(load, WS6 + text)
+    assert [line.startswith(said) for line in found] == [True], found
+    assert "hunter2" not in str(found)
+
+
+def test_basic_in_the_clear_has_to_be_said(load: Load) -> None:
+    (found,) = load(WS6 + 'auth = "basic"\nencryption = "never"\n' + USER).targets
+    assert found.channel.encryption is Encryption.NEVER
+
+
+@pytest.mark.parametrize(
+    ("text", "access"),
+    [
+        ("", LabAccess()),
+        ('auth = "credssp"\n', LabAccess(schemes=("negotiate", "credssp"), auth=Auth.CREDSSP)),
+        ('schemes = ["credssp", "basic"]\ntls = true\n', LabAccess(schemes=("credssp", "basic"), tls=True, auth=Auth.CREDSSP)),
+        ('auth = "basic"\nallow_unencrypted = true\n', LabAccess(schemes=("negotiate", "basic"), allow_unencrypted=True, auth=Auth.BASIC)),
+        ('auth = "certificate"\ntls = true\n', LabAccess(schemes=("negotiate", "certificate"), tls=True, auth=Auth.CERTIFICATE)),
+        ('auth = "kerberos"\nkeytab = "k"\n', LabAccess(schemes=("negotiate", "kerberos"), auth=Auth.KERBEROS)),
+    ],
+)
+def test_how_the_lab_is_logged_on_to(load: Load, text: str, access: LabAccess) -> None:
+    assert load("[lab]\n" + text).lab.access == access
+
+
+def test_a_host_of_the_lab_may_differ(load: Load, tmp_path: Path) -> None:
+    found = load(
+        '[lab]\nkeytab = "k"\naccount_password = "file:p"\n[lab.access.ws2]\ntls = true\nauth = "basic"\nschemes = ["basic"]\n'
+    ).lab
+    assert found.access == LabAccess()
+    assert found.own_access == {"ws2": LabAccess(schemes=("basic",), tls=True, auth=Auth.BASIC)}
+    assert found.keytab == tmp_path / "conf" / "k"
+    assert found.account_password == f"file:{tmp_path / 'conf' / 'p'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('auth = "basic"\n', ":1:1: lab has auth 'basic', which encrypts nothing (tls = true, or allow_unencrypted = true)"),
+        ('schemes = ["certificate"]\n', ":1:1: lab lets certificates in without TLS, where none can be shown (tls = true)"),
+        ('auth = "kerberos"\n', ":1:1: lab lets Kerberos in without a keytab (keytab = FILE"),
+        ('auth = "ntlm"\nschemes = ["basic"]\n', ":1:1: lab has auth 'ntlm', and the scheme 'negotiate' is off"),
+        ('[lab.access.ws2]\nauth = "basic"\n', ":2:1: lab.access of 'ws2' has auth 'basic', which encrypts nothing"),
+        ("[lab.access.ws7]\ntls = true\n", ":2:1: lab.access names 'ws7', which is no host of the lab (ws1, ws2)"),
+        ("[lab.access.ws2]\nport = 1\n", ":3:1: unknown key 'port'"),
+        ('account_password = "hunter2"\n', ":2:1: lab.account_password must be a reference"),
+    ],
+)
+def test_what_cannot_work_in_the_lab_is_told(load: Load, text: str, said: str) -> None:
+    found = problems(load, "[lab]\n" + text)
+    assert [line.startswith(said) for line in found] == [True], found
+
+
+def test_the_history_is_known_where_flags_have_still_to_say_which_siem(tmp_path: Path) -> None:
+    """As `--es-url` does for a run: what a file leaves to flags is not asked where there are none."""
+    file = tmp_path / "harness.toml"
+    file.write_text('[siem]\nkind = "elasticsearch"\n[history]\nkeep = 7\n')
+    assert load_history_settings(file, {}).keep == 7
+    file.write_text('[siem]\nkind = "elasticsearch"\napi_key = "env:HARNESS_SIEM_KEY"\n[history]\nkeep = 7\n')
+    assert load_history_settings(file, {"HARNESS_SIEM_KEY": "x"}).keep == 7
+    file.write_text('[siem]\nkind = "elasticsearch"\n[history]\nkeep = "many"\n')
+    with pytest.raises(UsageError, match="keep"):
+        load_history_settings(file, {})

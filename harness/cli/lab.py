@@ -116,6 +116,8 @@ def status(config: Path | None, json_path: str | None, show_password: bool) -> i
                 "name": host.name,
                 "host": host.host,
                 "port": host.port,
+                "tls": host.tls,
+                "auth": host.auth,
                 "user": host.user,
                 "computer": host.computer,
                 "address": host.address,
@@ -133,6 +135,9 @@ def status(config: Path | None, json_path: str | None, show_password: bool) -> i
             "state": str(state),
             "hosts": hosts,
             "shipping": counts["shipping"],
+            "ca_file": place.ca_file,
+            "certificate": place.certificate,
+            "certificate_key": place.certificate_key,
         }
         write_text(json_path, json.dumps(found | ({"password": place.password} if show_password else {}), indent=2))
         return 0
@@ -415,5 +420,7 @@ def _show(place: LabPlace, state: Path, *, with_password: bool) -> None:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
     click.echo(f"user: {place.targets[0].user}")
     click.echo(f"password: {place.password if with_password else f'in {state}, which only you can read'}")
+    if place.ca_file:
+        click.echo(f"trust: {place.ca_file} (its authority); as {place.targets[0].user}: {place.certificate}, {place.certificate_key}")
     click.echo(f"SIEM: {place.siem}")
     click.echo(f"log: {place.log}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from ssl import SSLCertVerificationError
 from struct import error as StructError
 from typing import Protocol
 
@@ -23,7 +24,16 @@ from winrm.exceptions import WinRMError as WinrsError
 from winrm.exceptions import WinRMTransportError as WinrsTransportError
 from winrm.exceptions import WSManFaultError as WinrsFaultError
 
-from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, ProtocolFailure, Refused, StepTimeout, TransportError
+from harness.errors import (
+    AuthenticationFailed,
+    ConnectFailed,
+    ConnectionLost,
+    ProtocolFailure,
+    Refused,
+    StepTimeout,
+    TransportError,
+    Untrusted,
+)
 
 # WSMan fault codes [MS-WSMV 3.1.4.1.30; winerror.h]
 _OPERATION_TIMED_OUT = 2150858793
@@ -116,7 +126,7 @@ def _kind(error: Exception, *, connected: bool, authenticated: bool) -> tuple[ty
         case ImportError():
             return AuthenticationFailed, f"this way to authenticate needs more than is installed: {_text(error)}"
         case RequestsSSLError():
-            return (ConnectionLost if connected else ConnectFailed), f"TLS: {_text(_root(error))}"
+            return _insecure(_root(error), connected=connected)
         case TooManyRedirects():
             return Refused, "the endpoint answered with a redirect, which is not followed"
         case RequestException() | HTTPError() | HTTPException() | OSError():
@@ -141,6 +151,13 @@ _HINTS = {
 def _with_hint(text: str) -> str:
     hint = next((mend for sign, mend in _HINTS.items() if sign.lower() in text.lower()), "")
     return f"{text} ({hint})" if hint else text
+
+
+def _insecure(root: BaseException, *, connected: bool) -> tuple[type[TransportError], str]:
+    text = f"TLS: {_text(root)}"
+    if isinstance(root, SSLCertVerificationError):
+        return Untrusted, f"{text} (ca_file names who vouches for it, verify = false trusts whoever answers)"
+    return (ConnectionLost if connected else ConnectFailed), text
 
 
 def _http(status: int, text: str) -> tuple[type[TransportError], str]:

@@ -16,6 +16,10 @@ from lab.host.happenings import Image
 
 VERSION = "10.0.19041.1 (WinBuild.160101.0800)"
 SYSTEM32 = "C:\\Windows\\System32"
+CMD = "C:\\Windows\\system32\\cmd.exe"
+"""The command processor, in the spelling of ComSpec."""
+CMD = "C:\\Windows\\system32\\cmd.exe"
+"""The command processor, in the spelling of ComSpec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +76,48 @@ _CONSOLE = (
     ("System32\\find.exe", "FIND.EXE", "Find String (grep) Utility", 17920),
     ("System32\\sort.exe", "SORT.EXE", "Sort Utility", 29184),
     ("System32\\more.com", "MORE.COM", "More Utility", 28672),
-    ("System32\\winrs.exe", "winrs.exe", "winrs", 45568),
+    ("System32\\ROUTE.EXE", "route.exe", "TCP/IP Route Command", 25088),
+    ("System32\\nbtstat.exe", "nbtinfo.exe", "TCP/IP NetBios Information", 24064),
+    ("System32\\TRACERT.EXE", "tracert.exe", "TCP/IP Traceroute Command", 19456),
+    ("System32\\PATHPING.EXE", "pathping.exe", "TCP/IP PathPing Command", 20992),
+    ("System32\\getmac.exe", "getmac.exe", "Displays NIC MAC information", 76288),
+    ("System32\\query.exe", "query.exe", "MultiUser Query Utility", 18944),
+    ("System32\\qwinsta.exe", "qwinsta.exe", "Query Session Utility", 34816),
+    ("System32\\qprocess.exe", "qprocess.exe", "Query Process Utility", 34304),
+    ("System32\\driverquery.exe", "drvqry.exe", "Queries the drivers on a system", 91136),
+    ("System32\\gpresult.exe", "gprslt.exe", "Query Group Policy RSOP Data", 211968),
+    ("System32\\cmdkey.exe", "cmdkey.exe", "Credential Manager Command Line Utility", 20480),
+    ("System32\\klist.exe", "klist.exe", "Tool for managing the Kerberos ticket cache", 45568),
+    ("System32\\setspn.exe", "setspn.exe", "Query or reset the computer's SPN attribute", 40448),
+    ("System32\\auditpol.exe", "AUDITPOL.EXE", "Audit Policy Program", 59904),
+    ("System32\\fsutil.exe", "fsutil.exe", "fsutil.exe", 202752),
+    ("System32\\icacls.exe", "iCACLS.EXE", "iCACLS.EXE", 38912),
+    ("System32\\attrib.exe", "ATTRIB.EXE", "Attribute Utility", 23552),
+    ("System32\\tree.com", "TREE.COM", "Tree Walk Utility", 20992),
+    ("System32\\xcopy.exe", "XCOPY.EXE", "Extended Copy Utility", 50688),
+    ("System32\\timeout.exe", "timeout.exe", "timeout - pauses command processing", 31232),
+    ("System32\\chcp.com", "CHCP.COM", "Change CodePage Utility", 15360),
+    ("System32\\clip.exe", "clip.exe", "Clip - copies the data into clipboard", 32256),
+    ("System32\\w32tm.exe", "w32time.dll", "Windows Time Service Diagnostic Tool", 107008),
+    ("System32\\bcdedit.exe", "bcdedit.exe", "Boot Configuration Data Editor", 487936),
+    ("System32\\powercfg.exe", "powercfg.exe", "Power Settings Command-Line Tool", 98816),
+    ("System32\\winrs.exe", "winrs.exe", "winrs", 43008),
+    ("System32\\fltMC.exe", "fltMC.exe", "Filter Manager Control Program", 31744),
     ("System32\\winrshost.exe", "winrshost.exe", "Host Process for WinRM's Remote Shell plugin", 24064),
     ("System32\\WindowsPowerShell\\v1.0\\powershell.exe", "PowerShell.EXE", "Windows PowerShell", 452608),
 )
 _WINDOWED = (
+    ("System32\\msdtc.exe", "MSDTC.EXE", "Microsoft Distributed Transaction Coordinator Service", 148992),
+    ("System32\\vssvc.exe", "VSSVC.EXE", "Microsoft® Volume Shadow Copy Service", 1485824),
+    ("System32\\SearchIndexer.exe", "SearchIndexer.exe", "Microsoft Windows Search Indexer", 946176),
+    ("System32\\wbem\\WmiApSrv.exe", "WmiApSrv.exe", "WMI Performance Reverse Adapter", 209920),
+    ("servicing\\TrustedInstaller.exe", "TrustedInstaller.exe", "Windows Modules Installer", 130048),
+    ("System32\\userinit.exe", "USERINIT.EXE", "Userinit Logon Application", 36864),
+    ("System32\\taskhostw.exe", "taskhostw.exe", "Host Process for Windows Tasks", 95232),
+    ("System32\\dllhost.exe", "dllhost.exe", "COM Surrogate", 21312),
+    ("System32\\calc.exe", "CALC.EXE", "Windows Calculator", 27648),
+    ("regedit.exe", "REGEDIT.EXE", "Registry Editor", 370176),
+    ("System32\\mmc.exe", "mmc.exe", "Microsoft Management Console", 1896448),
     ("System32\\conhost.exe", "CONHOST.EXE", "Console Window Host", 885760),
     ("System32\\wsmprovhost.exe", "wsmprovhost.exe", "Host process for WinRM plug-ins", 36864),
     ("System32\\svchost.exe", "svchost.exe", "Host Process for Windows Services", 55320),
@@ -96,6 +137,8 @@ _WINDOWED = (
     ("explorer.exe", "EXPLORER.EXE", "Windows Explorer", 4912096),
 )
 
+_DEFENDER = "C:\\ProgramData\\Microsoft\\Windows Defender\\Platform\\4.18.2205.7-0\\MsMpEng.exe"
+
 KERNEL = Image(original_name="", description="", product="", company="", version="")
 """What the System process has: no file, no version resource."""
 
@@ -105,6 +148,7 @@ def executables() -> Mapping[str, Executable]:
     """Every executable by its full path."""
     built = [_executable(f"C:\\Windows\\{where}", name, what, size) for where, name, what, size in _CONSOLE]
     built += [_executable(f"C:\\Windows\\{where}", name, what, size, console=False) for where, name, what, size in _WINDOWED]
+    built.append(_executable(_DEFENDER, "MsMpEng.exe", "Antimalware Service Executable", 133560, console=False))
     return MappingProxyType({one.path: one for one in built})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ntpath
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from lab.host import accounts as sam
-from lab.host.files import File, FileSystem
+from lab.host import hives, inventory
+from lab.host.files import File, FileFault, FileSystem
 from lab.host.happenings import FileCreation, Image, LogonSession, Process, Witness
 from lab.host.images import KERNEL, SYSTEM32, executables, needs_console
-from lab.host.services import DEFAULT_SERVICES, Service
+from lab.host.logs import EventLogs
+from lab.host.network import TcpIp
+from lab.host.registry import Registry
+from lab.host.services import CANNOT_START, Service, ServiceControl, ServiceFault
 from lab.machine import Account, Credential, Network, Package
 
 MAX_PROCESSES = 2_000
@@ -85,10 +90,26 @@ class Host:
         parts = "-".join(str(random.randrange(1 << 28, 1 << 32)) for _ in range(3))
         self.machine_sid = f"S-1-5-21-{parts}"
         self.mac = "00-50-56-" + "-".join(f"{random.randrange(256):02X}" for _ in range(3))
-        self.users = sam.built_in_users(self.machine_sid)
-        self.groups = sam.built_in_groups(name, self.machine_sid, self.accounts)
-        self.services: dict[str, Service] = {service.name.lower(): service for service in DEFAULT_SERVICES}
+        self.sam = sam.Sam(name, self.machine_sid, self.accounts, now)
+        self.services = ServiceControl(self._service_began, self._service_ended)
+        self.logs = EventLogs()
         self.files = FileSystem(now)
+        self.tcpip = TcpIp(name=name, domain=domain, ip=ip, mac=self.mac, driver=seen_from, booted=self.booted, owner_of=self._owner_of)
+        self.registry = Registry(now)
+        self.product_id = f"00329-00000-00003-AA{self.machine_guid.int % 1000:03d}"
+        hives.furnish(
+            self.registry,
+            name=name,
+            domain=domain,
+            ip=ip,
+            gateway=self.tcpip.gateway,
+            product_id=self.product_id,
+            services=self.services,
+        )
+        self.tasks = list(inventory.TASKS)
+        self.shares = list(inventory.SHARES)
+        self.execution_policy = "RemoteSigned"
+        self.execution_policy = "RemoteSigned"
         self._furnish()
         self.system_logon = self._well_known(0x3E7, sam.SYSTEM)
         self._boot()
@@ -96,6 +117,16 @@ class Host:
         self.witness = witness
 
     # --- names ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def users(self) -> tuple[sam.LocalUser, ...]:
+        """The local users."""
+        return self.sam.users
+
+    @property
+    def groups(self) -> tuple[sam.LocalGroup, ...]:
+        """The local groups."""
+        return self.sam.groups
 
     @property
     def fqdn(self) -> str:
@@ -126,6 +157,15 @@ class Host:
             "Path": "C:\\Windows\\system32;C:\\Windows;C:\\Windows\\System32\\Wbem;C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\",
             "PATHEXT": ".COM;.EXE;.BAT;.CMD;.VBS;.VBE;.JS;.JSE;.WSF;.WSH;.MSC;.CPL",
             "PROCESSOR_ARCHITECTURE": "AMD64",
+            "PROCESSOR_IDENTIFIER": f"{inventory.PROCESSOR_ID}, GenuineIntel",
+            "PROCESSOR_LEVEL": "6",
+            "PROCESSOR_REVISION": "6a06",
+            "PSModulePath": f"{home}\\Documents\\WindowsPowerShell\\Modules;C:\\Program Files\\WindowsPowerShell\\Modules;"
+            "C:\\Windows\\system32\\WindowsPowerShell\\v1.0\\Modules",
+            "ProgramW6432": "C:\\Program Files",
+            "CommonProgramFiles(x86)": "C:\\Program Files (x86)\\Common Files",
+            "CommonProgramW6432": "C:\\Program Files\\Common Files",
+            "DriverData": "C:\\Windows\\System32\\Drivers\\DriverData",
             "ProgramData": "C:\\ProgramData",
             "ProgramFiles": "C:\\Program Files",
             "ProgramFiles(x86)": "C:\\Program Files (x86)",
@@ -170,6 +210,7 @@ class Host:
                 delegated=delegated,
                 depth=depth,
             )
+            hives.put_user(self.registry, account, self.home(account))
             for below in ("Documents", "Desktop", "Downloads", "AppData\\Local\\Temp", "AppData\\Roaming"):
                 self.files.make_directory(f"{self.home(account)}\\{below}")
             self._holders[session.logon_id] = 1
@@ -195,7 +236,7 @@ class Host:
         return True
 
     def _administrators(self) -> tuple[str, ...]:
-        return tuple(sid for group in self.groups if group.name == "Administrators" for _, sid, _ in group.members)
+        return tuple(sid for _, sid, _ in self.sam.group("Administrators").members)
 
     def _well_known(self, luid: int, account: Account) -> LogonSession:
         return LogonSession(
@@ -385,10 +426,22 @@ class Host:
             "C:\\Windows\\Temp",
             "C:\\Windows\\System32\\drivers\\etc",
             "C:\\Windows\\Logs",
+            "C:\\Windows\\Prefetch",
+            "C:\\Windows\\System32\\config",
+            "C:\\Windows\\System32\\Tasks\\Microsoft\\Windows",
+            "C:\\Windows\\System32\\winevt\\Logs",
+            "C:\\Windows\\SysWOW64",
+            "C:\\ProgramData\\Microsoft\\Windows\\Start Menu\\Programs\\StartUp",
+            "C:\\Program Files\\WindowsPowerShell\\Modules",
+            "C:\\Program Files\\VMware\\VMware Tools",
+            "C:\\Program Files (x86)\\Microsoft\\Edge\\Application",
+            "C:\\Users\\Default",
         ):
             self.files.make_directory(path)
         hosts = "# Copyright (c) Microsoft Corp.\r\n#\r\n#\t127.0.0.1       localhost\r\n#\t::1             localhost\r\n"
         self.files.write("C:\\Windows\\System32\\drivers\\etc\\hosts", hosts.encode("ascii"))
+        for name in ("lmhosts.sam", "networks", "protocol", "services"):
+            self.files.write(f"C:\\Windows\\System32\\drivers\\etc\\{name}", b"# Copyright (c) 1993-2009 Microsoft Corp.\r\n")
         self.files.write("C:\\Windows\\win.ini", b"; for 16-bit app support\r\n[fonts]\r\n[extensions]\r\n[mci extensions]\r\n[files]\r\n")
 
     def _boot(self) -> None:
@@ -412,22 +465,81 @@ class Host:
         self._services = start(wininit, "services.exe", "C:\\Windows\\system32\\services.exe")
         self._lsass = start(wininit, "lsass.exe", "C:\\Windows\\system32\\lsass.exe")
         self._dcom_launch = start(self._services, "svchost.exe", "C:\\Windows\\system32\\svchost.exe -k DcomLaunch -p")
-        for group in ("RPCSS -p", "netsvcs -p", "LocalServiceNetworkRestricted -p", "LocalService -p"):
-            start(self._services, "svchost.exe", f"C:\\Windows\\system32\\svchost.exe -k {group}")
+        shared = {_group_of(one): one.image.partition(" -k ")[2] for one in self.services if one.running and _group_of(one)}
+        for low in sorted(set(shared) - {"dcomlaunch", "networkservice"}):
+            start(self._services, "svchost.exe", f"C:\\Windows\\system32\\svchost.exe -k {shared[low]}")
         self._winrm_service = start(self._services, "svchost.exe", "C:\\Windows\\system32\\svchost.exe -k NetworkService -p")
         start(self._services, "spoolsv.exe", "C:\\Windows\\System32\\spoolsv.exe")
+        for service in self.services:
+            if service.running and service.own_process and service.name not in ("Spooler", "Sysmon64"):
+                self._start_service_process(service)
+
+    # --- services ---------------------------------------------------------------------------------------------------------
+
+    def service_process(self, service: Service) -> Process | None:
+        """The process that a running service runs in; None for one that does not run, or in the kernel."""
+        if not service.running:
+            return None
+        group = _group_of(service)
+        if group:
+            return next((one for one in self.processes if _group_in(one.command_line) == group), None)
+        low = service.program.lower()
+        return next((one for one in self.processes if one.path.lower() == low), None)
+
+    def services_in(self, process: Process) -> list[Service]:
+        """The services that run in a process."""
+        return [one for one in self.services if self.service_process(one) is process]
+
+    def _service_began(self, service: Service) -> None:
+        if self.service_process(service) is None:
+            self._start_service_process(service)
+
+    def _service_ended(self, service: Service) -> None:
+        if service.own_process:
+            low = service.program.lower()
+            for process in [one for one in self.processes if one.path.lower() == low and one.parent is self.service_control]:
+                self.end_process(process)
+
+    def _start_service_process(self, service: Service) -> None:
+        try:
+            self.start_process(
+                parent=self.service_control,
+                path=service.program,
+                command_line=service.image,
+                logon=self.system_logon,
+                directory="C:\\Windows\\system32",
+            )
+        except (FileFault, NotExecutable):
+            raise ServiceFault(service.name, CANNOT_START) from None
+
+    def _owner_of(self, name: str) -> int:
+        """The process id behind a program's name or a group of services, 0 where none runs."""
+        low = name.lower()
+        return next(
+            (one.pid for one in self.processes if ntpath.basename(one.path).lower() == low or _group_in(one.command_line) == low), 0
+        )
 
     def system_info(self) -> Mapping[str, str]:
         """Facts about the machine that several commands tell, each in its own form."""
         return {
-            "Caption": "Microsoft Windows 10 Enterprise",
-            "Version": "10.0.19045",
-            "Build": "19045",
-            "Manufacturer": "VMware, Inc.",
-            "Model": "VMware7,1",
-            "Memory": "4294430720",
-            "SerialNumber": "00329-00000-00003-AA" + f"{self.machine_guid.int % 1000:03d}",
+            "Caption": inventory.CAPTION,
+            "Version": f"10.0.{inventory.BUILD}",
+            "Build": inventory.BUILD,
+            "Manufacturer": inventory.MANUFACTURER,
+            "Model": inventory.MODEL,
+            "Memory": str(inventory.MEMORY),
+            "SerialNumber": self.product_id,
         }
+
+
+def _group_in(command_line: str) -> str:
+    """The group of services that an svchost.exe holds, in lower case, empty where the line is none of one."""
+    found = re.search(r"(?i)\\svchost\.exe -k (\S+)", command_line)
+    return found[1].lower() if found else ""
+
+
+def _group_of(service: Service) -> str:
+    return _group_in(service.image)
 
 
 def _descends(process: Process, ancestor: Process) -> bool:

@@ -63,6 +63,16 @@ def test_the_python_finds_what_is_recorded(tmp_path: Path, monkeypatch: pytest.M
     assert "Incoming Execution via PowerShell Remoting" in capsys.readouterr().out
 
 
+def test_other_clients_get_an_answer(lab: UpLab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (text,) = (found for found in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "pypsrp" in found)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)  # pywinrm warns of whoever has them
+    for name, value in lab.env.items():
+        monkeypatch.setenv(name, value)
+    exec(compile(text, "README.md", "exec"), {})
+    assert capsys.readouterr().out.split() == ["Running", "WS1"]
+
+
 # Those with an Elasticsearch have tests of their own.
 RUNS = [c for c in commands() if c[0] in ("plan", "run") and not {"--target", "--es-url"} & set(c)]
 

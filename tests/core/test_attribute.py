@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.attribute import Attribution, HostAttribution
-from harness.model.facts import Event
+from harness.model.facts import Detonation, Event, FlatValue
+from harness.model.intent import WinRS
 from harness.model.tree import And, Op, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis
 from tests.builders import FOOTPRINT, SECURITY, SYSMON, RemoteSession, alert, event, observed, planned
@@ -42,6 +45,17 @@ def test_every_kind_of_event_of_a_session_is_exact(one: Event) -> None:
 @pytest.mark.parametrize("one", [e for e in TWO.telemetry() if e.event_id != 4624], ids=lambda e: e.id)
 def test_another_runs_events_are_nobodys(one: Event) -> None:
     assert host(ONE, strangers=(TWO,)).of_event(one) is None
+
+
+@pytest.mark.parametrize("one", [TWO.engine(), TWO.command()], ids=lambda e: e.id)
+def test_a_remote_shell_has_no_engine_so_that_one_is_another_sessions(one: Event) -> None:
+    """A session that goes on by way of another host tells its keys at its end, after the alerts on its engine may have come."""
+    made = HostAttribution()
+    made.observed(observed(ONE.connection()))
+    made.observed(observed(one))
+    made.detonated(ONE.detonation(planned("one/1@ws1", action=WinRS(command="ipconfig.exe")), known=False))
+    assert made.of_event(one) is None
+    assert made.of_alert(alert("a", "r", one, raised=0.5)) is None
 
 
 def test_a_strangers_logon_is_never_credited() -> None:
@@ -101,6 +115,42 @@ def test_our_own_identity_query_is_no_telemetry_of_the_step() -> None:
     found = [one.event.id for one in made.telemetry("one/1@ws1")]
     assert step.id in found
     assert footprint.id not in found
+
+
+def _with(detonation: Detonation, **changes: Any) -> Detonation:
+    assert detonation.footprint is not None
+    return replace(detonation, footprint=replace(detonation.footprint, **changes))
+
+
+def test_where_nothing_had_to_be_run_nothing_is_left_out() -> None:
+    """A remote shell's host process is told by its creation: every event that has no script is then the step's."""
+    made = HostAttribution()
+    for one in ONE.telemetry():
+        made.observed(observed(one))
+    made.detonated(_with(ONE.detonation(planned("one/1@ws1")), script=""))
+    assert [one.event.id for one in made.telemetry("one/1@ws1")] == sorted(
+        (one.id for one in ONE.telemetry()), key=lambda name: next((e.time, e.id) for e in ONE.telemetry() if e.id == name)
+    )
+
+
+@pytest.mark.parametrize(("grain", "owned"), [(0.0, False), (0.9, True)])
+def test_a_clock_that_was_read_coarsely_is_allowed_for(grain: float, owned: bool) -> None:
+    """The event bears our pid and nothing lasting, 0.7 s after the session by the clock as it was read."""
+    late = event("late", SECURITY, 4688, 1.7, {"NewProcessId": "0x999", "ProcessId": hex(ONE.pid)})
+    made = HostAttribution()
+    made.detonated(_with(ONE.detonation(planned("one/1@ws1")), grain=timedelta(seconds=grain)))
+    found = made.of_event(late)
+    assert (found is not None and found.basis is Basis.EXACT) is owned
+
+
+def test_a_ticket_without_a_name_fits_whoever_acts() -> None:
+    """Kerberos may take whoever the credential cache is of: then the user's name rules nothing out."""
+    step = planned("one/1@ws1")
+    nameless = replace(step, target=replace(step.target, user=""))
+    made = HostAttribution()
+    made.detonated(ONE.detonation(nameless, known=False))
+    one = event("x", SECURITY, 4688, 0.5, {"NewProcessId": "0x999", "ProcessId": "0x888", "SubjectUserName": "purple"})
+    assert basis(made.of_event(one)) == ("one/1@ws1", Basis.WINDOW)
 
 
 def test_the_logon_id_is_joined_from_telemetry() -> None:
@@ -200,3 +250,29 @@ def test_a_pattern_that_our_own_events_do_not_make_is_ambiguous() -> None:
     twice = replace(sequence(), stages=(sequence().stages[0], *sequence().stages))
     mixed = alert("a", "r", TWO.connection(), ONE.connection(), ONE.child_process(), raised=2)
     assert basis(made.of_alert(mixed, twice)) == ("one/1@ws1", Basis.AMBIGUOUS)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_child_that_is_seen_before_its_host_process_hides_it_from_nobody(first: int) -> None:
+    """Sysmon alone tells guids: what the child's start grants must not speak against its parent's."""
+
+    def started(name: str, after: float, pid: int, image: str, parent: int, parent_image: str) -> Event:
+        flat: dict[str, FlatValue] = {
+            "ProcessGuid": f"{{g-{pid}}}",
+            "ProcessId": pid,
+            "ParentProcessGuid": f"{{g-{parent}}}",
+            "ParentProcessId": parent,
+        }
+        return event(name, SYSMON, 1, after, {**flat, "Image": image, "ParentImage": parent_image, "LogonId": "0xa001"})
+
+    starts = [
+        started("host", 0.1, 4000, r"C:\wsmprovhost.exe", 900, r"C:\svchost.exe"),
+        started("child", 0.2, 4004, r"C:\whoami.exe", 4000, r"C:\wsmprovhost.exe"),
+        started("grandchild", 0.3, 4008, r"C:\conhost.exe", 4004, r"C:\whoami.exe"),
+    ]
+    made = HostAttribution()
+    made.detonated(ONE.detonation(planned("one/1@ws1")))
+    for one in (*starts[first:], *starts[:first]):
+        made.observed(observed(one))
+    assert [basis(made.of_event(one)) for one in starts] == [("one/1@ws1", Basis.EXACT)] * 3
+    assert made.logon_of("one/1@ws1") == "0xa001"

@@ -146,7 +146,7 @@ def test_a_program_without_cmd(place: Place) -> None:
 
 def test_what_the_host_cannot_do_it_says_and_does_not_do(place: Place) -> None:
     with place.shell() as shell:
-        assert ran(shell, "start notepad") == ("", "The emulated host does not emulate the command start of cmd.exe.\r\n", 50)
+        assert ran(shell, "start notepad") == ("", "The emulated host does not emulate the program NOTEPAD.EXE.\r\n", 50)
     with place.shell(working_directory="C:\\nowhere") as shell:
         assert ran(shell, "cd") == ("", "The system cannot find the file specified.\r\n", 2)
 

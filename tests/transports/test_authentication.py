@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from harness.clock import SystemClock
-from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, Refused, TransportError
+from harness.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, Refused, TransportError, Untrusted
 from harness.model.facts import Execution
 from harness.model.intent import Action, Auth, Channel, Connect, Encryption, InvokeCommand, Remoting, Target, WinRS
 from harness.ports import Session
@@ -29,6 +33,7 @@ from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallMachine, endpoi
 from tests.needs import needs_kerberos
 
 USER = "LAB\\purple"
+KEY_PASSWORD = "Schlüssel-Wort"
 ACTIONS = [pytest.param(InvokeCommand(script="greet"), id="psrp"), pytest.param(WinRS(command="greet"), id="winrs")]
 EMPTY = [pytest.param(Connect(), id="psrp"), pytest.param(Connect(transport=Remoting.WINRS), id="winrs")]
 EVERY = frozenset(Scheme) - {Scheme.KERBEROS, Scheme.CERTIFICATE}
@@ -76,6 +81,10 @@ class Pki:
         self.other_ca = self._write(directory / "other.pem", make_authority("others").certificate)
         self.certificate = self._write(directory / "client.pem", self.client.certificate)
         self.key = self._write(directory / "client.key", self.client.key)
+        locked = serialization.load_pem_private_key(self.client.key.encode(), None).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(KEY_PASSWORD.encode())
+        )
+        self.locked_key = self._write(directory / "locked.key", locked.decode())
         self.unmapped_certificate = self._write(directory / "unmapped.pem", self.unmapped.certificate)
         self.unmapped_key = self._write(directory / "unmapped.key", self.unmapped.key)
 
@@ -108,13 +117,14 @@ def opened(
     tls: bool = True,
     user: str = USER,
     password: str = PASSWORD,
+    key_password: str = "",
     host: str = "localhost",
     address: str = "127.0.0.1",
     port: int = 0,
 ) -> Session:
     target = Target(name="ws6", host=host, port=port or (served.secure_port if tls else served.port), tls=tls, auth=auth, user=user)
     transport = WinrmTransport(
-        credentials={"ws6": Credential(user=user, password=password)},
+        credentials={"ws6": Credential(user=user, password=password, key_password=key_password)},
         channels={"ws6": channel},
         addresses={"ws6": address},
         clock=SystemClock(),
@@ -185,12 +195,19 @@ def test_a_certificate_stands_for_its_account(pki: Pki, action: Action) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
+def test_a_key_that_is_locked_opens_with_its_password(pki: Pki, action: Action) -> None:
+    with serving(pki, Greeter(), Scheme.CERTIFICATE) as served:
+        channel = Channel(ca_file=pki.ca_file, certificate=pki.certificate, certificate_key=pki.locked_key)
+        assert ran(served, action, Auth.CERTIFICATE, channel, password="", key_password=KEY_PASSWORD)[0].output == ("good day",)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
 def test_an_unverified_target_is_taken_only_where_that_is_said(pki: Pki, action: Action) -> None:
     with serving(pki, Greeter()) as served:
         assert ran(served, action, Auth.NTLM, Channel(verify=False))[0].output == ("good day",)
-        assert "certificate verify failed" in refused(ConnectFailed, served, action, Auth.NTLM, Channel())
-        assert "certificate verify failed" in refused(ConnectFailed, served, action, Auth.NTLM, Channel(ca_file=pki.other_ca))
-        wrong_name = refused(ConnectFailed, served, action, Auth.NTLM, Channel(ca_file=pki.ca_file), host="ws6.lab.example")
+        assert "certificate verify failed" in refused(Untrusted, served, action, Auth.NTLM, Channel())
+        assert "certificate verify failed" in refused(Untrusted, served, action, Auth.NTLM, Channel(ca_file=pki.other_ca))
+        wrong_name = refused(Untrusted, served, action, Auth.NTLM, Channel(ca_file=pki.ca_file), host="ws6.lab.example")
         assert "ws6.lab.example" in wrong_name
         assert served.counts().logons == 1
 
@@ -352,3 +369,65 @@ def test_a_shell_that_is_gone_is_a_lost_connection(pki: Pki, action: Action) -> 
         with pytest.raises(ConnectionLost, match="the session is gone"):
             session.run(10, Event())
         session.close()
+
+
+# --- by way of a proxy ------------------------------------------------------------------------------------------------------
+
+
+class _Forwarder(StreamRequestHandler):
+    """An HTTP proxy: CONNECT for HTTPS, and plain requests, which all go where the first one goes."""
+
+    def handle(self) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline()
+            if not line:
+                return
+            head += line
+        method, target, _ = head.split(b" ", 2)
+        self.server.asked.append(f"{method.decode()} {target.decode()}")  # type: ignore[attr-defined]
+        parts = urlsplit(target.decode() if method != b"CONNECT" else f"//{target.decode()}")
+        assert parts.port is not None
+        with socket.create_connection(("127.0.0.1", parts.port)) as upstream:
+            if method == b"CONNECT":
+                self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                upstream.sendall(head)
+            answers = Thread(target=_pump, args=(upstream, self.connection))
+            answers.start()
+            while chunk := self.rfile.read1(65536):
+                upstream.sendall(chunk)
+            upstream.shutdown(socket.SHUT_WR)
+            answers.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+
+
+@contextmanager
+def forwarding() -> Iterator[ThreadingTCPServer]:
+    with ThreadingTCPServer(("127.0.0.1", 0), _Forwarder) as proxy:
+        proxy.asked = []  # type: ignore[attr-defined]
+        proxy.daemon_threads = True
+        running = Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+        running.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            running.join()
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("tls", [True, False], ids=["https", "http"])
+def test_a_proxy_that_is_named_is_used_and_none_of_our_sockets_is_the_targets(pki: Pki, action: Action, tls: bool) -> None:
+    with serving(pki, Greeter()) as served, forwarding() as proxy:
+        channel = Channel(ca_file=pki.ca_file if tls else "", proxy=f"http://127.0.0.1:{proxy.server_address[1]}")
+        execution, session = ran(served, action, Auth.NTLM, channel, tls=tls)
+        assert execution.output == ("good day",)
+        assert session.identity.sockets == ()
+        asked = proxy.asked[0]  # type: ignore[attr-defined]
+        assert asked.startswith(f"CONNECT localhost:{served.secure_port}" if tls else f"POST http://localhost:{served.port}/wsman")

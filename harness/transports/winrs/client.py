@@ -97,14 +97,20 @@ class Client:
             self._protocol.send_command_input(self._shell, self._command, data[start:end], end=end >= len(data))
 
     def stop(self) -> None:
-        """Stop what is running, in bounded time, on a new connection; never raises."""
+        """Stop what is running, in bounded time, on a new connection; never raises.
+
+        A command whose start was not answered has no name that we know: it ends with its shell.
+        """
         if not self._shell:
             return
         with suppress(TransportError):
             self._reconnect(self.line.timeouts.stop)
-            if self._command:
-                with self.line.foreign_errors():
+            with self.line.foreign_errors():
+                if self._command:
                     self._protocol.cleanup_command(self._shell, self._command)
+                else:
+                    self._protocol.close_shell(self._shell, close_session=False)
+                    self._shell = ""
 
     def close(self) -> None:
         """End the shell and every connection, in bounded time; never raises."""

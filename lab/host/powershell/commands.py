@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
 from lab.host.happenings import Binding, Engine
 from lab.host.model import Host
-from lab.host.powershell.errors import Terminating, binding_error, refuse, shown
+from lab.host.powershell.errors import Terminating, as_object, binding_error, refuse, shown
 from lab.host.powershell.remotes import Remotes
 from lab.host.powershell.values import ScriptBlock, as_list, each, to_bool, to_int, to_text, type_names
 from lab.machine import ErrorRecord, PipelineIO, StreamName
@@ -75,9 +76,43 @@ COMMON = (
     named("InformationAction", Kind.TEXT, "infa"),
     switch("Verbose", "vb"),
     switch("Debug", "db"),
-    *absent("ErrorVariable", "WarningVariable", "InformationVariable", "OutVariable", "OutBuffer", "PipelineVariable"),
+    named("ErrorVariable", Kind.TEXT, "ev"),
+    named("WarningVariable", Kind.TEXT, "wv"),
+    named("InformationVariable", Kind.TEXT, "iv"),
+    named("OutVariable", Kind.TEXT, "ov"),
+    named("OutBuffer", Kind.INT, "ob"),
+    named("PipelineVariable", Kind.TEXT, "pv"),
 )
+CHANGES = (switch("WhatIf", "wi"), switch("Confirm", "cf"))
+"""What every command has that changes the state of the machine."""
+ACTION_PARAMETERS = {
+    "ErrorAction": "ErrorActionPreference",
+    "WarningAction": "WarningPreference",
+    "InformationAction": "InformationPreference",
+}
+"""The common parameters that stand for a preference variable."""
+
+
+def common_parameter(given: str) -> str | None:
+    """The common parameter that a name, an alias or an unambiguous beginning means to an advanced function."""
+    low = given.lower()
+    known = COMMON + CHANGES
+    exact = next((one.name for one in known if low == one.name.lower() or low in one.aliases), None)
+    begun = [one.name for one in known if one.name.lower().startswith(low)]
+    return exact or (begun[0] if len(begun) == 1 else None)
+
+
 ACTIONS = ("SilentlyContinue", "Stop", "Continue", "Inquire", "Ignore", "Suspend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """A command line that was run with the wish to be remembered."""
+
+    number: int
+    text: str
+    started: datetime
+    ended: datetime
 
 
 class Session(Protocol):
@@ -91,6 +126,10 @@ class Session(Protocol):
     ok: bool
     exit_code: int | None
     errors: list[object]
+    aliases: dict[str, str]
+    drive: str
+    stack: list[tuple[str, str]]
+    history: list[HistoryEntry]
     remotes: Remotes
 
     def tick(self) -> None:
@@ -107,6 +146,30 @@ class Session(Protocol):
 
     def write_stream(self, stream: StreamName, text: str) -> None:
         """A record on another stream."""
+
+    def is_redirected(self, stream: StreamName) -> bool:
+        """Whether records of the stream go elsewhere than to the client."""
+
+    def expand(self, text: str) -> str:
+        """A text with its %variables% replaced from the session's environment."""
+
+    def remove_variable(self, name: str) -> bool:
+        """Take a variable away; whether there was one."""
+
+    def set_strict(self, strict: bool) -> None:
+        """Whether a variable that was never set is an error from now on."""
+
+    def function_body(self, name: str) -> ScriptBlock | None:
+        """The function of a name as a script block."""
+
+    def define(self, name: str, block: ScriptBlock) -> None:
+        """Define a function."""
+
+    def forget_function(self, name: str) -> bool:
+        """Take a function away; whether there was one."""
+
+    def set_member(self, value: object, name: str, new: object) -> None:
+        """Set a property of a value."""
 
     def variable(self, name: str) -> object:
         """The value of a variable, None where there is none."""
@@ -129,16 +192,25 @@ class Session(Protocol):
     def member(self, value: object, name: str) -> object:
         """A property of a value, as `.` reads it."""
 
+    def construct(self, type_name: str, arguments: Sequence[object], properties: object) -> object:
+        """A new object of a type, with properties set where a hashtable of them is given."""
+
     def call(self, value: object, name: str) -> object:
         """A method of a value, called without arguments."""
 
-    def start_program(self, path: str, arguments: Sequence[str], *, line: str, wait: bool, directory: str) -> tuple[list[str], object]:
-        """Run a program that Start-Process names: its output lines and its process as an object."""
+    def start_program(self, path: str, arguments: Sequence[str], *, directory: str) -> tuple[list[str], list[str], object]:
+        """Run a program that Start-Process names: its lines of output and of errors, and its process as an object."""
+
+    def start_by_wmi(self, line: str) -> int:
+        """Run a command line as a child of the WMI provider host; its process id. Raises `FileFault`, `NotExecutable`, `ProcessLimit`."""
+
+    def write_lines(self, path: str, lines: Sequence[str]) -> None:
+        """Write lines into a file of the host, in the ANSI code page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedCommand:
-    """A command that a name means: kind is Alias, Function, Cmdlet or Application; `definition` what it stands for."""
+    """A command that a name means: kind is Alias, Function, Cmdlet, ExternalScript or Application; `definition` what it stands for."""
 
     kind: str
     name: str
@@ -156,6 +228,8 @@ class Call:
     input: Iterator[object]
     piped: bool
     bindings: list[Binding] = field(default_factory=list)
+    watched: list[object] | None = None
+    """The errors of this call, where -ErrorVariable asks for them."""
 
     def given(self, name: str) -> bool:
         """Whether the parameter was given."""
@@ -214,7 +288,36 @@ class Call:
 
     def error(self, record: ErrorRecord) -> None:
         """Write a non-terminating error of this cmdlet."""
-        self.session.write_error(self.tagged(record), self.action)
+        tagged = self.tagged(record)
+        if self.watched is not None:
+            self.watched.append(as_object(tagged))
+        self.session.write_error(tagged, self.action)
+
+    def warn(self, text: str) -> None:
+        """Write a warning, as -WarningAction or the preference says."""
+        action = action_name(self.bound.get("WarningAction") or self.session.variable("WarningPreference"))
+        if action not in ("SilentlyContinue", "Ignore"):
+            self.session.write_stream(StreamName.WARNING, text)
+
+    def verbose(self, text: str) -> None:
+        """Write a verbose record, where it is wanted."""
+        wanted = self.switch("Verbose") or (
+            not self.given("Verbose") and action_name(self.session.variable("VerbosePreference")) == "Continue"
+        )
+        if wanted:
+            self.session.write_stream(StreamName.VERBOSE, text)
+
+    def should_process(self, target: str, action: str) -> bool:
+        """Whether a change may be made: with -WhatIf it is only said. Raises `Terminating` for -Confirm, which asks."""
+        if self.switch("Confirm"):
+            raise refuse("-Confirm, which asks before it does anything", activity=self.spec.name)
+        text = f'Performing the operation "{action}" on target "{target}".'
+        if self.switch("WhatIf") or (not self.given("WhatIf") and to_bool(self.session.variable("WhatIfPreference"))):
+            if self.session.io.has_host:
+                self.session.io.host_write_line(f"What if: {text}")
+            return False
+        self.verbose(text)
+        return True
 
     def tagged(self, record: ErrorRecord) -> ErrorRecord:
         """The record with this cmdlet as its activity and in its id."""
@@ -311,14 +414,26 @@ CMDLETS: dict[str, Cmdlet] = {}
 
 
 def cmdlet(
-    name: str, *parameters: Param, class_name: str = "", module: str = "Microsoft.PowerShell.Management", output: str = ""
+    name: str,
+    *parameters: Param,
+    class_name: str = "",
+    module: str = "Microsoft.PowerShell.Management",
+    output: str = "",
+    changes: bool = False,
 ) -> Callable[[Body], Body]:
-    """Register a generator function as a cmdlet. `class_name` is what its error ids end with, from the name where it is regular."""
+    """Register a generator function as a cmdlet. `class_name` is what its error ids end with, from the name where it is regular.
+
+    `changes`: it changes the machine and so has -WhatIf and -Confirm.
+    """
 
     def register(body: Body) -> Body:
-        regular = f"Microsoft.PowerShell.Commands.{name.replace('-', '')}Command"
         CMDLETS[name.lower()] = Cmdlet(
-            name=name, parameters=parameters, body=body, class_name=class_name or regular, module=module, output=output
+            name=name,
+            parameters=parameters + (CHANGES if changes else ()),
+            body=body,
+            class_name=class_name or f"Microsoft.PowerShell.Commands.{name.replace('-', '')}Command",
+            module=module,
+            output=output,
         )
         return body
 

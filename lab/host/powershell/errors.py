@@ -30,11 +30,19 @@ class Terminating(Exception):
         self.thrown = thrown
 
 
-class LoopBreak(Exception):
+class LoopExit(Exception):
+    """`break` or `continue`, with the label of the loop that is meant, empty for the innermost."""
+
+    def __init__(self, label: str = "") -> None:
+        super().__init__(label)
+        self.label = label.lower()
+
+
+class LoopBreak(LoopExit):
     """`break`."""
 
 
-class LoopContinue(Exception):
+class LoopContinue(LoopExit):
     """`continue`."""
 
 
@@ -135,23 +143,25 @@ def command_not_found(name: str, position: str = "") -> ErrorRecord:
     )
 
 
-def parse_error(near: str, line: int) -> ErrorRecord:
+def parse_error(message: str, line: int, error_id: str = "UnexpectedToken") -> ErrorRecord:
     """The text is not PowerShell."""
     return ErrorRecord(
-        message=f"At line:{line}: Unexpected token '{shown(near)}' in expression or statement.",
+        message=f"At line:{line}: {message}",
         exception_type="System.Management.Automation.ParseException",
-        error_id="UnexpectedToken",
+        error_id=error_id,
         category="ParserError",
     )
 
 
-def binding_error(command: str, error_id: str, message: str, *, class_name: str, parameter: str = "") -> ErrorRecord:
+def binding_error(
+    command: str, error_id: str, message: str, *, class_name: str, parameter: str = "", category: str = "InvalidArgument"
+) -> ErrorRecord:
     """A command's arguments do not fit its parameters."""
     return ErrorRecord(
         message=message,
         exception_type="System.Management.Automation.ParameterBindingException",
         error_id=f"{error_id},{class_name}",
-        category="InvalidArgument",
+        category=category,
         target=parameter,
         activity=command,
     )
@@ -176,3 +186,34 @@ def fail(message: str, error_id: str = "RuntimeException", category: str = "Inva
 def refuse(what: str, *, activity: str = "") -> Terminating:
     """`not_emulated` as an exception that ends the statement."""
     return Terminating(not_emulated(what, activity=activity))
+
+
+def host_failed(message: str) -> ErrorRecord:
+    """What the client's host could not do, as a cmdlet tells it that asked for it."""
+    return ErrorRecord(
+        message=message,
+        exception_type="System.Management.Automation.Host.HostException",
+        error_id="HostFunctionNotImplemented",
+        category="NotImplemented",
+    )
+
+
+_BASES = {
+    "System.Management.Automation.ItemNotFoundException": ("System.Management.Automation.SessionStateException",),
+    "System.Management.Automation.CommandNotFoundException": (),
+    "System.Management.Automation.ParameterBindingException": (),
+    "System.Management.Automation.ActionPreferenceStopException": (),
+    "System.Management.Automation.DriveNotFoundException": ("System.Management.Automation.SessionStateException",),
+    "System.IO.FileNotFoundException": ("System.IO.IOException",),
+    "System.IO.DirectoryNotFoundException": ("System.IO.IOException",),
+    "System.DivideByZeroException": ("System.ArithmeticException",),
+    "System.ArgumentNullException": ("System.ArgumentException",),
+    "System.ArgumentOutOfRangeException": ("System.ArgumentException",),
+}
+
+
+def lineage(kind: str) -> tuple[str, ...]:
+    """An exception's type and those that it derives from."""
+    runtime = kind.startswith("System.Management.Automation.") and kind in _BASES
+    above = (*_BASES.get(kind, ()), *(("System.Management.Automation.RuntimeException",) if runtime else ()))
+    return (kind, *above, "System.SystemException", "System.Exception")

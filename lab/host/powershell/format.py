@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lab.host.powershell.values import ScriptBlock, TypeValue, is_custom, to_text
+from lab.host.wmi import CLASSES, WmiClass
 from lab.machine import PSObject
 
 WIDTH = 120
 """Columns of a remote session's buffer."""
 MAX_ROWS = 100_000
+
+
+@dataclass(slots=True, kw_only=True)
+class KeyObject(PSObject):
+    """A RegistryKey; `shown` are the lines of its values, as a listing shows them."""
+
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,13 @@ class Column:
 
 
 def _get(name: str) -> Callable[[PSObject], str]:
-    return lambda value: to_text(value.properties.get(name))
+    return lambda value: _shown_cell(value.properties.get(name))
+
+
+def _shown_cell(value: object) -> str:
+    if isinstance(value, list):
+        return _cell(value)
+    return _us_moment(value) if isinstance(value, datetime) else to_text(value)
 
 
 def _kilobytes(name: str) -> Callable[[PSObject], str]:
@@ -51,6 +65,47 @@ def _written(value: PSObject) -> str:
     clock = f"{(moment.hour + 11) % 12 + 1}:{moment.minute:02d} {'AM' if moment.hour < 12 else 'PM'}"
     return f"{moment.month}/{moment.day}/{moment.year}".rjust(13) + clock.rjust(12)
 
+
+def _gigabytes(name: str) -> Callable[[PSObject], str]:
+    def read(value: PSObject) -> str:
+        number = value.properties.get(name)
+        return f"{number / (1 << 30):.2f}" if isinstance(number, int) else ""
+
+    return read
+
+
+def _braced(name: str) -> Callable[[PSObject], str]:
+    return lambda value: _cell(value.properties.get(name))
+
+
+def _first_line(name: str) -> Callable[[PSObject], str]:
+    return lambda value: to_text(value.properties.get(name)).partition("\n")[0].rstrip("\r")
+
+
+def _moment(name: str) -> Callable[[PSObject], str]:
+    def read(value: PSObject) -> str:
+        moment = value.properties.get(name)
+        return _us_moment(moment) if isinstance(moment, datetime) else to_text(moment)
+
+    return read
+
+
+def _short_moment(name: str) -> Callable[[PSObject], str]:
+    def read(value: PSObject) -> str:
+        moment = value.properties.get(name)
+        return f"{moment:%b %d %H:%M}" if isinstance(moment, datetime) else ""
+
+    return read
+
+
+def _us_moment(moment: datetime) -> str:
+    """A moment in the culture of the host, as tables and lists show it."""
+    hour, half = (moment.hour + 11) % 12 + 1, "AM" if moment.hour < 12 else "PM"
+    return f"{moment.month}/{moment.day}/{moment.year} {hour}:{moment.minute:02d}:{moment.second:02d} {half}"
+
+
+_NET = "Microsoft.Management.Infrastructure.CimInstance#ROOT/StandardCimv2"
+_TASKS = "Microsoft.Management.Infrastructure.CimInstance#Root/Microsoft/Windows/TaskScheduler"
 
 VIEWS: dict[str, tuple[Column, ...]] = {
     "System.ServiceProcess.ServiceController": (
@@ -102,22 +157,6 @@ VIEWS: dict[str, tuple[Column, ...]] = {
     ),
     "System.Management.Automation.PSVariable": (Column("Name", 30, _get("Name")), Column("Value", None, _get("Value"))),
     "System.Collections.DictionaryEntry": (Column("Name", 30, _get("Name")), Column("Value", None, _get("Value"))),
-    "Microsoft.Management.Infrastructure.CimInstance#root/cimv2/Win32_OperatingSystem": (
-        Column("SystemDirectory", None, _get("SystemDirectory")),
-        Column("Organization", None, _get("Organization")),
-        Column("BuildNumber", None, _get("BuildNumber")),
-        Column("RegisteredUser", None, _get("RegisteredUser")),
-        Column("SerialNumber", None, _get("SerialNumber")),
-        Column("Version", None, _get("Version")),
-    ),
-    "Microsoft.Management.Infrastructure.CimInstance#root/cimv2/Win32_ComputerSystem": (
-        Column("Name", None, _get("Name")),
-        Column("PrimaryOwnerName", None, _get("PrimaryOwnerName")),
-        Column("Domain", None, _get("Domain")),
-        Column("TotalPhysicalMemory", None, _get("TotalPhysicalMemory"), right=True),
-        Column("Model", None, _get("Model")),
-        Column("Manufacturer", None, _get("Manufacturer")),
-    ),
     "Microsoft.Management.Infrastructure.CimInstance#ROOT/StandardCimv2/MSFT_NetTCPConnection": (
         Column("LocalAddress", 35, _get("LocalAddress")),
         Column("LocalPort", 9, _get("LocalPort")),
@@ -125,6 +164,155 @@ VIEWS: dict[str, tuple[Column, ...]] = {
         Column("RemotePort", 10, _get("RemotePort")),
         Column("State", 11, _get("State")),
         Column("OwningProcess", None, _get("OwningProcess")),
+    ),
+    "Microsoft.Win32.RegistryKey": (
+        Column("Name", 30, _get("PSChildName")),
+        Column("Property", None, lambda value: value.shown if isinstance(value, KeyObject) else ""),
+    ),
+    "System.Management.Automation.PSDriveInfo": (
+        Column("Name", 10, _get("Name")),
+        Column("Used (GB)", 13, _gigabytes("Used"), right=True),
+        Column("Free (GB)", 13, _gigabytes("Free"), right=True),
+        Column("Provider", 13, _get("Provider")),
+        Column("Root", 35, _get("Root")),
+        Column("CurrentLocation", None, _get("CurrentLocation"), right=True),
+    ),
+    "System.Management.Automation.AliasInfo": (
+        Column("CommandType", 15, _get("CommandType")),
+        Column("Name", 50, _get("DisplayName")),
+        Column("Version", 10, _get("Version")),
+        Column("Source", None, _get("Source")),
+    ),
+    "System.Management.Automation.PSModuleInfo": (
+        Column("ModuleType", 10, _get("ModuleType")),
+        Column("Version", 10, _get("Version")),
+        Column("Name", 35, _get("Name")),
+        Column("ExportedCommands", None, _braced("ExportedCommands")),
+    ),
+    "Microsoft.PowerShell.Commands.HistoryInfo": (
+        Column("Id", 4, _get("Id"), right=True),
+        Column("CommandLine", None, _get("CommandLine")),
+    ),
+    "Microsoft.PowerShell.Commands.MemberDefinition": (
+        Column("Name", None, _get("Name")),
+        Column("MemberType", None, _get("MemberType")),
+        Column("Definition", None, _get("Definition")),
+    ),
+    "Microsoft.Powershell.Utility.FileHash": (
+        Column("Algorithm", 15, _get("Algorithm")),
+        Column("Hash", 70, _get("Hash")),
+        Column("Path", None, _get("Path")),
+    ),
+    "System.Diagnostics.Eventing.Reader.EventLogRecord": (
+        Column("TimeCreated", 26, _moment("TimeCreated")),
+        Column("Id", 8, _get("Id"), right=True),
+        Column("LevelDisplayName", 16, _get("LevelDisplayName")),
+        Column("Message", None, _first_line("Message")),
+    ),
+    "System.Diagnostics.Eventing.Reader.EventLogConfiguration": (
+        Column("LogMode", 9, _get("LogMode")),
+        Column("MaximumSizeInBytes", 18, _get("MaximumSizeInBytes"), right=True),
+        Column("RecordCount", 11, _get("RecordCount"), right=True),
+        Column("LogName", None, _get("LogName")),
+    ),
+    "System.Diagnostics.EventLogEntry": (
+        Column("Index", 8, _get("Index"), right=True),
+        Column("Time", 13, _short_moment("TimeGenerated")),
+        Column("EntryType", 11, _get("EntryType")),
+        Column("Source", 20, _get("Source")),
+        Column("InstanceID", 12, _get("InstanceId"), right=True),
+        Column("Message", None, _first_line("Message")),
+    ),
+    "System.Diagnostics.EventLog": (
+        Column("Max(K)", 8, _get("MaximumKilobytes"), right=True),
+        Column("Retain", 6, _get("MinimumRetentionDays"), right=True),
+        Column("OverflowAction", 18, _get("OverflowAction")),
+        Column("Entries", 10, _get("Entries"), right=True),
+        Column("Log", None, _get("Log")),
+    ),
+    "System.Management.ManagementObject#root\\cimv2\\Win32_QuickFixEngineering": (
+        Column("Source", 13, _get("Source")),
+        Column("Description", 16, _get("Description")),
+        Column("HotFixID", 13, _get("HotFixID")),
+        Column("InstalledBy", 20, _get("InstalledBy")),
+        Column("InstalledOn", None, _moment("InstalledOn")),
+    ),
+    "System.Management.ManagementObject#root\\cimv2\\Win32_PingStatus": (
+        Column("Source", 13, _get("PSComputerName")),
+        Column("Destination", 15, _get("Address")),
+        Column("IPV4Address", 16, _get("IPV4Address")),
+        Column("IPV6Address", 40, _get("IPV6Address")),
+        Column("Bytes", 8, _get("BufferSize")),
+        Column("Time(ms)", None, _get("ResponseTime")),
+    ),
+    "System.IO.DriveInfo": (Column("Name", None, _get("Name")), Column("DriveType", None, _get("DriveType"))),
+    "System.Diagnostics.Process#IncludeUserName": (
+        Column("Handles", 7, _get("HandleCount"), right=True),
+        Column("WS(K)", 10, _kilobytes("WS"), right=True),
+        Column("CPU(s)", 10, _cpu, right=True),
+        Column("Id", 6, _get("Id"), right=True),
+        Column("UserName", 22, _get("UserName")),
+        Column("ProcessName", None, _get("ProcessName")),
+    ),
+    f"{_TASKS}/MSFT_ScheduledTask": (
+        Column("TaskPath", 45, _get("TaskPath")),
+        Column("TaskName", 33, _get("TaskName")),
+        Column("State", None, _get("State")),
+    ),
+    f"{_NET}/MSFT_NetAdapter": (
+        Column("Name", 25, _get("Name")),
+        Column("InterfaceDescription", 39, _get("InterfaceDescription")),
+        Column("ifIndex", 7, _get("ifIndex"), right=True),
+        Column("Status", 12, _get("Status")),
+        Column("MacAddress", 20, _get("MacAddress")),
+        Column("LinkSpeed", None, _get("LinkSpeed"), right=True),
+    ),
+    f"{_NET}/MSFT_NetRoute": (
+        Column("ifIndex", 7, _get("ifIndex")),
+        Column("DestinationPrefix", 46, _get("DestinationPrefix")),
+        Column("NextHop", 39, _get("NextHop")),
+        Column("RouteMetric", 11, _get("RouteMetric"), right=True),
+        Column("PolicyStore", None, _get("PolicyStore")),
+    ),
+    f"{_NET}/MSFT_NetNeighbor": (
+        Column("ifIndex", 7, _get("ifIndex")),
+        Column("IPAddress", 50, _get("IPAddress")),
+        Column("LinkLayerAddress", 21, _get("LinkLayerAddress")),
+        Column("State", 12, _get("State")),
+        Column("PolicyStore", None, _get("PolicyStore")),
+    ),
+    f"{_NET}/MSFT_NetUDPEndpoint": (
+        Column("LocalAddress", 40, _get("LocalAddress")),
+        Column("LocalPort", None, _get("LocalPort")),
+    ),
+    f"{_NET}/MSFT_NetIPInterface": (
+        Column("ifIndex", 7, _get("InterfaceIndex")),
+        Column("InterfaceAlias", 31, _get("InterfaceAlias")),
+        Column("AddressFamily", 15, _get("AddressFamily")),
+        Column("NlMtu(Bytes)", 12, _get("NlMtu"), right=True),
+        Column("InterfaceMetric", 15, _get("InterfaceMetric"), right=True),
+        Column("Dhcp", 8, _get("Dhcp")),
+        Column("ConnectionState", 15, _get("ConnectionState")),
+        Column("PolicyStore", None, _get("PolicyStore")),
+    ),
+    f"{_NET}/MSFT_DNSClientServerAddress": (
+        Column("InterfaceAlias", 28, _get("InterfaceAlias")),
+        Column("InterfaceIndex", 9, _get("InterfaceIndex"), right=True),
+        Column("AddressFamily", 7, _get("AddressFamily")),
+        Column("ServerAddresses", None, _braced("ServerAddresses")),
+    ),
+    "Microsoft.Management.Infrastructure.CimInstance#ROOT/Microsoft/Windows/SMB/MSFT_SmbShare": (
+        Column("Name", 6, _get("Name")),
+        Column("ScopeName", 9, _get("ScopeName")),
+        Column("Path", 10, _get("Path")),
+        Column("Description", None, _get("Description")),
+    ),
+    "Microsoft.DnsClient.Commands.DnsRecord_A": (
+        Column("Name", 46, _get("Name")),
+        Column("Type", 6, _get("Type")),
+        Column("TTL", 5, _get("TTL")),
+        Column("Section", 10, _get("Section")),
+        Column("IPAddress", None, _get("IPAddress")),
     ),
 }
 _LISTS = {
@@ -175,9 +363,12 @@ class Writer:
             return []
         view = view_of(group[0])
         if view is not None:
+            if isinstance(group[0], KeyObject):
+                hive = to_text(group[0].properties.get("PSParentPath")).partition("::")[2]
+                return ["", "", f"    Hive: {hive}", "", *format_table(group, view, wrap=True)]
             heading = _directory_heading(group) if view is VIEWS["System.IO.FileSystemInfo"] else []
             return heading + format_table(group, view)
-        if len(group[0].properties) > 4 or group[0].type_names[0] in _LISTS:
+        if len(group[0].properties) > 4 or group[0].type_names[0] in _LISTS or _class_of(group[0]) is not None:
             return format_list(group)
         return format_table(group, generic_columns(group, list(group[0].properties)))
 
@@ -193,13 +384,40 @@ def _plain(value: PSObject) -> bool:
 
 def _shape(value: PSObject) -> tuple[str, ...]:
     if view_of(value) is not None:
-        return (next(name for name in value.type_names if name in VIEWS), to_text(value.properties.get("Directory")))
+        known = next((name for name in value.type_names if name in VIEWS), value.type_names[0])
+        parent = "PSParentPath" if isinstance(value, KeyObject) else "Directory"
+        return (known, to_text(value.properties.get(parent)))
     return tuple(value.properties)
 
 
 def view_of(value: PSObject) -> tuple[Column, ...] | None:
     """The table that the value's type has of its own."""
-    return next((VIEWS[name] for name in value.type_names if name in VIEWS), None)
+    view = next((VIEWS[name] for name in value.type_names if name in VIEWS), None)
+    known = _class_of(value) if view is None else None
+    if known is not None and known.as_table and all(name in value.properties for name in known.shown):
+        return tuple(Column(name, None, _get(name), right=_is_number(value.properties[name])) for name in known.shown)
+    return view
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _class_of(value: PSObject) -> WmiClass | None:
+    """The class of an instance in root/cimv2, which says what is shown of it."""
+    place, _, name = value.type_names[0].replace("\\", "/").rpartition("/")
+    instances = ("Microsoft.Management.Infrastructure.CimInstance#root/cimv2", "System.Management.ManagementObject#root/cimv2")
+    return CLASSES.get(name.lower()) if place in instances else None
+
+
+def listed_names(value: PSObject) -> list[str]:
+    """The properties that a list shows of an object by itself: those of its type's view, else all but the provider's own."""
+    known = _class_of(value)
+    if known is not None and known.shown:
+        return [name for name in known.shown if name in value.properties]
+    if value.type_names[0].startswith("Microsoft.Management.Infrastructure.CimInstance#ROOT/StandardCimv2/MSFT_NetIPAddress"):
+        return [name for name in value.properties if not name.startswith("PS")]
+    return list(value.properties)
 
 
 def _entry(name: str, value: object) -> PSObject:
@@ -210,7 +428,7 @@ def _text_lines(value: object) -> list[str]:
     if value is None:
         return []
     if isinstance(value, datetime):
-        clock = f"{(value.hour + 11) % 12 + 1}:{value.minute:02d}:{value.second:02d} {'AM' if value.hour < 12 else 'PM'}"
+        clock = _us_moment(value).partition(" ")[2]
         return ["", f"{value:%A, %B} {value.day}, {value.year} {clock}", ""]
     if isinstance(value, ScriptBlock):
         return value.body.text.split("\n")
@@ -233,11 +451,15 @@ def generic_columns(group: Sequence[PSObject], names: Sequence[str]) -> tuple[Co
     return tuple(Column(name, None, _get(name), right=numeric(name)) for name in names)
 
 
-def format_table(group: Sequence[PSObject], columns: Sequence[Column], *, headers: bool = True) -> list[str]:
-    """A table with an empty line above and two below, as Windows PowerShell writes it."""
+def format_table(group: Sequence[PSObject], columns: Sequence[Column], *, headers: bool = True, wrap: bool = False) -> list[str]:
+    """A table with an empty line above and two below, as Windows PowerShell writes it. `wrap`: a cell's lines stand below each other."""
     if not columns:
         return []
-    rows = [[column.read(value).replace("\r", " ").replace("\n", " ") for column in columns] for value in group]
+    if wrap:
+        parts = [[column.read(value).replace("\r", "").split("\n") for column in columns] for value in group]
+        rows = [[cell[at] if at < len(cell) else "" for cell in row] for row in parts for at in range(max(map(len, row)))]
+    else:
+        rows = [[column.read(value).replace("\r", " ").replace("\n", " ") for column in columns] for value in group]
     widths: list[int] = []
     for place, column in enumerate(columns):
         needed = max([len(column.label), *(len(row[place]) for row in rows)])
@@ -268,7 +490,7 @@ def format_list(group: Sequence[PSObject], names: Sequence[str] | None = None) -
     """A list: one `Name : value` a line, an empty line between objects."""
     lines = ["", ""]
     for value in group:
-        shown = list(names) if names is not None else list(value.properties)
+        shown = list(names) if names is not None else listed_names(value)
         width = max((len(name) for name in shown), default=0)
         lines += [f"{name.ljust(width)} : {_cell(value.properties.get(name))}" for name in shown]
         lines.append("")
@@ -276,6 +498,8 @@ def format_list(group: Sequence[PSObject], names: Sequence[str] | None = None) -
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return _us_moment(value)
     if isinstance(value, list):
         return "{" + ", ".join(to_text(one) for one in value[:4]) + ("..." if len(value) > 4 else "") + "}"
     return to_text(value)

@@ -47,7 +47,9 @@ def arithmetic(sign: str, left: object, right: object) -> object:
         return left * times
     if isinstance(left, datetime) and sign == "-":
         if isinstance(right, datetime):
-            return time_span(left - right)
+            # A moment of kind Unspecified is taken as it is, as .NET does.
+            same = (left.tzinfo is None) == (right.tzinfo is None)
+            return time_span(left - right if same else left.replace(tzinfo=None) - right.replace(tzinfo=None))
         if isinstance(right, PSObject) and "Ticks" in right.properties:
             return left - timedelta(microseconds=to_int(right.properties["Ticks"], INT64) // 10)
     if isinstance(left, list | dict | datetime | PSObject):
@@ -216,10 +218,15 @@ def match(operator: str, left: object, right: object) -> tuple[object, dict[str,
     found = pattern.search(subject(to_text(left), pattern))
     groups: dict[str, str] | None = None
     if found is not None and wanted:
-        names = {index: name for name, index in pattern.groupindex.items()}
-        held = [found[0], *found.groups()]
-        groups = {names.get(at, str(at)): text for at, text in enumerate(held) if text is not None}
+        groups = match_groups(found, pattern)
     return (found is not None) == wanted, groups
+
+
+def match_groups(found: re.Match[str], pattern: re.Pattern[str]) -> dict[str, str]:
+    """What `$Matches` holds of a match: the whole under 0, groups by number or name."""
+    names = {index: name for name, index in pattern.groupindex.items()}
+    held = [found[0], *found.groups()]
+    return {names.get(at, str(at)): text for at, text in enumerate(held) if text is not None}
 
 
 def _each_text(value: object, change: Callable[[str], object]) -> object:

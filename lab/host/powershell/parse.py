@@ -26,15 +26,25 @@ _ESCAPES = {"0": "\0", "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t
 _UNITS = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40, "pb": 1 << 50}
 _BINARY = frozenset({"logical", "bitwise", "comparison", "additive", "multiplicative", "format", "range"})
 _BARE_ARITHMETIC = re.compile(rb"^-?\d+(?:\.\d+)?(?:[kmgtp]b)?(\.\.|[-+*/%])(?=$|[\d$(-])", re.IGNORECASE)
+_BARE_LABEL = re.compile(rb"(?i)\b((?:break|continue)[ \t]+)(?=[A-Za-z_])")
+"""`break outer`: the grammar wants a colon before the label."""
+_BARE_DOLLAR = re.compile(rb"(?<=\w)\$(?=[\s;|)}\\]|$)")
+"""A dollar sign that begins no variable, as in an administrative share's name."""
+_STREAM_TOKEN = re.compile(r"([1-6*]?)(>>?)(.+)", re.DOTALL)
 
 
 class ParseFault(Exception):
-    """The text is no PowerShell, as far as the grammar knows: `near` is what it stumbled over, `line` from 1."""
+    """The text is no PowerShell 5.1, as far as the grammar knows: `near` is what it stumbled over, `line` from 1.
 
-    def __init__(self, near: str, line: int) -> None:
+    `message` and `error_id` where PowerShell has words of its own for it.
+    """
+
+    def __init__(self, near: str, line: int, *, message: str = "", error_id: str = "UnexpectedToken") -> None:
         super().__init__(near)
         self.near = near
         self.line = line
+        self.message = message or f"Unexpected token '{near[:80]}' in expression or statement."
+        self.error_id = error_id
 
 
 class Refused(Exception):
@@ -101,6 +111,9 @@ class _Source:
         while pending:
             node = pending.pop()
             if node.type == "ERROR":
+                piece = self._bytes[node.start_byte : node.end_byte]
+                found += [(node.start_byte + one.end(1), b":") for one in _BARE_LABEL.finditer(piece)]
+                found += [(node.start_byte + one.start(), b"`") for one in _BARE_DOLLAR.finditer(piece)]
                 closed = [child for child in node.children if child.type in ("param_block", "statement_block", "switch_clause")]
                 found += [(child.end_byte, b"\n") for child in closed[:64]]
             elif node.type == "switch_clause" and root.has_error:
@@ -144,7 +157,15 @@ def _parameter(expression: s.Expression) -> s.ScriptParameter:
         expression = expression.operand
     if not isinstance(expression, s.Variable):
         raise Refused("an array as the default of a parameter")
-    return s.ScriptParameter(expression.name, tuple(types), None, mandatory=False)
+    return s.ScriptParameter(expression.name, tuple(types), None)
+
+
+def _is_set(held: dict[str, s.Expression | None], name: str) -> bool:
+    """Whether a property of an attribute is true: `Mandatory` alone says so, and `Mandatory=$true`."""
+    if name not in held:
+        return False
+    value = held[name]
+    return value is None or (isinstance(value, s.Variable) and value.name.lower() == "true")
 
 
 def _named(node: Node) -> list[Node]:
@@ -171,6 +192,7 @@ class _Reader:
 
     def _body(self, node: Node, text: str, parameters: tuple[s.ScriptParameter, ...] = ()) -> s.Body:
         """A body from a program, a script block or a function: whatever holds a param block and statements."""
+        advanced = any(one.mandatory or one.position is not None or one.by_value or one.by_name for one in parameters)
         begin: tuple[s.Statement, ...] = ()
         process: tuple[s.Statement, ...] = ()
         end: tuple[s.Statement, ...] = ()
@@ -178,11 +200,13 @@ class _Reader:
             match child.type:
                 case "param_block":
                     parameters = self._parameters(child)
+                    advanced = bool(re.search(r"(?i)\[\s*(?:CmdletBinding|Parameter)\s*\(", self._text(child)))
                 case "statement_list":
                     end += self._statements(child)
                 case "script_block" | "script_block_body":
                     inner = self._body(child, text, parameters)
                     parameters, begin, process, end = inner.parameters, inner.begin, inner.process, end + inner.end
+                    advanced = advanced or inner.advanced
                 case "named_block_list":
                     for block in _named(child):
                         name = self._text(block.children[0]).strip().lower()
@@ -199,22 +223,12 @@ class _Reader:
                     pass
                 case other:
                     raise Refused(f"the construct '{other}'")
-        return s.Body(text, parameters, begin, process, end)
+        return s.Body(text, parameters, begin, process, end, advanced)
 
     def _parameters(self, node: Node) -> tuple[s.ScriptParameter, ...]:
         listed = _child(node, "parameter_list")
         found: list[s.ScriptParameter] = []
         for one in _named(listed) if listed is not None else ():
-            types: list[str] = []
-            mandatory = False
-            attributes = _child(one, "attribute_list")
-            for attribute in _named(attributes) if attributes is not None else ():
-                literal = _child(attribute, "type_literal")
-                if literal is not None:
-                    types.append(self._type(literal))
-                else:
-                    text = self._text(attribute).lower()
-                    mandatory = mandatory or bool(re.search(r"mandatory(\s*=\s*\$true)?\s*[,)]", text))
             variable = _child(one, "variable")
             if variable is None:
                 raise Refused("a parameter without a variable")
@@ -224,18 +238,60 @@ class _Reader:
             if isinstance(value, s.ArrayLiteral):
                 # A default is one value: what the grammar takes for more items of an array are the next parameters.
                 swallowed, value = value.items[1:], value.items[0]
-            found.append(s.ScriptParameter(self._variable(variable).name, tuple(types), value, mandatory))
+            found.append(self._parameter(self._variable(variable).name, value, _child(one, "attribute_list")))
             found += [_parameter(one) for one in swallowed]
         return tuple(found)
+
+    def _parameter(self, name: str, default: s.Expression | None, attributes: Node | None) -> s.ScriptParameter:
+        types: list[str] = []
+        aliases: list[str] = []
+        checks: list[s.Check] = []
+        held: dict[str, s.Expression | None] = {}
+        for attribute in _named(attributes) if attributes is not None else ():
+            literal = _child(attribute, "type_literal")
+            if literal is not None:
+                types.append(self._type(literal))
+                continue
+            head, given = _child(attribute, "attribute_name"), _child(attribute, "attribute_arguments")
+            kind = self._text(head).strip().lower().removesuffix("attribute") if head is not None else ""
+            listed = _named(given) if given is not None else []
+            if kind == "parameter":
+                for one in listed:
+                    parts = _named(one)
+                    held[self._text(parts[0]).strip().lower()] = self._expression(parts[1]) if len(parts) > 1 else None
+            elif kind == "alias":
+                aliases += [part.strip().strip("'\"") for one in listed for part in self._text(one).split(",")]
+            elif kind.startswith("validate") or kind.startswith("allow"):
+                inner = [self._expression(_named(one)[0]) for one in listed]
+                flat = [item for one in inner for item in (one.items if isinstance(one, s.ArrayLiteral) else (one,))]
+                checks.append(s.Check(kind.removeprefix("validate"), tuple(flat)))
+            else:
+                raise Refused(f"the attribute [{kind}]")
+        position = held.get("position")
+        return s.ScriptParameter(
+            name,
+            tuple(types),
+            default,
+            mandatory=_is_set(held, "mandatory"),
+            position=position.value if isinstance(position, s.Literal) and isinstance(position.value, int) else None,
+            aliases=tuple(aliases),
+            by_value=_is_set(held, "valuefrompipeline"),
+            by_name=_is_set(held, "valuefrompipelinebypropertyname"),
+            rest=_is_set(held, "valuefromremainingarguments"),
+            checks=tuple(checks),
+        )
 
     def _statements(self, node: Node | None) -> tuple[s.Statement, ...]:
         if node is None:
             return ()
         found: list[s.Statement] = []
+        label = ""
         for child in _named(node):
-            if child.type in ("empty_statement", "label"):
-                continue
-            found += self._chain(child) if child.type == "pipeline" else [self._statement(child)]
+            if child.type == "label":
+                label = self._text(child).strip().lstrip(":")
+            elif child.type != "empty_statement":
+                found.append(self._statement(child, label))
+                label = ""
         return tuple(found)
 
     def _block(self, node: Node) -> tuple[s.Statement, ...]:
@@ -243,16 +299,14 @@ class _Reader:
         block = node if node.type == "statement_block" else _child(node, "statement_block")
         return self._statements(_child(block, "statement_list")) if block is not None else ()
 
-    def _chain(self, node: Node) -> list[s.Statement]:
-        if any(child.type == "pipeline_chain_tail" for child in node.children):
-            raise Refused("the pipeline chain operators && and ||, which Windows PowerShell 5.1 has not")
-        return [self._statement(node)]
-
-    def _statement(self, node: Node) -> s.Statement:
+    def _statement(self, node: Node, label: str = "") -> s.Statement:
         match node.type:
             case "pipeline":
-                if any(child.type == "pipeline_chain_tail" for child in node.children):
-                    raise Refused("the pipeline chain operators && and ||, which Windows PowerShell 5.1 has not")
+                tail = _child(node, "pipeline_chain_tail")
+                if tail is not None:
+                    sign = self._text(tail).strip()
+                    said = f"The token '{sign}' is not a valid statement separator in this version."
+                    raise ParseFault(sign, tail.start_point[0] + 1, message=said, error_id="InvalidEndOfLine")
                 return self._statement(_named(node)[0])
             case "pipeline_chain":
                 return s.Pipeline(self._stages(node), self._text(node).strip())
@@ -264,29 +318,32 @@ class _Reader:
             case "if_statement":
                 return self._if(node)
             case "while_statement":
-                return s.While(self._condition(node), self._block(node), body_first=False, until=False)
+                return s.While(self._condition(node), self._block(node), body_first=False, until=False, label=label)
             case "do_statement":
                 until = any(child.type.lower() == "until" for child in node.children)
-                return s.While(self._condition(node), self._block(node), body_first=True, until=until)
+                return s.While(self._condition(node), self._block(node), body_first=True, until=until, label=label)
             case "for_statement":
                 parts = {child.type: self._statement(_named(child)[0]) for child in _named(node) if child.type.startswith("for_")}
-                return s.For(parts.get("for_initializer"), parts.get("for_condition"), parts.get("for_iterator"), self._block(node))
+                return s.For(parts.get("for_initializer"), parts.get("for_condition"), parts.get("for_iterator"), self._block(node), label)
             case "foreach_statement":
                 if _child(node, "foreach_parameter") is not None:
                     raise Refused("foreach -parallel")
                 variable, values = (child for child in _named(node) if child.type != "statement_block")
-                return s.Foreach(self._variable(variable), self._statement(values), self._block(node))
+                return s.Foreach(self._variable(variable), self._statement(values), self._block(node), label)
             case "switch_statement":
-                return self._switch(node)
+                return self._switch(node, label)
             case "try_statement":
                 return self._try(node)
+            case "trap_statement":
+                caught = _child(node, "type_literal")
+                return s.Trap(self._type(caught) if caught is not None else "", self._block(node))
             case "function_statement":
                 return self._function(node)
             case "flow_control_statement":
                 kind = self._text(node.children[0]).strip().lower()
                 inner = _named(node)
                 if kind in ("break", "continue") and inner:
-                    raise Refused(f"{kind} with a label")
+                    return s.Flow(kind, None, self._text(inner[0]).strip().lstrip(":"))
                 return s.Flow(kind, self._statement(inner[0]) if inner else None)
             case other:
                 raise Refused(f"the statement '{other}'")
@@ -304,7 +361,7 @@ class _Reader:
         last = _child(node, "else_clause")
         return s.If(tuple(branches), self._block(last) if last is not None else ())
 
-    def _switch(self, node: Node) -> s.Switch:
+    def _switch(self, node: Node, label: str) -> s.Switch:
         mode, sensitive = "", False
         held = _child(node, "switch_parameters")
         for one in _named(held) if held is not None else ():
@@ -317,18 +374,27 @@ class _Reader:
                 raise Refused(f"switch -{name}")
         condition = _child(node, "switch_condition")
         body = _child(node, "switch_body")
-        if condition is None or body is None or not _named(condition) or _named(condition)[0].type != "pipeline":
+        held_condition = _named(condition)[0] if condition is not None and _named(condition) else None
+        if held_condition is None or body is None:
             raise Refused("this form of switch")
+        values: s.Statement
+        of_file = held_condition.type == "switch_filename"
+        if of_file:
+            inner = _named(held_condition)
+            path = self._expression(inner[0]) if inner else self._bareword(held_condition)
+            values = s.Pipeline((path,), self._text(held_condition).strip())
+        else:
+            values = self._statement(held_condition)
         clauses: list[tuple[s.Expression | None, tuple[s.Statement, ...]]] = []
         listed = _child(body, "switch_clauses")
         for clause in _named(listed) if listed is not None else ():
             test = _named(clause)[0]
-            inner = _named(test)
-            value = self._expression(inner[0]) if inner else None
+            operand = _named(test)
+            value = self._expression(operand[0]) if operand else None
             if value is None and self._text(test).strip().lower() != "default":
                 value = s.Literal(self._text(test).strip(), self._text(test).strip())
             clauses.append((value, self._block(clause)))
-        return s.Switch(mode, sensitive, self._statement(_named(condition)[0]), tuple(clauses))
+        return s.Switch(mode, sensitive, values, tuple(clauses), of_file, label)
 
     def _try(self, node: Node) -> s.Try:
         catches: list[tuple[tuple[str, ...], tuple[s.Statement, ...]]] = []
@@ -351,7 +417,7 @@ class _Reader:
         text = self._source.slice(braces[0].end_byte, braces[-1].start_byte)
         body = self._body(node, text, parameters)
         if kind == "filter":
-            body = s.Body(text, body.parameters, process=body.end)
+            body = s.Body(text, body.parameters, process=body.end, is_filter=True)
         return s.Function(self._text(name).strip(), body)
 
     # --- commands ---------------------------------------------------------------------------------------------------------
@@ -416,6 +482,10 @@ class _Reader:
                 redirections.append(self._redirection(child))
             elif child.type == "redirections":
                 redirections += [self._redirection(one) for one in _named(child)]
+            elif child.type == "generic_token" and (stream := _STREAM_TOKEN.fullmatch(self._text(child).strip())):
+                # `2>>file`, which the grammar takes for a word
+                arrow = s.Redirection(stream[1] or "1", s.Literal(stream[3], stream[3]), append=stream[2] == ">>")
+                redirections.append(arrow)
             elif child.type == "stop_parsing":
                 arguments.append(s.Verbatim(self._text(child).strip()[3:].lstrip()))
             else:
@@ -456,7 +526,9 @@ class _Reader:
                 left, operator, right = node.children
                 return s.Binary(self._text(operator).strip().lower(), self._expression(left), self._expression(right))
             if base in ("ternary", "null_coalesce") and node.child_count > 1:
-                raise Refused(f"the {base.replace('_', '-')} operator, which Windows PowerShell 5.1 has not")
+                # Windows PowerShell 5.1 has no such operators: it stumbles over them as over any other stray token.
+                sign = node.children[1]
+                raise ParseFault(self._text(sign).strip(), sign.start_point[0] + 1)
         inner = _named(node)
         match kind:
             case "expression_with_unary_operator":

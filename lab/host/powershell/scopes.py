@@ -17,6 +17,9 @@ class Scope:
     values: dict[str, object] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     functions: dict[str, tuple[str, Body]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    fences: bool = False
+    """Whether it is the scope of a script: what `script:` means inside it."""
 
 
 class Scopes:
@@ -40,12 +43,30 @@ class Scopes:
 
     def set(self, name: str, value: object, scope: str = "") -> None:
         """Set a variable in the innermost scope, or in the one that is named."""
-        where = self.stack[0] if scope in ("global", "script") else self.stack[-1]
+        where = self._place(scope)
         low = name.lower()
         if low not in where.values and len(where.values) >= MAX_VARIABLES:
             raise refuse(f"more than {MAX_VARIABLES} variables")
         where.values[low] = value
         where.names.setdefault(low, name)
+
+    def remove(self, name: str, scope: str = "") -> bool:
+        """Take a variable away where it is in sight; whether there was one."""
+        low = name.lower()
+        for one in self._where(scope):
+            if low in one.values:
+                del one.values[low]
+                one.types.pop(low, None)
+                return True
+        return False
+
+    def constrain(self, name: str, kind: str, scope: str = "") -> None:
+        """From now on the variable takes values of this type only."""
+        self._place(scope).types[name.lower()] = kind
+
+    def constraint(self, name: str, scope: str = "") -> str:
+        """The type that a variable is bound to in the scope where it would be set, empty for none."""
+        return self._place(scope).types.get(name.lower(), "")
 
     def visible(self) -> dict[str, object]:
         """Every variable in sight by its own spelling."""
@@ -66,11 +87,28 @@ class Scopes:
         plain = bare if colon else name
         where.functions[plain.lower()] = (plain, body)
 
+    def forget(self, name: str) -> bool:
+        """Take a function away; whether there was one."""
+        low = name.lower()
+        return any(one.functions.pop(low, None) is not None for one in reversed(self.stack))
+
     def function_names(self) -> list[str]:
         """The functions in sight."""
         return sorted({name for one in self.stack for name, _ in one.functions.values()})
 
+    def _place(self, scope: str) -> Scope:
+        """Where a variable is set: in the innermost scope, or in the one that is named."""
+        if scope == "global":
+            return self.stack[0]
+        if scope == "script":
+            return next((one for one in reversed(self.stack) if one.fences), self.stack[0])
+        if scope.isdigit():
+            return self.stack[max(0, len(self.stack) - 1 - int(scope))]
+        return self.stack[-1]
+
     def _where(self, scope: str) -> list[Scope]:
+        if scope == "script" or scope.isdigit():
+            return [self._place(scope)]
         if scope == "global":
             return [self.stack[0]]
         if scope in ("local", "private"):

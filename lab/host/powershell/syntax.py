@@ -66,12 +66,31 @@ class Hash:
 
 @dataclass(frozen=True, slots=True)
 class ScriptParameter:
-    """One parameter of a `param` block."""
+    """One parameter of a `param` block, with what its attributes say [about_Functions_Advanced_Parameters]."""
 
     name: str
     types: tuple[str, ...]
     default: Expression | None
-    mandatory: bool
+    mandatory: bool = False
+    position: int | None = None
+    aliases: tuple[str, ...] = ()
+    by_value: bool = False
+    by_name: bool = False
+    rest: bool = False
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is a switch: it takes no argument and no position."""
+        return any(kind.lower() in ("switch", "switchparameter", "system.management.automation.switchparameter") for kind in self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A `Validate...` attribute: its name in lower case without `validate`, and its arguments."""
+
+    kind: str
+    arguments: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +102,9 @@ class Body:
     begin: tuple[Statement, ...] = ()
     process: tuple[Statement, ...] = ()
     end: tuple[Statement, ...] = ()
+    advanced: bool = False
+    """Whether it binds like a cmdlet: CmdletBinding or a Parameter attribute was written."""
+    is_filter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +287,7 @@ class While:
     body: tuple[Statement, ...]
     body_first: bool
     until: bool
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +298,7 @@ class For:
     condition: Statement | None
     step: Statement | None
     body: tuple[Statement, ...]
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,16 +308,22 @@ class Foreach:
     variable: Variable
     values: Statement
     body: tuple[Statement, ...]
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """`switch` over a condition; a clause's test is None for `default`. `mode` is "", "wildcard", "regex" or "exact"."""
+    """`switch` over a condition; a clause's test is None for `default`. `mode` is "", "wildcard", "regex" or "exact".
+
+    `of_file`: the condition names a file whose lines are the values.
+    """
 
     mode: str
     case_sensitive: bool
     condition: Statement
     clauses: tuple[tuple[Expression | None, tuple[Statement, ...]], ...]
+    of_file: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +336,14 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
+class Trap:
+    """`trap` with the type that it is for, empty for all."""
+
+    type_name: str
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """A function or filter definition."""
 
@@ -315,10 +353,11 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`break`, `continue`, `return`, `exit` or `throw`, with its value."""
+    """`break`, `continue`, `return`, `exit` or `throw`, with its value, or the label of the loop that is meant."""
 
     kind: str
     value: Statement | None
+    label: str = ""
 
 
-Statement = Pipeline | Assignment | If | While | For | Foreach | Switch | Try | Function | Flow
+Statement = Pipeline | Assignment | If | While | For | Foreach | Switch | Try | Trap | Function | Flow

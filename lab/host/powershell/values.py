@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -50,6 +50,14 @@ class TypeValue:
         return self.name
 
 
+class NetList(list[object]):
+    """An ArrayList or a List[T]: an array that grows. `kind` is its type's name."""
+
+    def __init__(self, items: Iterable[object] = (), *, kind: str) -> None:
+        super().__init__(items)
+        self.kind = kind
+
+
 def custom(properties: dict[str, PSValue]) -> PSObject:
     """A [pscustomobject]."""
     return PSObject(type_names=("System.Management.Automation.PSCustomObject", "System.Object"), properties=properties)
@@ -80,6 +88,8 @@ def type_names(value: object) -> tuple[str, ...]:
             return ("System.Guid", "System.ValueType", "System.Object")
         case bytes():
             return ("System.Byte[]", "System.Array", "System.Object")
+        case NetList():
+            return (value.kind, "System.Object")
         case SecureString():
             return ("System.Security.SecureString", "System.Object")
         case list():
@@ -319,7 +329,7 @@ class _Copier:
 # --- look-up --------------------------------------------------------------------------------------------------------------
 
 
-def find_key(table: dict[str, PSValue], name: str) -> str | None:
+def find_key(table: Mapping[str, object], name: str) -> str | None:
     """The key of a hashtable or the property that `name` means: case does not matter."""
     if name in table:
         return name
@@ -488,6 +498,21 @@ def subject(text: str, pattern: re.Pattern[str]) -> str:
         if cost > MAX_MATCH_STEPS:
             raise refuse("a regular expression with these repetitions against a text this long")
     return text
+
+
+# --- text of files ----------------------------------------------------------------------------------------------------------
+
+
+def decode(content: bytes) -> str:
+    """A file's text by its byte order mark, else as UTF-8 where it is and the ANSI code page where it is not."""
+    if content.startswith(b"\xff\xfe"):
+        return content[2:].decode("utf-16-le", "replace")
+    if content.startswith(b"\xef\xbb\xbf"):
+        return content[3:].decode("utf-8", "replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
 
 
 # --- times ----------------------------------------------------------------------------------------------------------------

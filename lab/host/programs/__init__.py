@@ -5,6 +5,20 @@ Importing this package registers them.
 
 from __future__ import annotations
 
-from lab.host.programs import accounts, cmd, files, identity, network, powershell, registry, remote_shell, system
+from lab.host.programs import (
+    accounts,
+    audit,
+    cmd,
+    files,
+    identity,
+    network,
+    powershell,
+    registry,
+    remote_shell,
+    sessions,
+    storage,
+    system,
+    wmic,
+)
 
-MODULES = (accounts, cmd, files, identity, network, powershell, registry, remote_shell, system)
+MODULES = (accounts, audit, cmd, files, identity, network, powershell, registry, remote_shell, sessions, storage, system, wmic)

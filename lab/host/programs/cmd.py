@@ -1,22 +1,27 @@
-"""cmd.exe: it runs a line, or the lines of its standard input. Programs are its children, and so is the cmd.exe of a built-in in a pipe.
+"""cmd.exe: it runs a line, a batch file, or the lines of its standard input. Programs are its children, and so is the cmd.exe of a
+built-in in a pipe.
 
-The line's grammar is `cmd_line`'s. Built-in commands that are not here are refused by name: for, if, start and the rest.
+The line's grammar is `cmd_line`'s, that of statements `cmd_blocks`'. Built-in commands that are not here are refused by name.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import ntpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from lab.host.files import Directory, DirectoryNotEmpty, File, FileFault, PathExists, absolute
 from lab.host.model import NotExecutable
+from lab.host.programs import cmd_blocks as blocks
 from lab.host.programs.base import Input, Run, Unmodelled, find_program, program, split_arguments
-from lab.host.programs.cmd_line import MAX_LINE, Chain, Group, LineFault, Node, Redirection, Simple, expanded, parse
+from lab.host.programs.cmd_line import MAX_LINE, Chain, Group, LineFault, Node, Redirection, Simple, Statement, expanded, parse
 
 MAX_COMMANDS = 200
+MAX_BATCH_COMMANDS = 5_000
+MAX_BATCHES = 8
 _BUILT_IN = """
 assoc break call cd chdir cls color copy date del dir echo endlocal erase exit for ftype goto if md mkdir mklink move path pause popd
 prompt pushd rd rem ren rename rmdir set setlocal shift start time title type ver verify vol
@@ -29,10 +34,11 @@ _CMD: Final = "C:\\Windows\\system32\\cmd.exe"
 @program("Cmd.Exe")
 def cmd(run: Run) -> int:
     """/c COMMAND and /k COMMAND, also /d, /q and /s before it; without them the lines of standard input."""
-    found = re.match(r"(?i)\s*((?:/(?:[dqsau]|[ef]:on|[ef]:off|v:off)\s*)*)(?:/([ckr])(.*))?$", run.tail, re.DOTALL)
+    found = re.match(r"(?i)\s*((?:/(?:[dqsau]|[ef]:on|[ef]:off|v:on|v:off)\s*)*)(?:/([ckr])(.*))?$", run.tail, re.DOTALL)
     if found is None:
         raise Unmodelled(f"cmd.exe {run.tail[:120]}")
     shell = _Shell(run, quiet="/q" in found[1].lower())
+    shell.delayed = "/v:on" in found[1].lower() or "/v " in found[1].lower()
     given = (found[2] or "").lower()
     line = _unquoted(run, (found[3] or "").strip())
     try:
@@ -72,6 +78,21 @@ class _Left(Exception):
         self.code = code
 
 
+class _Jump(Exception):
+    """`goto`, or `call` of a label."""
+
+    def __init__(self, label: str, *, calls: bool, arguments: tuple[str, ...]) -> None:
+        super().__init__(label)
+        self.label = label
+        self.calls = calls
+        self.arguments = arguments
+
+
+def _words(text: str) -> list[str]:
+    """The arguments of a batch file: quotes stay."""
+    return re.findall(r'"[^"]*"|[^\s,;=]+', text)
+
+
 class _Shell:
     """One cmd.exe: its directory, its variables, the last exit code, and where its handles lead at the moment."""
 
@@ -81,6 +102,13 @@ class _Shell:
         self.code = 0
         self._quiet = quiet
         self._commands = 0
+        self._batch: list[str] = []
+        self._batches = 0
+        self._labels: dict[str, int] = {}
+        self._silent = False
+        self.delayed = False
+        self.places: list[str] = []
+        self.saved: list[tuple[dict[str, str], str, bool]] = []
         run.world = replace(run.world, environment=self.environment)
 
     @property
@@ -121,12 +149,14 @@ class _Shell:
         try:
             if len(text) > MAX_LINE:
                 raise LineFault("The command line is too long.")
-            node = parse(expanded(text, self.variable))
+            line = self._positional(text) if self._batch else text
+            node = parse(expanded(line, self.variable).replace("\x00", "%"))
         except LineFault as fault:
             self.run.complain(fault.text)
             self.code = 1
             return 1
-        self._commands = 0
+        if not self._batch:
+            self._commands = 0
         if node is not None:
             self.code = self._node(node)
         self.run.flush()
@@ -151,6 +181,8 @@ class _Shell:
                 return self._redirected(node.redirections, lambda: self._command(node.text))
             case Group():
                 return self._redirected(node.redirections, lambda: self._node(node.body))
+            case Statement():
+                return self._statement(node.text)
             case Chain(operator="|"):
                 return self._pipe(node.parts)
         code = 0
@@ -187,6 +219,201 @@ class _Shell:
         text = _written(part).strip()
         redirections = part.redirections if isinstance(part, Simple) else ()
         return self._redirected(redirections, lambda: self._external(_CMD, f'{_CMD}  /S /D /c" {text} "'))
+
+    # --- statements ---------------------------------------------------------------------------------------------------------
+
+    def _statement(self, text: str) -> int:
+        self._count()
+        try:
+            if text.lower().startswith("if"):
+                return self._if(blocks.parse_if(text))
+            return self._for(blocks.parse_for(text))
+        except LineFault as fault:
+            self.run.complain(fault.text)
+            return 1
+
+    def _block(self, text: str) -> int:
+        """The line that a statement holds, read now."""
+        node = parse(text)
+        return self._node(node) if node is not None else self.code
+
+    def _if(self, statement: blocks.If) -> int:
+        left, right = statement.left, statement.right
+        match statement.kind:
+            case "exist":
+                holds = self._exists(left.strip('"'))
+            case "errorlevel":
+                holds = left.lstrip("-").isdigit() and self.code >= int(left)
+            case "defined":
+                holds = self.variable(left) is not None
+            case "cmdextversion":
+                holds = left.isdigit() and int(left) <= 2
+            case "==":
+                holds = left.lower() == right.lower() if statement.fold else left == right
+            case word:
+                numbers = left.lstrip("-").isdigit() and right.lstrip("-").isdigit()
+                one, two = (left.lower(), right.lower()) if statement.fold else (left, right)
+                sign = (int(left) > int(right)) - (int(left) < int(right)) if numbers else (one > two) - (one < two)
+                holds = {"equ": sign == 0, "neq": sign != 0, "lss": sign < 0, "leq": sign <= 0, "gtr": sign > 0, "geq": sign >= 0}[word]
+        if holds != statement.negated:
+            return self._block(statement.then)
+        return self._block(statement.otherwise) if statement.otherwise else self.code
+
+    def _exists(self, path: str) -> bool:
+        try:
+            if "*" in path or "?" in path:
+                return bool(self.matching(path))
+            return self.run.host.files.find(absolute(path.rstrip("\\"), self.directory)) is not None
+        except FileFault:
+            return False
+
+    def matching(self, pattern: str) -> list[str]:
+        """The full paths in one directory that a pattern means. Raises `FileFault`."""
+        head, name = ntpath.split(ntpath.join(self.directory, pattern.replace("/", "\\")))
+        base = absolute(head, self.directory)
+        found = self.run.host.files.children(base)
+        return [ntpath.join(base, one.name) for one in found if fnmatch.fnmatchcase(one.name.lower(), name.lower())]
+
+    def _for(self, statement: blocks.For) -> int:
+        code = self.code
+        for values in self._rounds(statement):
+            self._count()
+            code = self.code = self._block(blocks.substituted(statement.body, values))
+        return code
+
+    def _rounds(self, statement: blocks.For) -> Iterator[dict[str, str]]:
+        """What the variables of a `for` are in each of its rounds. Raises `LineFault`."""
+        name, within = statement.variable, statement.within
+        match statement.kind:
+            case "l":
+                numbers = [int(one) for one in re.split(r"[,\s]+", within) if re.fullmatch(r"-?\d{1,9}", one)]
+                if len(numbers) != 3:
+                    raise LineFault("The syntax of the command is incorrect.")
+                start, step, end = numbers
+                while step != 0 and (start <= end if step > 0 else start >= end):
+                    yield {name: str(start)}
+                    start += step
+                if step == 0:
+                    raise Unmodelled("a for /l without end")
+            case "f":
+                yield from self._fields(statement)
+            case "r":
+                base = absolute(statement.place or ".", self.directory)
+                for path, node in self.run.host.files.walk(base):
+                    if isinstance(node, File) and any(fnmatch.fnmatchcase(node.name.lower(), one.lower()) for one in within.split()):
+                        yield {name: path}
+            case kind:
+                for word in split_arguments(within.replace(",", " ").replace(";", " ")):
+                    if "*" not in word and "?" not in word:
+                        yield {name: word}
+                        continue
+                    folder = ntpath.dirname(word)
+                    for path in self.matching(word):
+                        if isinstance(self.run.host.files.get(path), Directory) == (kind == "d"):
+                            yield {name: ntpath.join(folder, ntpath.basename(path))}
+
+    def _fields(self, statement: blocks.For) -> Iterator[dict[str, str]]:
+        how, within = blocks.fields_of(statement.options), statement.within
+        quote = within[:1]
+        if quote == ("`" if how.use_back else "'"):
+            lines = self._lines_from(within[1:-1])
+        elif quote == ("'" if how.use_back else '"'):
+            lines = [within[1:-1]]
+        else:
+            lines = self._lines_of(within.strip('"'))
+        for line in lines[how.skip :]:
+            words = blocks.split_fields(line, how)
+            if words is not None:
+                yield {chr(ord(statement.variable) + place): word for place, word in enumerate(words)}
+
+    def _lines_from(self, command: str) -> list[str]:
+        """The output of a command, which another cmd.exe runs."""
+        outcome = self.run.start(_CMD, f"{_CMD} /c {command.replace('^|', '|').replace('^&', '&')}")
+        self.run.complain(*outcome.errors)
+        return outcome.output
+
+    # --- batch files --------------------------------------------------------------------------------------------------------
+
+    def batch(self, path: str, arguments: list[str]) -> int:
+        """Run a batch file in this shell. Raises `_Left` where it says exit without /b."""
+        self._batches += 1
+        if self._batches > MAX_BATCHES:
+            raise Unmodelled(f"more than {MAX_BATCHES} batch files within each other")
+        before = self._batch
+        try:
+            lines = blocks.logical_lines(self.run.host.files.read(path).content.decode("utf-8", "replace"))
+            self._batch = [path, *arguments]
+            return self._batch_lines(lines)
+        finally:
+            self._batch = before
+            self._batches -= 1
+
+    def _batch_lines(self, lines: list[str], at: int = 0) -> int:
+        labels = {line.strip()[1:].split()[0].lower(): place for place, line in enumerate(lines) if re.match(r"\s*:[^:\s]", line)}
+        self._labels = labels
+        while at < len(lines):
+            line = lines[at].strip()
+            at += 1
+            self._count()
+            if not line or line.startswith(":"):
+                continue
+            if not self._quiet and not self._silent and not line.startswith("@"):
+                self.run.write("", f"{self.directory}>{line}")
+            try:
+                self._labels = labels
+                self.line(line)
+            except _Jump as jump:
+                if jump.label == "eof":
+                    return self.code
+                if jump.label not in labels:
+                    self.run.complain(f"The system cannot find the batch label specified - {jump.label}")
+                    return 1
+                if jump.calls:
+                    held, self._batch = self._batch, [self._batch[0], *jump.arguments]
+                    self.code = self._batch_lines(lines, labels[jump.label] + 1)
+                    self._batch = held
+                else:
+                    at = labels[jump.label] + 1
+        return self.code
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether a batch file is running."""
+        return bool(self._batch)
+
+    def jump(self, label: str, *, calls: bool = False, arguments: tuple[str, ...] = ()) -> None:
+        """Go on at a label of the batch file. Raises `_Jump`; nothing outside of a batch file."""
+        if self._batch:
+            raise _Jump(label.lstrip(":").lower(), calls=calls, arguments=arguments)
+
+    def set_echo(self, on: bool) -> None:
+        """Whether a batch file shows its lines."""
+        self._silent = not on
+
+    def shift(self) -> None:
+        """Move the batch file's arguments by one."""
+        del self._batch[1:2]
+
+    def _positional(self, line: str) -> str:
+        """`%1`, `%~dp0`, `%*` of a batch file; `%%` is one sign."""
+        given = self._batch
+
+        def one(found: re.Match[str]) -> str:
+            if found[0] == "%%":
+                return "\x00"
+            if found[0] == "%*":
+                return " ".join(given[1:])
+            at = int(found[2])
+            value = given[at] if at < len(given) else ""
+            return value if found[1] is None else blocks.modified(value, found[1])
+
+        return re.sub(r"%%|%\*|%(?:~([a-z]*))?(\d)", one, line)
+
+    def _count(self) -> None:
+        self._commands += 1
+        self.run.world.io.wait(0)
+        if self._commands > (MAX_BATCH_COMMANDS if self._batch else MAX_COMMANDS):
+            raise Unmodelled(f"more than {MAX_COMMANDS} commands in one line of cmd.exe")
 
     # --- handles ------------------------------------------------------------------------------------------------------------
 
@@ -251,15 +478,18 @@ class _Shell:
             return []
         return self.run.host.files.read(absolute(target, self.directory)).content.decode("utf-8", "replace").splitlines()
 
+    def command(self, text: str) -> int:
+        """Run one command. Raises `_Left`."""
+        return self._command(text)
+
     # --- one command ----------------------------------------------------------------------------------------------------------
 
     def _command(self, text: str) -> int:
-        self._commands += 1
-        if self._commands > MAX_COMMANDS:
-            raise Unmodelled(f"more than {MAX_COMMANDS} commands in one line of cmd.exe")
-        self.run.world.io.wait(0)
+        self._count()
         if not text.strip():
             return self.code
+        if self.delayed and "!" in text:
+            text = re.sub(r"!([^!\s]{1,255})!", lambda found: self.variable(found[1]) or "", text)
         name = _name_of(text)
         low = name.lower()
         rest = text[len(name) :]
@@ -275,6 +505,8 @@ class _Shell:
         if path is None:
             self.run.complain(f"'{name}' is not recognized as an internal or external command,", "operable program or batch file.")
             return _NOT_RECOGNIZED
+        if path.lower().endswith((".bat", ".cmd")):
+            return self.batch(path, _words(text[len(name) + (2 if text.startswith('"') else 0) :]))
         # cmd.exe gives its child the line as it was typed, with the name as it was typed.
         return self._external(path, text)
 
@@ -307,6 +539,8 @@ def _written(node: Node) -> str:
     match node:
         case Simple():
             return _escaped(node.text)
+        case Statement():
+            return node.text
         case Group():
             return f"( {_written(node.body)} )" + "".join(_redirection_text(one) for one in node.redirections)
         case Chain():
@@ -341,6 +575,7 @@ def _nothing(shell: _Shell, rest: str) -> int:
 def _echo(shell: _Shell, rest: str) -> int:
     said = rest[1:] if rest[:1] in tuple(" .,;:/=+\\[]\t(") else rest
     if said.strip().lower() in ("on", "off") and rest[:1].isspace():
+        shell.set_echo(said.strip().lower() == "on")
         return 0
     shell.run.write(said if rest.strip() else "ECHO is on.")
     return 0
@@ -350,7 +585,11 @@ def _exit(shell: _Shell, rest: str) -> int:
     given = re.fullmatch(r"\s*(?:/b\s*)?(-?\d{1,10})?\s*", rest, re.IGNORECASE)
     if given is None:
         raise Unmodelled(f"exit{rest[:120]} of cmd.exe")
-    raise _Left(_signed(int(given[1])) if given[1] else 1 if shell.code == _NOT_RECOGNIZED else shell.code)
+    code = _signed(int(given[1])) if given[1] else 1 if shell.code == _NOT_RECOGNIZED else shell.code
+    if "/b" in rest.lower():
+        shell.code = code
+        shell.jump("eof")
+    raise _Left(code)
 
 
 def _signed(code: int) -> int:
@@ -375,6 +614,16 @@ def _set(shell: _Shell, rest: str) -> int:
         if not line:
             return 1
         _assign(shell, name, line)
+        return 0
+    sum_of = re.match(r"(?i)/a\s*(.+)$", rest, re.DOTALL)
+    if sum_of:
+        try:
+            found = blocks.Arithmetic(sum_of[1].strip().strip('"'), shell.variable, lambda name, value: _assign(shell, name, value)).value()
+        except LineFault as fault:
+            shell.run.complain(*fault.text.split("\n"))
+            return 1
+        if not shell.in_batch:
+            shell.run.write(str(found))
         return 0
     if rest.startswith("/"):
         raise Unmodelled(f"set {rest[:20]} of cmd.exe")
@@ -452,12 +701,24 @@ def _remove_directory(shell: _Shell, rest: str) -> int:
 
 
 def _delete(shell: _Shell, rest: str) -> int:
-    for name in _names(rest, "del", "/f", "/q"):
+    given = split_arguments(rest.replace("/", " /").replace("  /", " /"))
+    names = [one for one in given if not one.startswith("/")]
+    if not names or {one.lower() for one in given if one.startswith("/")} - {"/f", "/q", "/s", "/a"}:
+        raise Unmodelled(f"del{rest[:120]} of cmd.exe")
+    for name in names:
         try:
-            path = absolute(name, shell.directory)
-            if isinstance(shell.run.host.files.get(path), Directory):
-                raise Unmodelled(f"del of a directory, {name[:120]}")
-            shell.run.host.files.remove(path, recurse=False)
+            wild = "*" in name or "?" in name
+            paths = shell.matching(name) if wild else [absolute(name, shell.directory)]
+            for path in paths:
+                node = shell.run.host.files.get(path)
+                if isinstance(node, Directory) and not wild:
+                    raise Unmodelled(f"del of a directory, {name[:120]}")
+                if isinstance(node, File) and node.read_only and "/f" not in rest.lower():
+                    shell.run.complain(path, "Access is denied.")
+                elif isinstance(node, File):
+                    shell.run.host.files.remove(path, recurse=False)
+            if wild and not paths:
+                shell.run.complain(f"Could Not Find {absolute('.', shell.directory)}\\{name}")
         except FileFault:
             shell.run.complain(f"Could Not Find {name}")
     return 0  # whether there was anything to delete or not
@@ -539,35 +800,88 @@ def _vol(shell: _Shell, rest: str) -> int:
 _VOLUME: Final = (" Volume in drive C has no label.", " Volume Serial Number is 5AC1-7B0E")
 
 
+_DIR_OPTIONS = re.compile(r"/(?:b|s|w|p|q|n|l|4|-c|a(?::?[-dhsralio]*)?|o(?::?[-nsegd]*)?|t(?::?[caw])?)", re.IGNORECASE)
+
+
 def _dir(shell: _Shell, rest: str) -> int:
-    given = split_arguments(rest)
+    """A listing: /b, /s, /a with attributes, /o by name, size, date or kind."""
+    given = split_arguments(re.sub(r"(?<=\S)(?=/)", " ", rest) if not re.search(r'"', rest) else rest)
     flags = [one.lower() for one in given if one.startswith("/")]
     paths = [one for one in given if not one.startswith("/")]
-    if set(flags) - {"/b", "/a"} or len(paths) > 1 or any(char in path for path in paths for char in "*?"):
+    if len(paths) > 1 or any(_DIR_OPTIONS.fullmatch(one) is None for one in flags):
         raise Unmodelled(f"dir {rest[:120]} of cmd.exe")
     files = shell.run.host.files
+    path = paths[0] if paths else "."
     try:
-        full = absolute(paths[0] if paths else ".", shell.directory)
-        node = files.get(full)
-        children = files.children(full) if isinstance(node, Directory) else [node]
+        if "*" in path or "?" in path:
+            head, pattern = ntpath.split(ntpath.join(shell.directory, path.replace("/", "\\")))
+            full = absolute(head, shell.directory)
+        else:
+            full, pattern = absolute(path, shell.directory), "*"
+            if isinstance(files.get(full), File):
+                full, pattern = ntpath.split(full)
+        places = [full]
+        if "/s" in flags:
+            places += [where for where, node in files.walk(full) if isinstance(node, Directory)]
+        listed = [(where, _chosen(shell, where, pattern, flags)) for where in places]
     except FileFault:
         shell.run.complain("File Not Found")
         return 1
+    listed = [(where, held) for where, held in listed if held or len(places) == 1]
+    if not any(held for _, held in listed) and ("/s" in flags or pattern != "*"):
+        shell.run.complain("File Not Found")
+        return 1
     if "/b" in flags:
-        shell.run.write(*(child.name for child in children))
+        for where, held in listed:
+            shell.run.write(*(ntpath.join(where, one.name) if "/s" in flags else one.name for one in held))
         return 0
-    shown = full if isinstance(node, Directory) else ntpath.dirname(full)
-    shell.run.write(*_VOLUME, "", f" Directory of {shown}", "")
-    size = 0
-    for child in sorted(children, key=lambda one: one.name.lower()):
-        moment = child.modified
-        clock = f"{(moment.hour + 11) % 12 + 1:02d}:{moment.minute:02d} {'AM' if moment.hour < 12 else 'PM'}"
-        length = "<DIR>         " if isinstance(child, Directory) else f"{len(child.content):>14,}"
-        size += len(child.content) if isinstance(child, File) else 0
-        shell.run.write(f"{moment:%m/%d/%Y}  {clock}    {length} {child.name}")
-    count = sum(isinstance(child, File) for child in children)
-    shell.run.write(f"{count:>16} File(s) {size:>14,} bytes", f"{len(children) - count:>16} Dir(s)  34,359,738,368 bytes free")
+    shell.run.write(*_VOLUME)
+    count = total = folders = 0
+    for where, held in listed:
+        size = sum(len(one.content) for one in held if isinstance(one, File))
+        number = sum(isinstance(one, File) for one in held)
+        count, total = count + number, total + size
+        shell.run.write("", f" Directory of {where}", "", *(_dir_line(one) for one in held))
+        shell.run.write(f"{number:>16} File(s) {size:>14,} bytes")
+        folders = len(held) - number
+    if "/s" in flags:
+        shell.run.write("", "     Total Files Listed:", f"{count:>16} File(s) {total:>14,} bytes")
+        folders = 0
+    shell.run.write(f"{folders:>16} Dir(s)  34,359,738,368 bytes free")
     return 0
+
+
+def _chosen(shell: _Shell, where: str, pattern: str, flags: list[str]) -> list[File | Directory]:
+    """What a listing shows of a directory, in its order. Raises `FileFault`."""
+    asked = next((one[2:].lstrip(":") for one in flags if one.startswith("/a")), None)
+    kept: list[File | Directory] = []
+    for node in shell.run.host.files.children(where):
+        names = {"d": isinstance(node, Directory), "h": node.hidden, "s": node.system, "r": isinstance(node, File) and node.read_only}
+        wanted = re.findall(r"(-?)([dhsr])", asked or "")
+        if asked is None and (node.hidden or node.system):
+            continue
+        if all(names[mark] != bool(sign) for sign, mark in wanted) and fnmatch.fnmatchcase(
+            node.name.lower(), pattern.lower().replace("*.*", "*")
+        ):
+            kept.append(node)
+    order = next((one[2:].lstrip(":") or "gn" for one in flags if one.startswith("/o")), "n")
+    keys: dict[str, Callable[[File | Directory], object]] = {
+        "n": lambda one: one.name.lower(),
+        "s": lambda one: len(one.content) if isinstance(one, File) else 0,
+        "e": lambda one: ntpath.splitext(one.name)[1].lower(),
+        "d": lambda one: one.modified,
+        "g": lambda one: isinstance(one, File),
+    }
+    for sign, mark in reversed(re.findall(r"(-?)([nsegd])", order)):
+        kept.sort(key=keys[mark], reverse=bool(sign))  # type: ignore[arg-type]
+    return kept
+
+
+def _dir_line(child: File | Directory) -> str:
+    moment = child.modified
+    clock = f"{(moment.hour + 11) % 12 + 1:02d}:{moment.minute:02d} {'AM' if moment.hour < 12 else 'PM'}"
+    length = "<DIR>         " if isinstance(child, Directory) else f"{len(child.content):>14,}"
+    return f"{moment:%m/%d/%Y}  {clock}    {length} {child.name}"
 
 
 def _type(shell: _Shell, rest: str) -> int:
@@ -585,8 +899,149 @@ def _type(shell: _Shell, rest: str) -> int:
     return 0
 
 
+def _goto(shell: _Shell, rest: str) -> int:
+    shell.jump(rest.strip())
+    return 1
+
+
+def _call(shell: _Shell, rest: str) -> int:
+    text = rest.strip()
+    if text.startswith(":"):
+        words = _words(text)
+        shell.jump(words[0], calls=True, arguments=tuple(words[1:]))
+        shell.run.complain("Invalid attempt to call batch label outside of batch script.")
+        return 1
+    return shell.command(text)
+
+
+def _start(shell: _Shell, rest: str) -> int:
+    """Start a program in a window of its own: nobody sees what it writes, unless /b keeps it in this one."""
+    words = re.findall(r'"[^"]*"|\S+', rest)
+    if words and words[0].startswith('"'):
+        words.pop(0)  # the title
+    shared = False
+    while words and words[0].startswith("/"):
+        option = words.pop(0).lower()
+        shared = shared or option == "/b"
+        if option in ("/d", "/node", "/affinity") and words:
+            words.pop(0)
+        elif option not in ("/b", "/wait", "/w", "/min", "/max", "/low", "/normal", "/high", "/i", "/separate", "/shared"):
+            raise Unmodelled(f"start {option} of cmd.exe")
+    if not words:
+        raise Unmodelled("start without a program, which opens a window")
+    run = shell.run
+    before = (run.output, run.errors, run.console)
+    if not shared:
+        run.output, run.errors, run.console = [], [], None
+    try:
+        return shell.command(" ".join(words))
+    finally:
+        if not shared:
+            run.output, run.errors, run.console = before
+
+
+def _push(shell: _Shell, rest: str) -> int:
+    before = shell.directory
+    if not rest.strip():
+        shell.run.write(*reversed(shell.places))
+        return 0
+    code = _cd(shell, f" /d {rest.strip()}")
+    if code == 0 and len(shell.places) < MAX_COMMANDS:
+        shell.places.append(before)
+    return code
+
+
+def _pop(shell: _Shell, rest: str) -> int:
+    if shell.places:
+        shell.change_directory(shell.places.pop())
+    return 0
+
+
+def _rename(shell: _Shell, rest: str) -> int:
+    old, new = _two(rest, "ren")
+    files = shell.run.host.files
+    try:
+        source = absolute(old, shell.directory)
+        files.move(source, ntpath.join(ntpath.dirname(source), ntpath.basename(new)))
+    except PathExists:
+        shell.run.complain("A duplicate file name exists, or the file", "cannot be found.")
+        return 1
+    except FileFault:
+        shell.run.complain("The system cannot find the file specified.")
+        return 1
+    return 0
+
+
+def _set_local(shell: _Shell, rest: str) -> int:
+    if len(shell.saved) < MAX_COMMANDS:
+        shell.saved.append((dict(shell.environment), shell.directory, shell.delayed))
+    if "enabledelayedexpansion" in rest.lower():
+        shell.delayed = True
+    return 0
+
+
+def _end_local(shell: _Shell, rest: str) -> int:
+    if shell.saved:
+        environment, directory, shell.delayed = shell.saved.pop()
+        shell.environment.clear()
+        shell.environment.update(environment)
+        shell.change_directory(directory)
+    return 0
+
+
+def _shift(shell: _Shell, rest: str) -> int:
+    shell.shift()
+    return 0
+
+
+def _pause(shell: _Shell, rest: str) -> int:
+    shell.run.write("Press any key to continue . . . ")
+    return 0
+
+
+def _path(shell: _Shell, rest: str) -> int:
+    text = rest.strip().lstrip("=").strip()
+    if text:
+        _assign(shell, "Path", "" if text == ";" else text)
+    else:
+        shell.run.write(f"PATH={shell.variable('Path') or ''}")
+    return 0
+
+
+def _associations(shell: _Shell, rest: str) -> int:
+    held = {
+        ".bat": "batfile",
+        ".cmd": "cmdfile",
+        ".exe": "exefile",
+        ".ps1": "Microsoft.PowerShellScript.1",
+        ".txt": "txtfile",
+        ".vbs": "VBSFile",
+    }
+    wanted = rest.strip().lower()
+    if "=" in wanted:
+        raise Unmodelled(f"assoc{rest[:60]} of cmd.exe")
+    if wanted and wanted not in held:
+        shell.run.complain(f"File association not found for extension {wanted}")
+        return 1
+    shell.run.write(*(f"{name}={value}" for name, value in held.items() if not wanted or name == wanted))
+    return 0
+
+
 _COMMANDS: Final[dict[str, Callable[[_Shell, str], int]]] = {
+    "assoc": _associations,
     "break": _nothing,
+    "call": _call,
+    "endlocal": _end_local,
+    "goto": _goto,
+    "path": _path,
+    "pause": _pause,
+    "popd": _pop,
+    "pushd": _push,
+    "ren": _rename,
+    "rename": _rename,
+    "setlocal": _set_local,
+    "shift": _shift,
+    "start": _start,
     "cd": _cd,
     "chdir": _cd,
     "cls": _nothing,

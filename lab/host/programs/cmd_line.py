@@ -15,6 +15,7 @@ MAX_GROUPS = 40
 
 _DIGIT_BEFORE = re.compile(r"(?:^|[\s,;=])([0-9])$")
 _OPERATORS = ("&", "||", "&&", "|")  # the one that binds least comes first
+_STATEMENT = re.compile(r"(?i)(?:if|for)(?=[\s/(])")
 _VARIABLE = re.compile(r"([^%:]{1,255})(?::([^%]{1,255}))?%")
 _SLICE = re.compile(r"~(-?\d{1,6})(?:,(-?\d{1,6}))?\Z")
 
@@ -55,6 +56,13 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """`if` and `for` with all that follows them: a statement takes the rest of its line, or of the parentheses that it stands in."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
     """Two or more with one operator between: `&`, `||`, `&&` or `|`."""
 
@@ -62,7 +70,7 @@ class Chain:
     parts: tuple[Node, ...]
 
 
-Node = Simple | Group | Chain
+Node = Simple | Group | Statement | Chain
 
 Token = tuple[str, str] | Redirection
 """An operator or parenthesis and "", the text of a command, or a redirection."""
@@ -146,6 +154,12 @@ def _tokens(line: str) -> list[Token]:
 
     while at < len(line):
         char = line[at]
+        if not quoted and not "".join(current).strip(" @") and not _in_command(found) and _STATEMENT.match(line, at):
+            stop = _statement_end(line, at, groups)
+            current.clear()
+            found.append(("statement", line[at:stop]))
+            at = stop
+            continue
         if char == "^" and not quoted:
             current.append(line[at + 1 : at + 2])
             at += 2
@@ -177,6 +191,23 @@ def _tokens(line: str) -> list[Token]:
         at += 1
     end()
     return found
+
+
+def _statement_end(line: str, at: int, groups: int) -> int:
+    """Where a statement ends: at the parenthesis that closes the group that it stands in, else with the line."""
+    depth, quoted = 0, False
+    while at < len(line):
+        char = line[at]
+        if char == "^" and not quoted:
+            at += 1
+        elif char == '"':
+            quoted = not quoted
+        elif not quoted and char in "()":
+            depth += 1 if char == "(" else -1
+            if depth < 0 and groups:
+                return at
+        at += 1
+    return len(line)
 
 
 def _in_command(found: list[Token]) -> bool:
@@ -253,6 +284,10 @@ class _Reader:
 
     def _command(self) -> Node | None:
         body: Node | None = None
+        if self._next() == "statement":
+            token = self._tokens[self.at]
+            self.at += 1
+            return Statement(text=token[1]) if not isinstance(token, Redirection) else None
         if self._next() == "(":
             token = self._tokens[self.at]
             self._groups += 1

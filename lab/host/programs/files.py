@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import ntpath
 import re
+from collections.abc import Iterator
 
 from lab.host.files import File, FileFault, absolute
 from lab.host.programs.base import Run, find_program, program
@@ -43,47 +45,115 @@ def bitsadmin(run: Run) -> int:
     return 0
 
 
+MAX_STARS = 4
+"""Stars of one findstr pattern: more could take too long on a long line."""
+
+
+def _expression(text: str, *, literal: bool, whole: str) -> str | None:
+    """A findstr pattern as a regular expression: . * ^ $ [set] \\< \\> and \\x [findstr /?]; None for one with too many stars."""
+    out: list[str] = []
+    at = stars = 0
+    while at < len(text):
+        char = text[at]
+        after = text[at + 1 : at + 2]
+        end = text.find("]", at + 2) if char == "[" else -1
+        if literal:
+            out.append(re.escape(char))
+        elif char == "\\" and after:
+            out.append(r"\b" if after in "<>" else re.escape(after))
+            at += 1
+        elif end > 0:
+            negated = after == "^"
+            kept = re.sub(r"([\\\[&~|])", r"\\\1", text[at + 1 + negated : end])
+            out.append(f"[{'^' if negated else ''}{kept}]")
+            at = end
+        elif char == "*" and out:
+            stars += 1
+            out.append("*")
+        elif char in ".^$":
+            out.append(char)
+        else:
+            out.append(re.escape(char))
+        at += 1
+    if stars > MAX_STARS:
+        return None
+    body = "".join(out)
+    return f"^(?:{body})" if whole == "/b" else f"(?:{body})$" if whole == "/e" else f"^(?:{body})$" if whole == "/x" else body
+
+
 @program("findstr.exe")
 def findstr(run: Run) -> int:
-    """Lines with one of the given strings, literally: /i, /v, /n, /c:string, /l; regular expressions are not modelled."""
+    """Lines in which a string or a pattern is found. What reads patterns or names from files (/g, /f) is refused."""
     options: set[str] = set()
     strings: list[str] = []
     files: list[str] = []
+    literal = False
     for one in run.arguments:
         low = one.lower()
         if low.startswith("/c:"):
-            strings.append(one[3:])
-        elif low in ("/i", "/v", "/n", "/l"):
-            options.add(low)
+            strings.append(one[3:].strip('"'))
+            literal = "/r" not in options
+        elif low.startswith("/") and len(low) > 1 and set(low[1:]) <= set("ivnmbexlrsop"):
+            options |= {f"/{mark}" for mark in low[1:]}
         elif one.startswith("/"):
             raise run.unmodelled()
         elif not strings:
             strings += one.split(" ")
         else:
             files.append(one)
-    if not strings or ("/l" not in options and any(re.search(r"[.*\[\]^$\\<>]", text) for text in strings)):
+    if not strings:
+        run.complain("FINDSTR: Bad command line")
+        return 2
+    literal = "/l" in options or (literal and "/r" not in options)
+    whole = next((one for one in ("/x", "/b", "/e") if one in options), "")
+    texts = [_expression(one, literal=literal, whole=whole) for one in strings if one]
+    try:
+        patterns = [re.compile(one, re.IGNORECASE if "/i" in options else 0) for one in texts if one is not None]
+    except re.error:
+        raise run.unmodelled() from None
+    if len(patterns) < len(texts):
         raise run.unmodelled()
-    sources: list[tuple[str, list[str]]] = []
-    for name in files:
-        try:
-            file = run.host.files.read(absolute(name, run.world.directory))
-        except FileFault:
-            run.complain(f"FINDSTR: Cannot open {name}")
-            continue
-        prefix = f"{name}:" if len(files) > 1 else ""
-        sources.append((prefix, file.content.decode("utf-8", "replace").splitlines()))
-    if not files:
-        sources = [("", run.stdin.rest())]
     found = False
-    fold = "/i" in options
-    wanted = [text.lower() if fold else text for text in strings]
-    for prefix, lines in sources:
+    for prefix, lines in _sources(run, files, below="/s" in options):
         for number, line in enumerate(lines, 1):
-            hit = any(text in (line.lower() if fold else line) for text in wanted)
-            if hit != ("/v" in options):
-                found = True
-                run.write(f"{prefix}{f'{number}:' if '/n' in options else ''}{line}")
+            run.world.io.wait(0)
+            if any(pattern.search(line[:MAX_FOUND]) for pattern in patterns) == ("/v" in options):
+                continue
+            found = True
+            if "/m" in options:
+                run.write(prefix.rstrip(":"))
+                break
+            run.write(f"{prefix}{f'{number}:' if '/n' in options else ''}{line}")
     return 0 if found else 1
+
+
+MAX_FOUND = 8_192
+"""Characters of a line that findstr looks at: its own limit."""
+
+
+def _sources(run: Run, names: list[str], *, below: bool) -> Iterator[tuple[str, list[str]]]:
+    """Where findstr looks: standard input, or files by name or pattern, with what stands before their lines."""
+    if not names:
+        yield "", run.stdin.rest()
+        return
+    wild = below or len(names) > 1 or any("*" in name or "?" in name for name in names)
+    for name in names:
+        try:
+            head, pattern = ntpath.split(ntpath.join(run.world.directory, name))
+            base = absolute(head, run.world.directory)
+            held = (
+                list(run.host.files.walk(base)) if below else [(ntpath.join(base, one.name), one) for one in run.host.files.children(base)]
+            )
+        except FileFault:
+            held = []
+        shown = ntpath.dirname(name)
+        chosen = [(path, one) for path, one in held if isinstance(one, File) and fnmatch.fnmatchcase(one.name.lower(), pattern.lower())]
+        if not chosen:
+            run.complain(f"FINDSTR: Cannot open {name}")
+        for path, one in chosen:
+            if one.image is None:
+                label = path if below else ntpath.join(shown, one.name)
+                yield f"{label}:" if wild else "", one.content.decode("utf-8", "replace").splitlines()
 
 
 @program("find.exe")

@@ -1,4 +1,4 @@
-"""Programs that say who and where one is: whoami, hostname, quser."""
+"""Programs that say who and where one is: whoami, hostname."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _PRIVILEGES = (
 _PLAIN = ("SeShutdownPrivilege", "SeChangeNotifyPrivilege")
 
 
-def _groups(logon: LogonSession) -> list[tuple[str, str, str, str]]:
+def token_groups(logon: LogonSession) -> list[tuple[str, str, str, str]]:
+    """The groups of a logon's token: name, kind, SID, attributes."""
     rows = [("Everyone", "Well-known group", "S-1-1-0", _ENABLED)]
     if logon.elevated:
         rows.append(("BUILTIN\\Administrators", "Alias", "S-1-5-32-544", f"{_ENABLED}, Group owner"))
@@ -62,7 +63,11 @@ def whoami(run: Run) -> int:
             headed = False
         elif one in ("/user", "/groups", "/priv", "/all", "/logonid"):
             wanted.append(one)
-        elif one in ("/?", "/upn", "/fqdn", "/claims"):
+        elif one in ("/upn", "/fqdn"):
+            what = "User Principal Name (UPN)" if one == "/upn" else "Fully Qualified Distinguished Name (FQDN)"
+            run.complain(f"ERROR: Unable to get {what} as the current logged-on user", "       is not a domain user.")
+            return 1
+        elif one in ("/?", "/claims"):
             raise run.unmodelled()
         else:
             run.complain(f"ERROR: Invalid argument/option - '{one}'.", 'Type "WHOAMI /?" for usage.')
@@ -80,7 +85,7 @@ def whoami(run: Run) -> int:
         wanted = ["/user", "/groups", "/priv"]
     blocks: dict[str, tuple[str, tuple[str, ...], Sequence[Sequence[str]]]] = {
         "/user": ("USER INFORMATION", ("User Name", "SID"), [(name, logon.account.sid)]),
-        "/groups": ("GROUP INFORMATION", ("Group Name", "Type", "SID", "Attributes"), _groups(logon)),
+        "/groups": ("GROUP INFORMATION", ("Group Name", "Type", "SID", "Attributes"), token_groups(logon)),
         "/priv": (
             "PRIVILEGES INFORMATION",
             ("Privilege Name", "Description", "State"),
@@ -107,12 +112,3 @@ def hostname(run: Run) -> int:
         return 1
     run.write(run.host.name)
     return 0
-
-
-@program("quser.exe")
-def quser(run: Run) -> int:
-    """Nobody is logged on at the console or over RDP: network logons are not shown by it."""
-    if run.arguments:
-        raise run.unmodelled()
-    run.complain("No User exists for *")
-    return 1

@@ -7,6 +7,7 @@ import binascii
 import re
 from xml.sax.saxutils import escape
 
+from lab.host.files import FileFault, absolute
 from lab.host.programs.base import Run, Unmodelled, program
 
 _SWITCHES = ("noprofile", "noninteractive", "nologo", "sta", "mta", "noexit")
@@ -28,7 +29,7 @@ def _option(given: str) -> str:
 
 @program("PowerShell.EXE")
 def powershell(run: Run) -> int:
-    """-Command and -EncodedCommand, a bare command, and `-` for standard input; -File and a session of typed lines are not modelled."""
+    """-Command and -EncodedCommand, a bare command, and `-` for standard input; -File; a session of typed lines is not modelled."""
     given = list(run.arguments)
     text: str | None = None
     encoded = False
@@ -55,6 +56,11 @@ def powershell(run: Run) -> int:
         elif option == "command":
             text = " ".join(given)
             given = []
+        elif option == "file":
+            text = _call_of(run, given)
+            if text is None:
+                return -196608
+            given = []
         elif option or one[:1] in "-/":
             raise Unmodelled(f"powershell.exe {one}")
         else:
@@ -68,6 +74,22 @@ def powershell(run: Run) -> int:
     run.write(*output)
     run.complain(*(_clixml(errors) if errors and encoded and not as_text and not _reads_clixml(run) else errors))
     return code
+
+
+def _call_of(run: Run, given: list[str]) -> str | None:
+    """The call of the script that -File names, with the arguments after it; None where there is no such file."""
+    name = given[0] if given else ""
+    try:
+        full = absolute(name, run.world.directory)
+        run.host.files.read(full)
+    except FileFault:
+        run.complain(
+            f"The argument '{name}' to the -File parameter does not exist. Provide the path to an existing '.ps1' file as an argument to "
+            "the -File parameter."
+        )
+        return None
+    quoted = (one if re.fullmatch(r"-[A-Za-z]\w*", one) else "'" + one.replace("'", "''") + "'" for one in given[1:])
+    return " ".join(["&", "'" + full.replace("'", "''") + "'", *quoted])
 
 
 def _reads_clixml(run: Run) -> bool:

@@ -13,7 +13,7 @@ from lab.machine import PSObject
 from tests.lab.host.powershell_bench import DAWN, Bench
 
 TABLE: list[tuple[str, list[str]]] = [
-    ("(Get-Service WinRM).Status; (gsv Spooler).DisplayName; (Get-Service Win*).Count", ["Running", "Print Spooler", "3"]),
+    ("(Get-Service WinRM).Status; (gsv Spooler).DisplayName; (Get-Service Win*).Count", ["Running", "Print Spooler", "4"]),
     ("Get-Service -DisplayName 'Print*' | % Name; 'WinRM','BITS' | Get-Service | % Status", ["Spooler", "Running", "Stopped"]),
     (
         "(Get-Process -Name wsmprovhost).Id -eq $PID; (gps lsass).Path; (ps -Id 4).ProcessName",
@@ -25,7 +25,10 @@ TABLE: list[tuple[str, list[str]]] = [
         ["True", "False", "False", "True"],
     ),
     ("(Get-Item C:\\windows\\WIN.INI).FullName; (gi C:\\Windows).PSIsContainer", ["C:\\Windows\\win.ini", "True"]),
-    ("Get-ChildItem C:\\Windows -Name -File; (ls C:\\Windows\\System32\\who*.exe).Name", ["explorer.exe", "win.ini", "whoami.exe"]),
+    (
+        "Get-ChildItem C:\\Windows -Name -File; (ls C:\\Windows\\System32\\who*.exe).Name",
+        ["explorer.exe", "regedit.exe", "win.ini", "whoami.exe"],
+    ),
     (
         "Split-Path C:\\a\\b.txt; Split-Path C:\\a\\b.txt -Leaf; Join-Path C:\\a\\ b; Split-Path C:\\a -Qualifier",
         ["C:\\a", "b.txt", "C:\\a\\b", "C:"],
@@ -46,7 +49,7 @@ TABLE: list[tuple[str, list[str]]] = [
         ["False", "S-1-5-32-544", "LAB\\purple"],
     ),
     (
-        "(Get-NetIPAddress -AddressFamily IPv4).IPAddress; (Get-NetTCPConnection -LocalPort 5985).OwningProcess",
+        "(Get-NetIPAddress -AddressFamily IPv4).IPAddress; (Get-NetTCPConnection -LocalPort 5985)[0].OwningProcess",
         ["10.10.5.6", "127.0.0.1", "4"],
     ),
     ("Set-Variable v 3; Get-Variable v -ValueOnly; (Get-Variable v).Value", ["3", "3"]),

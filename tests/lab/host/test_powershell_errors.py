@@ -102,31 +102,29 @@ def test_a_script_that_cannot_be_parsed_runs_no_statement() -> None:
 
 
 NOT_EMULATED = [
-    "Test-Connection 10.0.0.1",
-    "iwr http://x",
-    "ping.exe 10.0.0.1",
-    "nltest.exe /dclist:lab",
+    "Get-CimInstance Win32_Thread",
+    "Get-ChildItem Cert:\\LocalMachine",
+    "[System.Net.Sockets.UdpClient]::new()",
+    "whoami.exe /claims",
+    "reg.exe save HKLM\\SAM x",
+    "nltest.exe /user:x",
+    "netstat.exe -anb",
+    "vssadmin.exe delete shadows",
+    "wevtutil.exe cl Security",
+    "wmic.exe process call create x",
+    "tasklist.exe /m",
+    "New-Object -ComObject Shell.Application",
+    "Get-WinEvent -FilterXml '<x/>'",
+    "Stop-Service Spooler -Confirm",
     "Get-Service -ComputerName x",
-    "Get-CimInstance Win32_Process",
-    "Get-ChildItem HKLM:\\Software",
     "Get-Content C:\\Windows\\System32\\whoami.exe",
-    "[System.IO.File]::ReadAllText('C:\\x')",
     "[Reflection.Assembly]::LoadFile('x')",
     "'x'.Foo()",
     "'x' | ForEach-Object Foo",
-    "$executionContext",
     "[xml]'<a/>'",
     "'x' -match '(a+)+$'",
-    "whoami.exe /upn",
-    "net.exe user eve pw /add",
-    "sc.exe stop WinRM",
-    "cmd.exe /c 'del C:\\*.x'",
-    "cmd.exe /c 'for %i in (1 2) do echo %i'",
-    "cmd.exe /c 'if exist x echo y'",
     "cmd.exe /x",
-    "powershell.exe -File x.ps1",
     "powershell.exe",
-    "reg.exe add HKLM\\x",
     "schtasks.exe /create",
     "certutil.exe -urlcache -f http://x y",
     "bitsadmin.exe /transfer x http://x y",
@@ -145,19 +143,19 @@ def test_what_windows_has_and_the_host_has_not_is_refused_by_name(script: str) -
 
 
 @pytest.mark.parametrize(
-    "script", ["dir && dir", "class A { }", "workflow w { }", "trap { 1 }", "data { 1 }", "using namespace System", "$a = 1 ? 2 : 3"]
+    "script", ["dir && dir", "class A { }", "workflow w { }", "data { 1 }", "using namespace System", "$a = 1 ? 2 : 3"]
 )
 def test_a_construct_that_is_not_emulated_refuses_the_whole_script(script: str) -> None:
     bench = Bench()
     answer = bench.script(f"whoami.exe\n{script}") if not script.startswith("using") else bench.script(script)
-    assert answer.error_ids in (["NotEmulated"], ["UnexpectedToken"])
+    assert answer.error_ids in (["NotEmulated"], ["UnexpectedToken"], ["InvalidEndOfLine"])
     assert answer.texts == []
     assert bench.record.processes == []
 
 
 def test_a_refused_program_starts_no_process() -> None:
     bench = Bench()
-    bench.script("ping.exe 10.0.0.1")
+    bench.script("notepad.exe")
     assert bench.record.processes == []
 
 

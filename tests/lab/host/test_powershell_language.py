@@ -80,7 +80,7 @@ TABLE: list[tuple[str, list[str]]] = [
         "$d=[datetime]'2026-03-14T01:02:03'; $d.AddDays(1).ToString('yyyy-MM-dd'); $d.Ticks; $d.DayOfWeek",
         ["2026-03-15", "639090469230000000", "Saturday"],
     ),
-    ("(1).GetType().Name; 'x'.GetType().FullName; $null.Count", ["Int32", "System.String", ""]),
+    ("(1).GetType().Name; 'x'.GetType().FullName; $null.Count", ["Int32", "System.String", "0"]),
     # pipelines
     ("1..10 | Where-Object { $_ % 2 } | Select-Object -First 2", ["1", "3"]),
     ("1..3 | % { $_*2 } | measure -Sum | % Sum", ["12"]),

@@ -243,6 +243,21 @@ def test_a_line_without_end_is_stopped_on_the_target(machine: SmallMachine, serv
     assert len(session.identity.sockets) == 2
 
 
+def test_a_line_whose_start_was_not_answered_ends_with_its_shell(machine: SmallMachine, served: Endpoint) -> None:
+    machine.lines["hang"] = hang = Hang()
+    with cutting(served.port) as proxy:
+        opened(proxy.port, WinRS(command="hang")).close()
+        before = proxy.requests - 1  # the last one closed it
+    with cutting(served.port, before, Cut.SWALLOWED) as proxy:
+        session = opened(proxy.port, WinRS(command="hang"), clock=LeapingClock(hang.begun))
+        with pytest.raises(StepTimeout):
+            session.run(600, Event())
+        assert hang.stopped.wait(10)
+        session.close()
+    assert served.counts().shells_open == 0
+    assert lines(machine) == ["line hang"]
+
+
 def test_a_cancel_stops_the_line_on_the_target(machine: SmallMachine, served: Endpoint) -> None:
     machine.lines["hang"] = hang = Hang()
     cancel = Event()

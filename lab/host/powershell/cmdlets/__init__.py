@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
-from lab.host.powershell.cmdlets import accounts, files, network, objects, output, remoting, session, system
+from lab.host.powershell.cmdlets import (
+    accounts,
+    asking,
+    cim,
+    dates,
+    files,
+    formats,
+    logs,
+    machine,
+    network,
+    objects,
+    output,
+    processes,
+    properties,
+    remoting,
+    services,
+    session,
+    text,
+)
 
-MODULES = (accounts, files, network, objects, output, remoting, session, system)
+MODULES = (
+    *(accounts, asking, cim, dates, files, formats, logs, machine, network, objects, output, processes, properties, remoting, services),
+    *(session, text),
+)

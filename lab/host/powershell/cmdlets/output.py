@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from lab.host.powershell.commands import Call, Kind, absent, action_name, at, cmdlet, named, switch
 from lab.host.powershell.errors import ErrorObject, Terminating, refuse
-from lab.host.powershell.format import Column, format_list, format_table, generic_columns, view_of
-from lab.host.powershell.values import ScriptBlock, as_list, collect, each, find_key, like, to_text
+from lab.host.powershell.format import WIDTH, Column, format_list, format_table, generic_columns, view_of
+from lab.host.powershell.values import ScriptBlock, as_list, collect, each, find_key, like, stored, to_text
 from lab.machine import ErrorRecord, PSObject, StreamName
 
 _UTILITY = "Microsoft.PowerShell.Utility"
@@ -204,7 +204,7 @@ def _shaped(call: Call) -> list[PSObject]:
         if not isinstance(value, PSObject):
             raise refuse(f"{call.spec.name} of something that is not an object with properties", activity=call.spec.name)
         if call.given("Property"):
-            cells = {name: to_text(held) if not isinstance(held, int | float) else held for name, held in _chosen(call, value)}
+            cells = {name: stored(held) for name, held in _chosen(call, value)}
             group.append(PSObject(type_names=("System.Management.Automation.PSCustomObject",), properties={**cells}))
         else:
             group.append(value)
@@ -237,3 +237,23 @@ def format_list_cmdlet(call: Call) -> Iterator[object]:
     group = _shaped(call)
     if group:
         yield from format_list(group)
+
+
+@cmdlet("Format-Wide", at(0, "Property", Kind.VALUE), named("Column", Kind.INT), switch("AutoSize"), *_SHAPING, module=_UTILITY)
+def format_wide_cmdlet(call: Call) -> Iterator[object]:
+    """One property of each object, several on a line."""
+    cells: list[str] = []
+    for value in call.items():
+        wanted = call.value("Property") if call.given("Property") else "Name"
+        held = call.session.member(value, to_text(wanted)) if isinstance(value, PSObject) else value
+        cells.append(to_text(held if held is not None else value))
+    if not cells:
+        return
+    count = max(1, call.number("Column", 2))
+    if call.switch("AutoSize"):
+        count = max(1, WIDTH // (max(len(cell) for cell in cells) + 1))
+    width = WIDTH // count - 1
+    yield ""
+    for at_cell in range(0, len(cells), count):
+        yield " ".join(cell[:width].ljust(width) for cell in cells[at_cell : at_cell + count]).rstrip()
+    yield from ("", "")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
 from lab.host.powershell.errors import Terminating, binding_error, not_emulated, refuse, shown
-from lab.host.powershell.remotes import Remote, RemoteIO, broken, credential_of, new_credential, not_there, remote_request, remote_script
-from lab.host.powershell.values import as_list, like, stored, to_text, to_wire
+from lab.host.powershell.remotes import Remote, RemoteIO, broken, credential_of, not_there, remote_request, remote_script
+from lab.host.powershell.values import as_list, like, to_text, to_wire
 from lab.host.remote_client import ChainTooLong, NotThere, Way, failed, passage
-from lab.machine import CREDENTIAL_TYPE, ErrorRecord, PipelineRequest, PSObject, RemoteFault, RemoteScheme, SecureString
+from lab.machine import ErrorRecord, PipelineRequest, PSObject, RemoteFault, RemoteScheme, SecureString
 
 _CORE = "Microsoft.PowerShell.Core"
 _SECURITY = "Microsoft.PowerShell.Security"
@@ -293,21 +293,3 @@ def convert_to_secure_string(call: Call) -> Iterator[object]:
         raise refuse("an encrypted standard string", activity=call.spec.name)
     for text in [call.text("String")] if call.given("String") else [to_text(one) for one in call.items("String")]:
         yield SecureString(text)
-
-
-@cmdlet(
-    "New-Object",
-    at(0, "TypeName", mandatory=True),
-    at(1, "ArgumentList", Kind.VALUE, "Args"),
-    *absent("ComObject", "Strict", "Property"),
-    module="Microsoft.PowerShell.Utility",
-)
-def new_object(call: Call) -> Iterator[object]:
-    """A PSCredential; other types are refused by name."""
-    name = call.text("TypeName")
-    if name.lower().removeprefix("system.management.automation.") != "pscredential":
-        raise refuse(f"New-Object {shown(name)}", activity=call.spec.name)
-    given = [stored(one) for one in as_list(call.value("ArgumentList"))]
-    if len(given) != 2 or not isinstance(given[1], SecureString):
-        raise refuse(f"a {CREDENTIAL_TYPE} of anything but a name and a secure string", activity=call.spec.name)
-    yield new_credential(to_text(given[0]), given[1])
