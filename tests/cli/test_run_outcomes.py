@@ -31,7 +31,7 @@ def test_the_main_job_on_a_lab_of_its_own(tmp_path: Path) -> None:
     status = {row.rule: row.status for row in ended.full.coverage}
     assert [status[rule] for rule in (NETWORK, PROCESS, ENGINE, CHILD)] == [CoverageStatus.VALIDATED] * 4
     assert outcomes(ended, MODULE) == {Outcome.KNOWN_GAP}
-    assert outcomes(ended, SOURCE) == {Outcome.NOT_EXERCISABLE}
+    assert outcomes(ended, SOURCE) == {Outcome.NOT_EXERCISABLE, Outcome.DETECTED}, "only by way of a jump host"
     assert outcomes(ended, SHELL) == {Outcome.DETECTED, Outcome.QUIET}
     assert outcomes(ended, CHILD) == {Outcome.DETECTED, Outcome.QUIET, Outcome.KNOWN_GAP}, "the gap is a renamed copy"
     assert {verdict.target for verdict in ended.full.verdicts} == {"lab-ws1", "lab-ws2"}
