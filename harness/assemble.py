@@ -49,6 +49,7 @@ DRIVER_IS_WINDOWS = sys.platform == "win32"
 if TYPE_CHECKING:
     from harness.doctor import Doctor
     from harness.siem.elastic.client import ElasticSiem
+    from harness.siem.elastic.probe import Question
     from harness.siem.elastic.wire import Connection
 
 
@@ -80,12 +81,43 @@ class Run:
     engine: Engine
 
 
+class Stage:
+    """Where single steps are detonated and judged, one after the other, without scenario files."""
+
+    def __init__(self, request: Request, rules: Mapping[str, Rule], places: _Places) -> None:
+        self._request = request
+        self._places = places
+        self._priorities = _priorities(request)
+        self.rules = rules
+        self.siem = places.siem
+        self.targets = places.targets
+
+    def plan(self, scenario: Scenario, target: Target) -> Plan:
+        """This scenario on this target; without steps where there is no way to it."""
+        there = replace(self._request, targets=(target.name,))
+        return _plan(there, [scenario], self._places.everyone, self.rules, self._priorities)
+
+    def engine(self, made: Plan) -> Engine:
+        """An engine for this plan."""
+        return _engine(self._request, made, self.rules, self.siem, self._places.transport, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """What steps are sent to and asked of. `targets` are those that were asked for, of `everyone`."""
+
+    siem: EmbeddedClient | ElasticSiem
+    everyone: Sequence[Target]
+    targets: Sequence[Target]
+    transport: Transport
+
+
 def planned(request: Request) -> tuple[Plan, Mapping[str, Rule]]:
     """The plan and the rules behind it: no lab is started, no name resolved, no target touched; the SIEM is asked which rules it knows.
 
     Raises `UsageError` and `NothingToDo`.
     """
-    rules = _rules(request)
+    rules = rules_of(request)
     settings = request.settings
     place = find(state_file(settings.lab.state_file)) if request.lab else None
     if request.lab and not request.to_elasticsearch:
@@ -129,21 +161,8 @@ def examined(request: Request) -> Iterator[Doctor]:
     from harness.translate.es_filter import over_ecs
     from harness.translate.refusal import NotExpressible
 
-    settings, clock = request.settings, SystemClock()
-    rules = {id: rule for id, rule in _rules(request).items() if not rule.not_evaluated}
-    with ExitStack() as stack:
-        if request.lab:
-            place = stack.enter_context(_lab_place(settings))
-            elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
-            siem = elastic or _own_siem(place, rules)
-            if elastic is not None:
-                _let_ship(place, settings)
-            targets = _chosen(request, _lab_targets(place.targets))
-            transport = _lab_transport(place)
-        else:
-            siem = stack.enter_context(_opened(settings.siem, rules))
-            targets = _chosen(request, [entry.target for entry in settings.targets])
-            transport = _transport(settings, targets)
+    rules = {id: rule for id, rule in rules_of(request).items() if not rule.not_evaluated}
+    with _places(request, rules) as places:
         asked = {}
         for rule in rules.values():
             try:
@@ -151,13 +170,40 @@ def examined(request: Request) -> Iterator[Doctor]:
             except NotExpressible:
                 continue  # of such a rule nothing is known before it runs
         yield Doctor(
-            siem=siem,
-            examine_siem=partial(siem.examine, asked) if not isinstance(siem, EmbeddedClient) else tuple,
-            transport=transport,
-            targets=targets,
+            siem=places.siem,
+            examine_siem=partial(places.siem.examine, asked) if not isinstance(places.siem, EmbeddedClient) else tuple,
+            transport=places.transport,
+            targets=places.targets,
             rules=rules,
-            clock=clock,
+            clock=SystemClock(),
         )
+
+
+@contextmanager
+def staged(request: Request) -> Iterator[Stage]:
+    """The same places, for steps that no file holds. Raises `UsageError`, `ScopeError`, `LabError`, before anything is sent."""
+    rules = rules_of(request)
+    with _places(request, rules) as places:
+        yield Stage(request, rules, places)
+
+
+@contextmanager
+def _places(request: Request, rules: Mapping[str, Rule]) -> Iterator[_Places]:
+    settings = request.settings
+    with ExitStack() as stack:
+        if request.lab:
+            place = stack.enter_context(_lab_place(settings))
+            elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
+            siem = elastic or _own_siem(place, rules)
+            if elastic is not None:
+                _let_ship(place, settings)
+            everyone = _lab_targets(place.targets)
+            yield _Places(siem=siem, everyone=everyone, targets=_chosen(request, everyone), transport=_lab_transport(place))
+        else:
+            siem = stack.enter_context(_opened(settings.siem, rules))
+            everyone = [entry.target for entry in settings.targets]
+            targets = _chosen(request, everyone)
+            yield _Places(siem=siem, everyone=everyone, targets=targets, transport=_transport(settings, targets))
 
 
 @contextmanager
@@ -201,6 +247,7 @@ def lab_config(settings: Settings, *, note: Path | None = None, listen: str = LO
         exceptions=tuple((each.rule, each.name, dict(each.when)) for each in lab.exceptions),
         off=lab.off,
         hosts=lab.hosts,
+        max_shells=lab.max_shells,
         listen=listen,
         keep=note is not None,
         note=str(note.absolute()) if note is not None else "",
@@ -247,7 +294,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
         starting = StartingLab(lab_config(settings)) if place is None else None
         if starting is not None:
             stack.callback(starting.stop)
-        rules = _rules(request)
+        rules = rules_of(request)
         elastic = stack.enter_context(_opened(settings.siem, rules, settings.lab.index)) if request.to_elasticsearch else None
         priorities = _priorities(request)
         known = _known(rules, elastic) if elastic is not None else _known_on_lab(rules, place)
@@ -263,7 +310,7 @@ def _on_lab(request: Request) -> Iterator[Run]:
             _let_ship(place, settings)
         made = _plan(request, scenarios, _lab_targets(place.targets), rules, priorities)
         held = tuple(of_lab(settings, lab_config(settings))) if starting is not None else ()
-        yield _run(request, made, rules, siem, _lab_transport(place), held)
+        yield Run(plan=made, rules=rules, engine=_engine(request, made, rules, siem, _lab_transport(place), held))
 
 
 def _own_siem(place: LabPlace, rules: Mapping[str, Rule]) -> EmbeddedClient:
@@ -282,13 +329,14 @@ def _let_ship(place: LabPlace, settings: Settings) -> None:
 @contextmanager
 def _on_targets(request: Request) -> Iterator[Run]:
     settings = request.settings
-    rules = _rules(request)
+    rules = rules_of(request)
     with _opened(settings.siem, rules) as siem:
         priorities = _priorities(request)
         scenarios = _scenarios(request, _known(rules, siem), rules, priorities)
         made = _plan(request, scenarios, [entry.target for entry in settings.targets], rules, priorities)
         touched = _touched(made)
-        yield _run(request, made, rules, siem, _transport(settings, touched), tuple(of_targets(touched)))
+        engine = _engine(request, made, rules, siem, _transport(settings, touched), tuple(of_targets(touched)))
+        yield Run(plan=made, rules=rules, engine=engine)
 
 
 @contextmanager
@@ -305,7 +353,7 @@ def _opened(
         yield EmbeddedClient(settings.path)
         return
     # Imported here: Elasticsearch's client takes longer to load than most commands take.
-    from harness.siem.elastic import elastalert, security, watcher
+    from harness.siem.elastic import elastalert, probe, security, watcher
     from harness.siem.elastic.client import ElasticSiem
     from harness.siem.elastic.source import AlertSource
     from harness.siem.elastic.wire import Wire
@@ -317,12 +365,14 @@ def _opened(
         security.NAME: lambda: security.ElasticSecurity(settings.space, by_title, settings.rule_interval),
         watcher.NAME: lambda: watcher.Watcher(settings.rule_interval),
     }
+    indices = list(dict.fromkeys([*settings.events, *filter(None, [own_index])]))
     wire = Wire(_connection(settings))
     try:
         yield ElasticSiem(
             wire,
-            events=list(dict.fromkeys([*settings.events, *filter(None, [own_index])])),
-            sources=[made[name]() for name in dict.fromkeys(settings.alerts)],
+            events=indices,
+            sources=[made[name]() for name in dict.fromkeys(settings.alerts) if name in made],
+            probe=probe.QueryProbe(",".join(indices), partial(_question, rules)) if probe.NAME in settings.alerts else None,
             severities={rule.id: rule.severity for rule in rules.values()},
             ingest_lag=settings.ingest_lag,
             rule_interval=settings.rule_interval,
@@ -330,6 +380,20 @@ def _opened(
         )
     finally:
         wire.close()
+
+
+def _question(rules: Mapping[str, Rule], id: str) -> Question:
+    """The rule's own query, as a probe puts it to Elasticsearch."""
+    from harness.siem.elastic.probe import Question
+    from harness.translate.es_filter import filters
+    from harness.translate.refusal import NotExpressible
+
+    if id not in rules:
+        return Question(refusal="its text is not known here: name its file with --rules")
+    try:
+        return Question(filters=filters(rules[id]))
+    except NotExpressible as error:
+        return Question(refusal=str(error))
 
 
 def _connection(settings: ElasticsearchSettings) -> Connection:
@@ -355,17 +419,17 @@ def _revealed(reference: str | None) -> str:
     return resolve(reference).reveal() if reference is not None else ""
 
 
-def _run(
+def _engine(
     request: Request,
     made: Plan,
     rules: Mapping[str, Rule],
     siem: Siem,
     transport: Transport,
     held: Sequence[Circumstance],
-) -> Run:
+) -> Engine:
     """`held`: what holds of where it is run."""
     pace, clock = request.settings.run, SystemClock()
-    engine = Engine(
+    return Engine(
         run_id=f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         plan=made,
         rules=rules,
@@ -381,7 +445,6 @@ def _run(
         circumstances=(*of_settings(request.settings, asks_siem=not request.lab or request.to_elasticsearch), *held),
         hold=request.hold,
     )
-    return Run(plan=made, rules=rules, engine=engine)
 
 
 def replay_rules(paths: Sequence[Path]) -> Catalog:
@@ -403,7 +466,7 @@ def replay_rules(paths: Sequence[Path]) -> Catalog:
     return replace(catalog, rules=evaluated, refused=(*refused, *repeated))
 
 
-def _rules(request: Request) -> Mapping[str, Rule]:
+def rules_of(request: Request) -> Mapping[str, Rule]:
     """The rules asked for by id. On the lab its own pack is always there, and a rule of the same id takes the place of the pack's."""
     asked = [path for path in request.settings.rules if not is_strategy(path)]
     sources, kept = rule_sources(), user_cache()

@@ -103,17 +103,20 @@ class Doctor:
         return found, None, timedelta(0)
 
     def _engine(self, status: SiemStatus) -> Iterator[Finding]:
+        probed = [rule for rule, state in status.rules.items() if state.probed and not state.deployed]
         if status.schedule_running:
             yield Finding(about="rule engine", health=Health.OK, what="it runs rules")
         else:
             fix = "start it: without it nothing can be detected, nor proven missed"
-            yield Finding(about="rule engine", health=Health.BROKEN, what="no rule has run lately", fix=fix)
+            health = Health.WARNING if probed else Health.BROKEN
+            yield Finding(about="rule engine", health=health, what="no rule has run lately", fix=fix)
         deployed = any(state.deployed for state in status.rules.values())
-        absent = [rule for rule, state in status.rules.items() if not state.deployed]
+        absent = [rule for rule, state in status.rules.items() if not state.deployed and not state.probed]
         disabled = [rule for rule, state in status.rules.items() if state.deployed and not state.enabled]
         deploy = "deploy it: harness rules translate --to elastalert --out DIR writes files for ElastAlert2"
         for rules, health, what, fix in (
-            (absent, Health.WARNING if deployed else Health.BROKEN, "it is not deployed: inconclusive in a run", deploy),
+            (absent, Health.WARNING if deployed or probed else Health.BROKEN, "it is not deployed: inconclusive in a run", deploy),
+            (probed, Health.WARNING, "nothing runs it: a run asks its query itself (a probe), which is no detection", deploy),
             (disabled, Health.BROKEN, "it is deployed and does not run", "enable it in the detection engine"),
         ):
             for rule in sorted(rules)[:_MOST_NAMED]:
@@ -121,7 +124,7 @@ class Doctor:
                 yield Finding(about=f"rule {title}", health=health, what=what, fix=fix)
             if len(rules) > _MOST_NAMED:
                 yield Finding(about=f"{len(rules) - _MOST_NAMED} more rules", health=health, what=what, fix=fix)
-        fine = len(status.rules) - len(absent) - len(disabled)
+        fine = len(status.rules) - len(absent) - len(disabled) - len(probed)
         if fine:
             yield Finding(about="rules", health=Health.OK, what=f"{fine} of {len(status.rules)} are deployed and enabled")
 

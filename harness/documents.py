@@ -64,9 +64,9 @@ class Document:
         return self.places.get(key, Place(path=""))
 
 
-def read_text(path: Path) -> str:
-    """A file's text. Raises `UsageError` where it cannot be read, is too big or is not UTF-8."""
-    where = Place(path=str(path))
+def read_text(path: Path, shown: str = "") -> str:
+    """A file's text. Raises `UsageError` where it cannot be read, is too big or is not UTF-8; it names the path as it is `shown`."""
+    where = Place(path=shown or str(path))
     try:
         raw = read_bounded(path, MAX_BYTES)
     except OSError as error:
@@ -78,7 +78,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        place = Place(path=str(path), line=line, column=column)
+        place = Place(path=where.path, line=line, column=column)
         raise UsageError(place.problem("is not UTF-8 text", "save the file as UTF-8")) from error
 
 

@@ -77,8 +77,8 @@ _BEAT = 1.0
 class Patience:
     """How long the engine waits for others, in seconds.
 
-    `poll` between two sweeps; `siem` for a SIEM that does not answer, before it is given up; `connect` for a target's port, in all
-    tries together. `grace` after an expectation's `within`.
+    `poll` from the beginning of a sweep to the end of the next; `siem` for a SIEM that does not answer, before it is given up; `connect`
+    for a target's port, in all tries together. `grace` after an expectation's `within`.
     """
 
     poll: float
@@ -127,9 +127,12 @@ class Engine:
         self._siem_name = ""
         self._circumstances = tuple(circumstances)
 
-    def run(self, cancel: Event) -> Iterator[Progress]:
-        """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive."""
-        started_at = self._clock.now()
+    def run(self, cancel: Event, detonated: Sequence[Detonation] = ()) -> Iterator[Progress]:
+        """Detonate and judge; the last progress is `RunFinished`. Where `cancel` is set, cleanups run and the rest is inconclusive.
+
+        `detonated`: the plan's steps, where they were detonated before; then they are judged alone, and nothing is sent.
+        """
+        started_at = min([self._clock.now(), *(detonation.started_at for detonation in detonated)])
         try:
             status = yield from self._check(cancel)
         except SiemError as error:
@@ -140,7 +143,9 @@ class Engine:
         ledger = Ledger(self._plan, self._rules, status, started_at=started_at, siem_offset=offset, grace=self._patience.grace)
         yield from self._judged(ledger, ledger.settle())
 
-        workers = self._start(cancel)
+        for detonation in detonated:
+            self._report(detonation)
+        workers = self._start(cancel) if not detonated else []
         try:
             yield from self._watch(ledger, workers, cancel)
         finally:
@@ -171,19 +176,22 @@ class Engine:
     def _watch(self, ledger: Ledger, workers: Sequence[Thread], cancel: Event) -> Iterator[Progress]:
         """Sweep, judge and yield until all is sent and judged.
 
-        What the threads did is told at once; the SIEM is asked once a poll interval, however much they do.
+        What the threads did is told at once; the SIEM is asked once a poll interval, however much they do, so that what can be found there
+        is judged within one. A SIEM that takes longer to answer is left alone for a quarter of it.
         """
         due = told = self._clock.monotonic()
         lately = True
         while True:
             alive = any(worker.is_alive() for worker in workers)
             yield from self._take(ledger)
-            if self._clock.monotonic() >= due or alive is not lately:
+            if (begun := self._clock.monotonic()) >= due or alive is not lately:
                 lately = alive
                 if ledger.open or alive:
                     yield from self._sweep(ledger, cancel)
                 yield from self._judged(ledger, ledger.settle())
-                due = self._clock.monotonic() + self._patience.poll
+                ended = self._clock.monotonic()
+                # What becomes searchable just after it was asked for waits until the end of the next sweep: that is a poll interval later.
+                due = ended + max(self._patience.poll - 2 * (ended - begun), self._patience.poll / 4)
                 told -= _BEAT
                 self._let_go(ledger)
             if ledger.open and self._clock.monotonic() >= told + _BEAT:

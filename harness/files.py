@@ -1,4 +1,4 @@
-"""A file read without waiting for ever, up to a length; and one written whole or not at all. It must never know what is in it."""
+"""A file read without waiting for ever, up to a length; and files written whole or not at all. It must never know what is in them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 import os
 import select
 import stat
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 _WRITER_SECONDS = 10
@@ -56,3 +58,28 @@ def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_new(directory: Path, texts: Mapping[str, str]) -> None:
+    """Write files that are not there yet, by their path below the directory, all of them or none; directories are made.
+
+    Raises OSError, FileExistsError among it; then what was written or made is gone again.
+    """
+    with ExitStack() as undo:
+        _make_directory(directory, undo)
+        for name, text in texts.items():
+            path = directory / name
+            _make_directory(path.parent, undo)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as stream:
+                undo.callback(path.unlink)
+                stream.write(text)
+        undo.pop_all()
+
+
+def _make_directory(directory: Path, undo: ExitStack) -> None:
+    """Make it, and those above it."""
+    if directory.is_dir():
+        return
+    _make_directory(directory.parent, undo)
+    directory.mkdir()
+    undo.callback(directory.rmdir)

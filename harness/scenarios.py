@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from subprocess import list2cmdline
@@ -247,6 +248,7 @@ def load_scenarios(
     every file, in file order.
     """
     files, problems = _files(paths)
+    context = {"known_rules": known_rules, "not_evaluated": not_evaluated or {}, "with_strategy": with_strategy}
     scenarios: list[Scenario] = []
     first_with: dict[str, Place] = {}
     for file in files:
@@ -255,21 +257,72 @@ def load_scenarios(
         except UsageError as error:
             problems.extend(error.problems)
             continue
-        context = {"known_rules": known_rules, "not_evaluated": not_evaluated or {}, "with_strategy": with_strategy}
-        entry, found = check(_ScenarioFile, document, context)
-        found += tuple(_plain_problems(document))
-        problems.extend(sorted(found, key=lambda problem: (problem.line, problem.column)))
+        entry, found = _checked(document, context)
+        problems.extend(found)
         # Of the plain value: a double id is told at once, whatever else is wrong with its file.
         identity = document.value.get("id") if isinstance(document.value, dict) else None
         if isinstance(identity, str):
             place = document.place(("id",))
             if (first := first_with.setdefault(identity, place)) is not place:
-                problems.append(place.problem(f"id {identity!r} is taken by {first.path}:{first.line}", "give each scenario its own id"))
+                problems.append(_taken(place, identity, first))
         if entry is not None:
             scenarios.append(_scenario(entry, str(file)))
     if problems:
         raise UsageError(*problems)
     return tuple(scenarios)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """A scenario and where its parts are written. `identity` is the place of its id; `lines`, from 1, are those of its expectations, by
+    the index of the step and of the expectation in it."""
+
+    scenario: Scenario
+    identity: Place
+    lines: Mapping[tuple[int, int], int]
+
+
+def read_scenario(file: Path, shown: str) -> Located:
+    """One scenario file, whatever rules there are. `shown` is its path as errors name it. Raises `UsageError` with every problem of it."""
+    document = parse_yaml(read_text(file, shown), shown)
+    entry, problems = _checked(document, {})
+    if entry is None or problems:
+        raise UsageError(*problems)
+    scenario = _scenario(entry, str(file))
+    lines = {
+        (step, index): document.place(("steps", step, "expect", index)).line
+        for step, each in enumerate(scenario.steps)
+        for index in range(len(each.expect))
+    }
+    return Located(scenario=scenario, identity=document.place(("id",)), lines=lines)
+
+
+def distinct_id(located: Located, first_with: dict[str, Place]) -> None:
+    """Enter the scenario's id. Raises `UsageError` where another file has it."""
+    identity = located.scenario.id
+    first = first_with.setdefault(identity, located.identity)
+    if first.path != located.identity.path:
+        raise UsageError(_taken(located.identity, identity, first))
+
+
+def step_of(values: Mapping[str, object]) -> Step:
+    """One step from the same keys and values as a file has, for a scenario that is written in Python. Raises `UsageError`."""
+    document = Document(value={"id": "x", "title": "x", "steps": [dict(values)]}, places={})
+    entry, problems = _checked(document, {})
+    if entry is None or problems:
+        raise UsageError(*problems)
+    return _step(entry.steps[0], None, None)
+
+
+def _checked(document: Document, context: Mapping[str, object]) -> tuple[_ScenarioFile | None, list[Problem]]:
+    """The file as its model, and every problem of it in the order of its lines."""
+    entry, found = check(_ScenarioFile, document, context)
+    found += tuple(_plain_problems(document))
+    return entry, sorted(found, key=lambda problem: (problem.line, problem.column))
+
+
+def _taken(place: Place, identity: str, first: Place) -> Problem:
+    return place.problem(f"id {identity!r} is taken by {first.path}:{first.line}", "give each scenario its own id")
 
 
 def scenario_schema() -> dict[str, Any]:

@@ -7,7 +7,7 @@ A key of `[section]` is also the variable `HARNESS_SECTION_KEY` and the flag `se
               fingerprint, verify, proxy, timeout, events, alerts (commas), writeback, space, ingest_lag, rule_interval
     [lab]     user, account_password, auth, tls, schemes (commas), allow_unencrypted, keytab, access (a table a host), ingest_delay,
               rule_interval, look_back, schedule, off (commas), disabled (commas), exceptions, hosts (a number, or names with commas),
-              index, state_file
+              index, max_shells, state_file
     [rules]   paths (the system's path separator between entries)
     [run]     poll_interval, grace, siem_timeout, connect_timeout
     [history] path, keep, flaky
@@ -114,8 +114,8 @@ class ElasticsearchSettings:
     """An Elasticsearch as the SIEM: how to reach it, where events are, and which detection engines leave alerts there.
 
     `urls` of its nodes, or `cloud_id`. `password`, `api_key` and `bearer` are references. `events` are patterns of indices; `alerts` name
-    alert sources; `writeback` is ElastAlert2's writeback_index, `space` the Kibana space of Elastic Security. `ingest_lag` and
-    `rule_interval` are promised, and stand while nothing is measured.
+    alert sources, and "probe", which asks the queries of rules that none of them runs; `writeback` is ElastAlert2's writeback_index,
+    `space` the Kibana space of Elastic Security. `ingest_lag` and `rule_interval` are promised, and stand while nothing is measured.
     """
 
     urls: tuple[str, ...] = ()
@@ -129,7 +129,7 @@ class ElasticsearchSettings:
     verify: bool = True
     proxy: str = ""
     timeout: timedelta = timedelta(seconds=10)
-    events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*")
+    events: tuple[str, ...] = ("winlogbeat-*", "logs-endpoint.events.*", "logs-windows.*", "logs-system.security-*")
     alerts: tuple[str, ...] = ("elastalert2",)
     writeback: str = "elastalert"
     space: str = "default"
@@ -169,7 +169,8 @@ class LabSettings:
     `hosts` are their computers' names. `schedule_running` False leaves the rule engine standing still; it does not run the rules
     `disabled`, and raises no alert that one of the `exceptions` holds back. `off` are settings of logging that the hosts lack: names of
     `harness.events.audit.SETTINGS`, or "agent"; after a target's name and a slash they hold for that host alone.
-    `index` is where its events go in an Elasticsearch. `state_file` tells other processes of a kept lab; None leaves its place to the lab.
+    `max_shells` is how many shells one user may have at once on a host. `index` is where its events go in an Elasticsearch. `state_file`
+    tells other processes of a kept lab; None leaves its place to the lab.
     """
 
     user: str = "purple"
@@ -186,6 +187,7 @@ class LabSettings:
     hosts: tuple[str, ...] = ("ws1", "ws2")
     off: tuple[str, ...] = ()
     index: str = "winlogbeat-lab"
+    max_shells: int = 30
     state_file: Path | None = None
 
 
@@ -411,7 +413,9 @@ class _Siem(Entry):
     proxy: Annotated[Url | None, Omittable()] = None
     timeout: Annotated[PositiveDuration | None, Omittable()] = None
     events: Annotated[tuple[IndexPattern, ...] | None, Omittable(), Field(min_length=1)] = None
-    alerts: Annotated[tuple[Literal["elastalert2", "elastic-security", "watcher"], ...] | None, Omittable(), Field(min_length=1)] = None
+    alerts: Annotated[
+        tuple[Literal["elastalert2", "elastic-security", "watcher", "probe"], ...] | None, Omittable(), Field(min_length=1)
+    ] = None
     writeback: Annotated[IndexPattern | None, Omittable()] = None
     space: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9_-]+", wanted="the id of a Kibana space")] = None
     ingest_lag: Annotated[Duration | None, Omittable()] = None
@@ -553,6 +557,7 @@ class _Lab(_LabAccess):
     ] = None
     off: Annotated[tuple[Annotated[str, AfterValidator(_logging_setting)], ...] | None, Omittable()] = None
     index: Annotated[str | None, Omittable(), Shape(expression=r"[a-z0-9][a-z0-9._-]*", wanted="the name of an index")] = None
+    max_shells: Annotated[int | None, Omittable(), BeforeValidator(_number), Field(strict=True, ge=1)] = None
     state_file: Annotated[PathText | None, Omittable()] = None
 
     @model_validator(mode="after")
@@ -666,6 +671,20 @@ def load_settings(config: Path | None, environ: Mapping[str, str], flags: Mappin
     `config` is the file asked for by a flag. `flags` holds values by `section.key`; None and empty ones are flags that were not given.
     Raises `UsageError` with every problem.
     """
+    file, merged = _layered(config, environ, flags)
+    return _settings(_checked(merged, environ), file)
+
+
+def load_history_settings(config: Path | None, environ: Mapping[str, str]) -> HistorySettings:
+    """What the same say of the history alone. Which SIEM is asked is left aside: flags may still complete it where one is.
+
+    Raises `UsageError` with every other problem.
+    """
+    _, merged = _layered(config, environ, {})
+    return _history(_checked(merged, environ, without="siem").history)
+
+
+def _layered(config: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> tuple[Path | None, Document]:
     file = _config_file(config, environ)
     document = Document(value={}, places={}) if file is None else parse_toml(read_text(file), str(file))
     value: dict[str, Any] = dict(document.value)
@@ -674,13 +693,18 @@ def load_settings(config: Path | None, environ: Mapping[str, str], flags: Mappin
         _anchor(value, file.parent)
     _overlay(value, places, _from_environment(environ))
     _overlay(value, places, _from_flags(flags))
-    merged = Document(value=value, places=places)
-    problems = [*_stray_variables(environ, value), *_twice(merged)]
-    entry, found = check(_File, merged)
+    return file, Document(value=value, places=places)
+
+
+def _checked(merged: Document, environ: Mapping[str, str], without: str = "") -> _File:
+    """The file's sections, but for one that is left aside."""
+    value = {section: content for section, content in merged.value.items() if section != without}
+    problems = [*_stray_variables(environ, merged.value), *_twice(merged)]
+    entry, found = check(_File, Document(value=value, places=merged.places))
     problems = sorted([*found, *problems], key=lambda problem: (problem.line, problem.column))
     if entry is None or problems:
         raise UsageError(*problems)
-    return _settings(entry, file)
+    return entry
 
 
 def settings_schema() -> dict[str, Any]:

@@ -6,7 +6,7 @@ imports the other: `lab.service` joins them. All calls come from the endpoint's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -54,6 +54,9 @@ class Package(StrEnum):
 
 
 # --- values that cross the wire -------------------------------------------------------------------------------------------
+
+CUSTOM_OBJECT_TYPE: Final = "System.Management.Automation.PSCustomObject"
+TIME_SPAN_TYPE: Final = "System.TimeSpan"
 
 
 CREDENTIAL_TYPE: Final = "System.Management.Automation.PSCredential"
@@ -145,10 +148,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineRequest:
-    """What a CREATE_PIPELINE message asks for. `input` are objects that the client pipes in."""
+    """What a CREATE_PIPELINE message asks for.
+
+    `input` are objects that the client pipes in, where it said that it would (`has_input`): they can be walked once, and walking waits for
+    the client and raises `PipelineStopped`.
+    """
 
     commands: tuple[Command, ...]
-    input: tuple[PSValue, ...] = ()
+    input: Iterable[PSValue] = ()
+    has_input: bool = False
     add_to_history: bool = False
 
 
@@ -164,6 +172,84 @@ class CommandMetadata:
     parameters: tuple[str, ...] = field(default_factory=tuple)
 
 
+# --- what a running pipeline asks its client's host [MS-PSRP 2.2.3.17] ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLine:
+    """A line of text; the answer is a string."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSecret:
+    """A line that is not shown; the answer is a `SecureString`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field of a form. `type_name` is a .NET type's full name."""
+
+    name: str
+    type_name: str = "System.String"
+    label: str = ""
+    help: str = ""
+    mandatory: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """Several fields at once; the answer is a dictionary by their names."""
+
+    caption: str
+    message: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several; the answer is its number. A choice is its label (an ampersand before its key) and its help."""
+
+    caption: str
+    message: str
+    choices: tuple[tuple[str, str], ...]
+    default: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskCredential:
+    """A user and a password; the answer is a credential."""
+
+    caption: str
+    message: str
+    user: str = ""
+    target: str = ""
+
+
+Question = ReadLine | ReadSecret | Form | Choice | AskCredential
+
+
+class HostFailed(Exception):
+    """The client's host could not do what it was asked, or the client has none. `message` is what it said."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A progress record [MS-PSRP 2.2.2.25]. `percent` and `seconds_left` -1 where unknown; `done`: it can go."""
+
+    activity: str
+    status: str
+    activity_id: int = 0
+    parent_id: int = -1
+    operation: str = ""
+    percent: int = -1
+    seconds_left: int = -1
+    done: bool = False
+
+
 class PipelineIO(Protocol):
     """What a running pipeline may do to its client. Raises `PipelineStopped` at any call once the client asked for a stop."""
 
@@ -175,6 +261,12 @@ class PipelineIO(Protocol):
 
     def record(self, stream: StreamName, text: str) -> None:
         """One record on another stream."""
+
+    def progress(self, record: Progress) -> None:
+        """One record on the progress stream."""
+
+    def ask(self, question: Question) -> PSValue:
+        """Ask the client's host and wait for its answer. Raises `HostFailed`."""
 
     def host_write_line(self, text: str) -> None:
         """A line to the client's host (WriteLine2, host method 16), as Out-Default does it in an interactive session."""
@@ -225,7 +317,7 @@ class CommandIO(Protocol):
 
 
 class Runspace(Protocol):
-    """One PSRP runspace (pool) in its own wsmprovhost.exe. Pipelines of one runspace come one after the other."""
+    """One PSRP runspace: the first of its pool in a wsmprovhost.exe of its own. Pipelines of one runspace come one after the other."""
 
     @property
     def process_id(self) -> int:
@@ -236,6 +328,12 @@ class Runspace(Protocol):
 
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         """What GET_COMMAND_METADATA found for these name patterns."""
+
+    def another(self) -> Runspace:
+        """One more runspace of the same pool: an engine in the same process. It is closed before the one that it was opened from."""
+
+    def reset(self) -> None:
+        """Variables as in a new session [MS-PSRP 2.2.2.31]. No pipeline runs meanwhile."""
 
     def close(self) -> None:
         """The engine stops and the host process ends."""
@@ -255,6 +353,10 @@ class CommandShell(Protocol):
         """The host process ends, with all that it started."""
 
 
+class OutOfResources(Exception):
+    """The machine has no room for another process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShellName:
     """What a shell is called on the wire [MS-WSMV 3.1.4.5.2]: the resource URI that it was asked for under, and its id."""
@@ -266,11 +368,14 @@ class ShellName:
 class Logon(Protocol):
     """One network logon (type 3) of one authenticated connection."""
 
-    def open_runspace(self, shell: ShellName) -> Runspace:
-        """Start wsmprovhost.exe for this logon and open the engine in it."""
+    def open_runspace(self, shell: ShellName, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
+        """Start wsmprovhost.exe for this logon and open the engine in it. Raises `OutOfResources`.
+
+        `arguments` are the client's application arguments, which a session finds in $PSSenderInfo.
+        """
 
     def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
-        """Start winrshost.exe for this logon.
+        """Start winrshost.exe for this logon. Raises `OutOfResources`.
 
         `environment` is laid over the user's own; `directory` is where lines run, "" for the user's profile.
         """

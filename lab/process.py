@@ -65,7 +65,8 @@ class LabConfig:
     `password` "" has the lab make one up. `access` is every host's, `own_access` that of some by name. `keytab` is a file with the keys
     of the hosts' service principals, "" where there is no Kerberos. `off`: what the hosts' logging lacks, as `off_at` reads it.
     `disabled`: ids of rules that its engine does not run; `exceptions`: a rule's id, a name, and what an event's fields must be like for
-    no alert to be raised on it. `hosts` are computers' names in lower case; their endpoints listen on the address `listen`. `note` is the
+    no alert to be raised on it. `hosts` are computers' names in lower case; their endpoints listen on the address `listen`, and
+    give one user `max_shells` at once. `note` is the
     file that the lab is written down in, "" for none: the lab removes it when it ends.
     """
 
@@ -84,6 +85,7 @@ class LabConfig:
     disabled: tuple[str, ...] = ()
     exceptions: tuple[tuple[str, str, dict[str, str]], ...] = ()
     off: tuple[str, ...] = ()
+    max_shells: int = 30
     keep: bool = False
 
     @classmethod
@@ -218,6 +220,7 @@ class StartingLab:
             start_new_session=True,  # a terminal's Ctrl-C is the harness's to handle: cleanups still need the lab
         )
         self._keep = config.keep
+        self._log = log
         self._ready = False
         stdin = self._pipe(self._process.stdin)
         with suppress(BrokenPipeError):
@@ -234,7 +237,8 @@ class StartingLab:
         line = self._pipe(self._process.stdout).readline()
         if not line:
             code = self._process.wait(_READY_WITHIN)
-            raise LabError(f"the lab did not start: its process ended with code {code}")
+            why = f"; {self._log} says why" if self._log is not None else ""
+            raise LabError(f"the lab did not start: its process ended with code {code}{why}")
         place = LabPlace.load(line)
         self._ready = True
         return place

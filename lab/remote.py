@@ -48,9 +48,9 @@ from lab.machine import (
     Trouble,
 )
 from lab.network import LabNetwork
-from lab.winrm import values
-from lab.winrm.wsman import POWERSHELL_URI
+from lab.psrpcore_values import from_wire, read_error_record, to_wire
 
+_POWERSHELL_URI: Final = "http://schemas.microsoft.com/powershell/Microsoft.PowerShell"
 _AGENT: Final = "Microsoft WinRM Client"
 _CONNECT_WITHIN: Final = 10
 _ANSWER_WITHIN: Final = 30
@@ -229,7 +229,7 @@ class Runspace:
             self._line = _Line(network, passage)
         self._shell = WinRS(
             self._line.wsman,
-            resource_uri=POWERSHELL_URI,
+            resource_uri=_POWERSHELL_URI,
             id=str(self._pool.runspace_pool_id).upper(),
             input_streams="stdin pr",
             output_streams="stdout",
@@ -269,11 +269,12 @@ class Runspace:
             return self._run(request, io)
 
     def _run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
-        pipeline = psrpcore.ClientPowerShell(self._pool, no_input=not request.input)
+        given = tuple(request.input)
+        pipeline = psrpcore.ClientPowerShell(self._pool, no_input=not given)
         for command in request.commands:
             sent = psrpcore.Command(command.text, is_script=command.is_script, use_local_scope=command.use_local_scope)
             for one in command.parameters:
-                sent.add_parameter(one.name, values.to_wire(one.value))
+                sent.add_parameter(one.name, to_wire(one.value))
             pipeline.metadata.commands.append(sent)
         pipeline.start()
         command_id = str(pipeline.pipeline_id).upper()
@@ -281,10 +282,10 @@ class Runspace:
         assert payload is not None
         self._shell.command("", [base64.b64encode(payload.data).decode()], command_id=command_id)
         self._send_rest(command_id)
-        for item in request.input:
-            pipeline.send(values.to_wire(item))
+        for item in given:
+            pipeline.send(to_wire(item))
             self._send_rest(command_id)
-        if request.input:
+        if given:
             pipeline.send_eof()
             self._send_rest(command_id)
         ended = _Ended()
@@ -364,15 +365,15 @@ class _Ended:
         ):
             self.known = True
             if event.state == ps.PSInvocationState.Failed and event.reason is not None:
-                self.record = values.read_error_record(event.reason)
+                self.record = read_error_record(event.reason)
 
 
 def _pass_on(io: PipelineIO, ended: _Ended, event: Any) -> None:
     match event:
         case psrpcore.PipelineOutputEvent():
-            io.output(values.from_wire(event.data))
+            io.output(from_wire(event.data))
         case psrpcore.ErrorRecordEvent():
-            io.error(values.read_error_record(event.record))
+            io.error(read_error_record(event.record))
         case psrpcore.InformationRecordEvent():
             io.record(StreamName.INFORMATION, str(event.record.MessageData))
         case psrpcore.PipelineStateEvent():

@@ -56,6 +56,7 @@ from lab.process import (
 )
 from lab.tap import Tap
 from lab.winrm.auth import Access, EndpointAccount, Scheme, fingerprint
+from lab.winrm.config import Quotas
 from lab.winrm.endpoint import Endpoint
 from lab.winrm.tls import make_authority
 
@@ -168,6 +169,7 @@ class Lab:
             address=self._config.listen,
             accounts=[user],
             access=Access(schemes=schemes, allow_unencrypted=asked.allow_unencrypted),
+            quotas=Quotas(max_shells=self._config.max_shells),
             identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", *addresses),
             client_authorities="" if own is None else own.authority.certificate,
             keytab=Path(self._config.keytab) if self._config.keytab else None,

@@ -17,6 +17,7 @@ from harness.model.facts import (
     Footprint,
     Identity,
     Observed,
+    Probe,
     RuleRun,
     RuleState,
     SiemStatus,
@@ -118,7 +119,7 @@ def run(rule_id: str, started: float, *, ok: bool = True, start: float = -300, e
     )
 
 
-def facts(*items: Observed | Alert | RuleRun, now: float, running: bool = True) -> Facts:
+def facts(*items: Observed | Alert | RuleRun | Probe, now: float, running: bool = True) -> Facts:
     return Facts(
         observed=tuple(i for i in items if isinstance(i, Observed)),
         alerts=tuple(i for i in items if isinstance(i, Alert)),
@@ -126,6 +127,7 @@ def facts(*items: Observed | Alert | RuleRun, now: float, running: bool = True) 
         now=at(now),
         schedule_running=running,
         cursor=str(now),
+        probes=tuple(i for i in items if isinstance(i, Probe)),
     )
 
 

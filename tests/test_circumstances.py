@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.assemble import lab_config
 from harness.circumstances import of_lab, of_settings, of_targets
 from harness.model.intent import Target
@@ -23,6 +25,12 @@ def test_the_siem_of_the_settings_is_told_where_it_is_asked() -> None:
     assert told["run.grace"] == "2 s"
     assert not any(each.name.startswith("siem") for each in of_settings(SETTINGS, asks_siem=False))
     assert not any(each.name.startswith("siem") for each in of_settings(Settings(), asks_siem=True))
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the references stand for."""
+    monkeypatch.setenv("HUNTER", "HUNTER two")
 
 
 def test_the_switches_of_the_labs_hosts_are_told_one_by_one() -> None:

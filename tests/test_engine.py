@@ -21,7 +21,7 @@ from harness.errors import (
     StepTimeout,
     Untrusted,
 )
-from harness.model.facts import Execution
+from harness.model.facts import Detonation, Execution
 from harness.model.intent import Action, EnterPSSession, Expectation, Plan, PlannedStep, Step, Target
 from harness.model.report import Judged, Progress, Report, RunFinished, SiemTrouble, StepFinished, StepStarted, Waiting
 from harness.model.verdicts import Inconclusive, Outcome
@@ -57,7 +57,7 @@ class Stage:
         self.patience = PATIENCE
         self.look: Callable[[Progress], None] = lambda progress: None
 
-    def play(self, *, hold: bool = False) -> Report:
+    def play(self, *detonated: Detonation, hold: bool = False) -> Report:
         engine = Engine(
             run_id="run",
             plan=Plan(steps=self.steps, unexercisable={}),
@@ -69,7 +69,7 @@ class Stage:
             hold=hold,
         )
         self.seen = []
-        for progress in engine.run(self.cancel):
+        for progress in engine.run(self.cancel, detonated):
             self.seen.append(progress)
             self.look(progress)
             if isinstance(progress, Judged):
@@ -265,6 +265,21 @@ def test_the_number_of_requests_does_not_grow_with_the_expectations(count: int) 
     stage.steps = (many,)
     stage.play()
     assert all(len(watches) == 1 for watches, _ in stage.siem.sweeps)
+
+
+def test_what_was_detonated_before_is_judged_and_nothing_is_sent() -> None:
+    before = Stage(step("a/1", "one", cleanup=True))
+    before.siem.see = lambda: facts(run("r", 1.0), now=(before.clock.now() - T0).total_seconds())
+    before.play()
+    (detonation, _) = [item.detonation for item in before.seen if isinstance(item, StepFinished)]
+    after = Stage(*before.steps)
+    after.clock.wait(60.0)
+    after.siem.see = lambda: facts(run("r", 1.0), now=(after.clock.now() - T0).total_seconds())
+    report = after.play(detonation)
+    assert after.lines() == []
+    assert [verdict.detonation for verdict in report.verdicts] == [detonation]
+    assert report.started_at == detonation.started_at
+    assert min(watch.since for watches, _ in after.siem.sweeps for watch in watches) < detonation.started_at
 
 
 def test_however_seldom_the_siem_is_asked_it_is_told_each_second_what_is_waited_for() -> None:

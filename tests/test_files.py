@@ -42,3 +42,16 @@ def test_what_is_not_there_or_a_directory_is_an_error(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(OSError):  # noqa: PT011 - any: the caller tells which
             read_bounded(path, 1)
+
+
+def test_new_files_are_all_written_or_none(tmp_path: Path) -> None:
+    files.write_new(tmp_path / "a", {"x": "1", "deep/down/y": "2"})
+    assert (tmp_path / "a/deep/down/y").read_text() == "2"
+    (tmp_path / "b/deep").mkdir(parents=True)
+    (tmp_path / "b/deep/y").write_text("mine")
+    with pytest.raises(FileExistsError):
+        files.write_new(tmp_path / "b", {"x": "1", "other/z": "3", "deep/y": "2"})
+    assert sorted(path.name for path in (tmp_path / "b").rglob("*")) == ["deep", "y"]
+    (tmp_path / "c").write_text("mine")
+    with pytest.raises(OSError, match="c"):
+        files.write_new(tmp_path / "c" / "d", {"x": "1"})

@@ -35,6 +35,7 @@ from harness.settings import (
     Settings,
     SiemSettings,
     TargetSettings,
+    load_history_settings,
     load_settings,
     resolve,
     settings_schema,
@@ -74,6 +75,7 @@ allow_unencrypted = true
 ingest_delay = "0s"
 rule_interval = "2s"
 look_back = "10m"
+max_shells = 100
 schedule = "stopped"
 state_file = "/run/lab.json"
 
@@ -132,6 +134,7 @@ def test_a_whole_file(load: Load, tmp_path: Path) -> None:
             ingest_delay=timedelta(0),
             rule_interval=timedelta(seconds=2),
             look_back=timedelta(minutes=10),
+            max_shells=100,
             schedule_running=False,
             state_file=Path("/run/lab.json"),
         ),
@@ -474,6 +477,22 @@ def test_the_schema_refuses_what_does_not(text: str) -> None:
     assert list(jsonschema.Draft202012Validator(settings_schema()).iter_errors(_as_json(text)))
 
 
+@pytest.mark.parametrize(
+    ("text", "env", "names"),
+    [
+        ("[lab]\nhosts = 3\n", {}, ("ws1", "ws2", "ws3")),
+        ('[lab]\nhosts = ["web1", "db1"]\n', {}, ("web1", "db1")),
+        ("", {"HARNESS_LAB_HOSTS": "2"}, ("ws1", "ws2")),
+        ("[lab]\nhosts = 3\n", {"HARNESS_LAB_HOSTS": "dc1,ws1"}, ("dc1", "ws1")),
+        ("", {}, ("ws1", "ws2")),
+    ],
+    ids=["number", "names", "number in the environment", "names in the environment", "neither"],
+)
+def test_the_labs_hosts_are_so_many_or_named(tmp_path: Path, text: str, env: dict[str, str], names: tuple[str, ...]) -> None:
+    (tmp_path / "harness.toml").write_text(text)
+    assert load_settings(tmp_path / "harness.toml", env, {}).lab.hosts == names
+
+
 WS6 = '[[target]]\nname = "ws6"\nhost = "ws6.lab.example"\n'
 KEYS = """[[target]]
 name = "ws6"
@@ -601,3 +620,15 @@ def test_a_host_of_the_lab_may_differ(load: Load, tmp_path: Path) -> None:
 def test_what_cannot_work_in_the_lab_is_told(load: Load, text: str, said: str) -> None:
     found = problems(load, "[lab]\n" + text)
     assert [line.startswith(said) for line in found] == [True], found
+
+
+def test_the_history_is_known_where_flags_have_still_to_say_which_siem(tmp_path: Path) -> None:
+    """As `--es-url` does for a run: what a file leaves to flags is not asked where there are none."""
+    file = tmp_path / "harness.toml"
+    file.write_text('[siem]\nkind = "elasticsearch"\n[history]\nkeep = 7\n')
+    assert load_history_settings(file, {}).keep == 7
+    file.write_text('[siem]\nkind = "elasticsearch"\napi_key = "env:HARNESS_SIEM_KEY"\n[history]\nkeep = 7\n')
+    assert load_history_settings(file, {"HARNESS_SIEM_KEY": "x"}).keep == 7
+    file.write_text('[siem]\nkind = "elasticsearch"\n[history]\nkeep = "many"\n')
+    with pytest.raises(UsageError, match="keep"):
+        load_history_settings(file, {})

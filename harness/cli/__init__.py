@@ -12,7 +12,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import doctor, history, hunt, lab, merge, replay, report, rules, run, schema
+from harness.cli import completion, doctor, history, hunt, init, lab, merge, replay, report, rules, run, schema
 from harness.errors import HarnessError
 
 
@@ -67,5 +67,7 @@ for command in (
     rules.rules,
     lab.lab,
     schema.schema,
+    init.init,
+    completion.completion,
 ):
     cli.add_command(command)

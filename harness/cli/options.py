@@ -55,7 +55,9 @@ def write_json(path: str, document: Mapping[str, object]) -> None:
 
 def history_settings(config: Path | None) -> HistorySettings:
     """What the settings say of the history. Raises `UsageError`."""
-    return read_settings(config).history
+    from harness.settings import load_history_settings
+
+    return load_history_settings(config, os.environ)
 
 
 def history_place(history_path: Path | None, config: Path | None) -> Path:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from harness.cli.options import PATH, config_option, read_settings, write_json, write_text
+from harness.cli.completion import rule_ids
+from harness.cli.options import PATH, config_option, history_place, read_settings, write_json, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +68,7 @@ def list_rules(paths: tuple[Path, ...], json_path: str | None, config: Path | No
 
 
 @rules.command()
-@click.argument("name")
+@click.argument("name", shell_complete=rule_ids)
 @_looking
 @_scenarios_option
 @click.option(
@@ -112,7 +113,7 @@ def show(
 
 
 @rules.command()
-@click.argument("rule")
+@click.argument("rule", shell_complete=rule_ids)
 @_looking
 def explain(rule: str, paths: tuple[Path, ...], json_path: str | None, config: Path | None) -> int:
     """Say what RULE reads, needs, asks for and excludes, and how many other rules look for the same.
@@ -315,7 +316,7 @@ def _known_scenarios(asked: Sequence[Path]) -> Mapping[str, Scenario]:
 def _show_strategy(
     file: StrategyFile, rules: Mapping[str, Rule], scenarios: Sequence[Path], reports: Sequence[Path], json_path: str | None
 ) -> None:
-    from harness.history import history_file, opened
+    from harness.history import opened
     from harness.reports.json import read_report
     from harness.reports.strategy import StrategyPage, print_strategy, strategy_json
     from harness.rules.strategy_lint import last_verdicts
@@ -323,7 +324,7 @@ def _show_strategy(
     if reports:
         read = [read_report(path) for path in reports]
     else:
-        with opened(history_file()) as kept:
+        with opened(history_place(None, None)) as kept:
             read = [report for report in (kept.last(),) if report is not None]
     steps = _known_scenarios(scenarios)
     page = StrategyPage(

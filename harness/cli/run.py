@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.cli import completion
 from harness.cli.ending import Ending, ending_options
 from harness.cli.options import PATH, config_option, read_settings
 from harness.cli.outputs import annotating, annotations_option, output_options, writers
@@ -40,7 +41,14 @@ def where_options(command: F) -> F:
     for option in reversed(
         (
             click.option("--lab", is_flag=True, help="On the embedded lab (the one that is up, else one of this run's own)."),
-            click.option("--target", "targets", multiple=True, metavar="NAME", help="A target of harness.toml, or a host of the lab."),
+            click.option(
+                "--target",
+                "targets",
+                multiple=True,
+                metavar="NAME",
+                shell_complete=completion.targets,
+                help="A target of harness.toml, or a host of the lab.",
+            ),
             click.option("--rules", multiple=True, type=PATH, metavar="PATH", help="A rule file, or a directory of them."),
             click.option("--siem", type=click.Choice(["embedded", "elasticsearch"]), help="Which SIEM is asked; with --lab: embedded."),
             click.option("--es-url", "urls", multiple=True, metavar="URL", help="A node of Elasticsearch; credentials by settings alone."),
@@ -55,9 +63,11 @@ def _selecting(command: F) -> F:
     """The flags that say what is run."""
     for option in reversed(
         (
-            click.argument("scenarios", nargs=-1, type=PATH),
+            click.argument("scenarios", nargs=-1, type=PATH, shell_complete=completion.scenario_files),
             where_options,
-            click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Judge only this rule."),
+            click.option(
+                "--rule", "rule_ids", multiple=True, metavar="ID", shell_complete=completion.rule_ids, help="Judge only this rule."
+            ),
             click.option("--technique", "techniques", multiple=True, metavar="ID", help="Only scenarios of this ATT&CK technique."),
             click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag."),
             click.option("--shard", callback=_shard, metavar="I/N", help="Only part I of N; `harness merge` makes one report of all."),

@@ -5,13 +5,16 @@ them (the logon of its host process, the children of its processes, their engine
 An event that bears no key of ours but a session's key is another session's, and nobody's here. What is left is judged by host,
 user and time: WINDOW where one detonation alone fits and no other session is seen in that time, else AMBIGUOUS.
 
-Facts may come in any order and a detonation's identity comes last, so ownership is a closure kept up to date with each of them.
+Facts may come in any order and a detonation's identity comes last, so ownership is a closure kept up to date with each of them. What was
+concluded is kept until a fact comes that could change it: only events and detonations that overlap in time touch each other, and parents
+their descendants.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +22,7 @@ from harness.core.keys import Key, Keys, bare_user, engine_key, keys_of, opened_
 from harness.errors import RuleTooSlow
 from harness.logic.sequence import find_all
 from harness.model.facts import Alert, Detonation, Event, Observed
+from harness.model.intent import Remoting, remoting
 from harness.model.tree import Pattern
 from harness.model.verdicts import Basis
 
@@ -38,6 +42,22 @@ class Attribution:
     keys: tuple[str, ...] = ()
 
 
+class _Timeline:
+    """Names by the time of what they stand for, in order."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[datetime, str]] = []
+
+    def add(self, time: datetime, name: str) -> None:
+        insort(self._entries, (time, name))
+
+    def between(self, since: datetime, until: datetime) -> list[str]:
+        """Those of that span, both ends among it."""
+        first = bisect_left(self._entries, since, key=lambda entry: entry[0])
+        last = bisect_right(self._entries, until, key=lambda entry: entry[0])
+        return [name for _, name in self._entries[first:last]]
+
+
 class HostAttribution:
     """Every session, event and alert of one host. Grows only; the answers may sharpen as more is learnt."""
 
@@ -50,12 +70,25 @@ class HostAttribution:
         self._claimants: dict[Key, set[str]] = defaultdict(set)
         self._births: dict[Key, str] = {}
         self._exact: dict[str, set[str]] = defaultdict(set)
+        self._timeline = _Timeline()
+        self._starts = _Timeline()
+        self._longest = timedelta(0)
+        self._spans: dict[str, tuple[datetime, datetime]] = {}
+        # Kept conclusions, by detonation; what is not there is to be found anew.
+        self._telemetry: dict[str, tuple[Observed, ...]] = {}
+        self._rivalled: dict[str, bool] = {}
+        self.version = 0
+        """Another one whenever a fact was added."""
 
     def detonated(self, detonation: Detonation) -> None:
         """A detonation is over and its identity known."""
         name = detonation.planned.id
         self._detonations[name] = detonation
         self._owned[name] = set()
+        self._spans[name] = start, end = self._read_span(detonation, SLACK)
+        self._starts.add(start, name)
+        self._longest = max(self._longest, end - start)
+        self.version += 1
         identity = detonation.identity
         keys = {socket_key(socket.ip, socket.port) for socket in identity.sockets}
         if identity.process_id is not None:
@@ -64,6 +97,7 @@ class HostAttribution:
         if identity.logon_id:
             keys.add(("logon", str(int(identity.logon_id, 0))))
         self._grant(name, keys)
+        self._forget([name])
 
     def observed(self, observed: Observed) -> None:
         """An event is searchable. One that was known already changes nothing."""
@@ -71,18 +105,27 @@ class HostAttribution:
         if event.id in self._observed:
             return
         self._observed[event.id] = observed
+        self._timeline.add(event.time, event.id)
+        self.version += 1
         keys = self._read(event)
         for key in keys.claims:
             self._claimants[key].add(event.id)
+        touched = [event.time]
         for key in keys.grants:
-            if key[0] in ("pid", "guid"):
-                self._births.setdefault(key, event.id)
+            if key[0] in ("pid", "guid") and key not in self._births:
+                self._births[key] = event.id
+                touched += self._times_below(key)
         for name in self._owners_of(keys):
             self._own(name, event)
+        self._forget([name for time in touched for name in self._under_way(time, time)])
 
     def learnt(self, name: str, keys: Iterable[Key]) -> None:
         """The detonation owns these keys as well, as another host's telemetry told."""
-        self._grant(name, keys)
+        fresh = [key for key in keys if key not in self._owned[name]]
+        if fresh:
+            self.version += 1
+            self._grant(name, fresh)
+            self._forget([name])
 
     def opened_by(self, name: str) -> frozenset[Key]:
         """Our ends of the connections that the detonation's processes opened from this host."""
@@ -99,8 +142,7 @@ class HostAttribution:
             return Attribution(detonation=owners[0], basis=Basis.EXACT, keys=self._words(owners[0], keys))
         if owners:
             return Attribution(detonation=owners[0], basis=Basis.AMBIGUOUS, keys=("several detonations own its keys",))
-        fitting = [name for name in self._detonations if self._fits(name, event, keys)]
-        return self._by_window(fitting)
+        return self._by_window([name for name in self._under_way(event.time, event.time) if self._fits(name, event, keys)])
 
     def of_alert(self, alert: Alert, pattern: Pattern | None = None) -> Attribution | None:
         """Whose alert it is. One that follows from several events is EXACT where one of them is and none is another's.
@@ -147,8 +189,16 @@ class HostAttribution:
         except RuleTooSlow:
             return False
 
-    def telemetry(self, detonation: str) -> list[Observed]:
-        """The events that are this detonation's, EXACT or WINDOW, its footprint's left out, in the order of their time."""
+    def telemetry(self, detonation: str) -> Sequence[Observed]:
+        """The events that are this detonation's, EXACT or WINDOW, its footprint's left out, in the order of their time.
+
+        The same object as before where it has the same events.
+        """
+        if detonation not in self._telemetry:
+            self._telemetry[detonation] = self._find_telemetry(detonation)
+        return self._telemetry[detonation]
+
+    def _find_telemetry(self, detonation: str) -> tuple[Observed, ...]:
         found = [
             observed
             for observed in self._near(detonation)
@@ -157,7 +207,7 @@ class HostAttribution:
             and a.basis is not Basis.AMBIGUOUS
             and not self.is_footprint(detonation, observed.event)
         ]
-        return sorted(found, key=lambda observed: (observed.event.time, observed.event.id))
+        return tuple(sorted(found, key=lambda observed: (observed.event.time, observed.event.id)))
 
     def is_footprint(self, detonation: str, event: Event) -> bool:
         """Whether the event tells of what the harness itself ran in the session to learn its identity."""
@@ -168,7 +218,7 @@ class HostAttribution:
 
     def seen_on_host(self, since: datetime, until: datetime) -> list[Observed]:
         """Every event of the host in that span, whosever it is."""
-        return [observed for observed in self._observed.values() if since <= observed.event.time <= until]
+        return [self._observed[event_id] for event_id in self._timeline.between(since, until)]
 
     def logon_of(self, detonation: str) -> str | None:
         """The session's logon id, once telemetry told it, as Windows writes it."""
@@ -178,6 +228,30 @@ class HostAttribution:
     def _owners_of(self, keys: Keys) -> list[str]:
         """The detonations that own a key that the event claims, whenever it happened."""
         return sorted(set().union(*(self._owners.get(key, set()) for key in keys.claims)))
+
+    # --- what may have changed ---------------------------------------------------------------------------------------
+
+    def _under_way(self, since: datetime, until: datetime) -> list[str]:
+        """The detonations that were under way at some time of that span, with slack."""
+        return [name for name in self._starts.between(since - self._longest, until) if self._spans[name][1] >= since]
+
+    def _forget(self, names: Iterable[str]) -> None:
+        """What was concluded of these detonations, and of all that overlap one of them, is to be found anew."""
+        near = {other for name in dict.fromkeys(names) for other in self._under_way(*self._spans[name])}
+        for name in near:
+            self._telemetry.pop(name, None)
+            self._rivalled.pop(name, None)
+
+    def _times_below(self, born: Key) -> Iterator[datetime]:
+        """The times of the events that descend from a process, of which it was not known where it came from."""
+        todo, seen = [born], {born}
+        while todo:
+            for event_id in self._claimants.get(todo.pop(), ()):
+                event = self._observed[event_id].event
+                yield event.time
+                fresh = self._read(event).grants - seen
+                seen |= fresh
+                todo += fresh
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
@@ -223,6 +297,8 @@ class HostAttribution:
             and event.time > footprint.target_time + footprint.grain
         ):
             return False  # our host process told us its pid before this one was born: both readings are the target's clock
+        if keys.session:
+            return True  # our host process's own start, or its child's: a child that was seen first may have told a guid, of itself alone
         for what in ("logon", "guid"):
             borne = {key for key in keys.claims if key[0] == what}
             if borne and not borne & owned and any(key[0] == what for key in owned):
@@ -242,8 +318,12 @@ class HostAttribution:
         """When the detonation was under way, by the target's clock: with slack, or as exactly as that clock was read."""
         detonation = self._detonations[name]
         footprint = detonation.footprint
-        offset = footprint.clock_offset if footprint else timedelta(0)
-        slack = SLACK if footprint is None or not exactly else _GRAIN + footprint.grain + (footprint.finished_at - footprint.started_at) / 2
+        if footprint is None or not exactly:
+            return self._spans[name]
+        return self._read_span(detonation, _GRAIN + footprint.grain + (footprint.finished_at - footprint.started_at) / 2)
+
+    def _read_span(self, detonation: Detonation, slack: timedelta) -> tuple[datetime, datetime]:
+        offset = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
         return detonation.started_at + offset - slack, detonation.finished_at + offset + slack
 
     # --- the fallback: host, user and time ------------------------------------------------------------------------------
@@ -258,9 +338,13 @@ class HostAttribution:
         known = {"socket"}
         if identity.process_id is not None:
             known |= {"pid", "guid"}
-        if identity.host_id is not None:
+        if identity.host_id is not None or self._has_no_engine(name):
             known.add("engine")
         return any(what in known for what, _ in self._session_keys(event))
+
+    def _has_no_engine(self, name: str) -> bool:
+        """A remote shell brings no PowerShell engine for remoting with it: whatever such an engine leaves is another session's."""
+        return remoting(self._detonations[name].planned.action) is Remoting.WINRS
 
     def _session_keys(self, event: Event) -> frozenset[Key]:
         """The session's keys that the event bears itself or through the processes that it descends from."""
@@ -276,16 +360,21 @@ class HostAttribution:
         return frozenset()
 
     def _foreign(self, event: Event) -> bool:
-        return bool(self._session_keys(event)) or not any(self._in_time(name, event.time) for name in self._detonations)
+        return bool(self._session_keys(event)) or not self._under_way(event.time, event.time)
 
     def _by_window(self, fitting: Sequence[str]) -> Attribution | None:
         if not fitting:
             return None
         words = ("host, user and time",)
-        alone = len(fitting) == 1 and not self._rivals(fitting[0])
+        alone = len(fitting) == 1 and not self._has_rivals(fitting[0])
         return Attribution(detonation=fitting[0], basis=Basis.WINDOW if alone else Basis.AMBIGUOUS, keys=words)
 
-    def _rivals(self, name: str) -> bool:
+    def _has_rivals(self, name: str) -> bool:
+        if name not in self._rivalled:
+            self._rivalled[name] = self._find_rivals(name)
+        return self._rivalled[name]
+
+    def _find_rivals(self, name: str) -> bool:
         """Whether sessions other than ours are seen in the detonation's time: then time proves nothing.
 
         A detonation that never learnt its pid has a host process of its own among the unclaimed ones.
@@ -303,14 +392,9 @@ class HostAttribution:
                 hosts |= {key for key in keys.session if key[0] == "pid"}
             if any(key[0] == "engine" for key in keys.session):
                 engines.add(keys.session)
-        excused = sum(
-            1 for other in self._detonations if self._overlaps(name, other) and self._detonations[other].identity.process_id is None
-        )
-        return bool(sockets) or len(hosts) > excused or len(engines) > excused
-
-    def _overlaps(self, one: str, other: str) -> bool:
-        (start, end), (other_start, other_end) = self._span(one), self._span(other)
-        return start <= other_end and other_start <= end
+        unknown = [other for other in self._under_way(*self._spans[name]) if self._detonations[other].identity.process_id is None]
+        with_engine = sum(not self._has_no_engine(other) for other in unknown)
+        return bool(sockets) or len(hosts) > len(unknown) or len(engines) > with_engine
 
     def _near(self, name: str) -> list[Observed]:
         start, end = self._span(name)

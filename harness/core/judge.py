@@ -9,23 +9,30 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from harness.core.probe import matches
 from harness.errors import RuleTooSlow
+from harness.events.endpoint import kind_text
 from harness.logic.match import matcher
 from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, reads, rule_kinds, wanted_by
 from harness.logic.sequence import find_all
 from harness.logic.why import near_kinds, nearest
 from harness.logic.why_pattern import Stopped, stopped
-from harness.model.facts import Detonation, Event, Execution, Failure, FailureKind, Observed, RuleRun, RuleState
+from harness.model.facts import Detonation, Event, Execution, Failure, FailureKind, Observed, Probe, RuleRun, RuleState
 from harness.model.intent import Expectation, PlannedStep, Rule, Severity, Unexercisable
-from harness.model.verdicts import Basis, Gate, GateKind, GateState, Inconclusive, Outcome, Sighting, Standing, Verdict
+from harness.model.verdicts import Basis, Gate, GateKind, GateState, Inconclusive, Outcome, Probed, Sighting, Standing, Verdict
 
 # Errors that say a line did not run at all: to take the step for executed would make a later miss a lie.
 _SHOWN = 5
 _NOT_RUN = ("CommandNotFoundException", "NotEmulated", "ParseException", "ParserError")
 
+
+_A_PROBE = "a probe, no alert:"
+_DISAGREES = (
+    "our own engine matches it: the index maps a field otherwise than the rule takes it, or has no such field (harness doctor tells)"
+)
 
 _DISTURBED = (
     "no alert: the rule matches this session's events by themselves, but not among those of the other sessions on its host, one of which"
@@ -40,7 +47,7 @@ class Case:
     `rule` is None for a rule that only the SIEM knows: then its kinds and its query are not known. `telemetry` are the
     detonation's own events; `host_events` are the events of the host in its time, whosever they are. `settled_at`: from then on
     no more telemetry is expected; `deadline`: from then on nothing is waited for. `to_ours` is added to a time of the SIEM's clock to
-    make it ours.
+    make it ours. `probe` is the last answer to the rule's own query, where nothing runs the rule.
     """
 
     planned: PlannedStep
@@ -58,6 +65,7 @@ class Case:
     to_ours: timedelta
     schedule_running: bool
     siem_lost: str = ""
+    probe: Probe | None = None
 
 
 def unexercisable(planned: PlannedStep, expectation: Expectation, reason: Unexercisable) -> Verdict:
@@ -68,8 +76,9 @@ def unexercisable(planned: PlannedStep, expectation: Expectation, reason: Unexer
 
 def undeployed(planned: PlannedStep, expectation: Expectation, state: RuleState | None) -> Verdict:
     """The verdict on a rule that the SIEM does not have, or does not run: known before anything is sent."""
-    what = "is disabled in" if state is not None and state.deployed else "is not deployed to"
-    cause = f"rule {expectation.rule} {what} the SIEM"
+    cause = _not_run(expectation.rule, state)
+    if state is not None and state.not_probed:
+        cause += f"; nor can its query be probed: {state.not_probed}"
     return _before_sending(planned, expectation, Outcome.INCONCLUSIVE, cause, Inconclusive.NOT_DEPLOYED)
 
 
@@ -115,6 +124,8 @@ class _Judgement:
         self._unseen = self._find_unseen()
         self._proof = self._find_proof()
         self._failure = step_failure(case.detonation)
+        self._is_probed = case.state is not None and case.state.probed and not case.state.runs and not self._counted
+        self._probed = self._find_probed() if self._is_probed else ()
         self._gates = (self._executed(), self._telemetry(), self._query(), self._alert())
 
     def standing(self) -> Standing:
@@ -139,8 +150,10 @@ class _Judgement:
             return self._fired()
         if case.siem_lost:
             return self._inconclusive(Inconclusive.SIEM_LOST, f"the SIEM was lost: {case.siem_lost}")
-        if case.state is not None and not (case.state.deployed and case.state.enabled):
-            return self._inconclusive(Inconclusive.NOT_DEPLOYED, f"rule {self._wanted.rule} is not deployed or disabled")
+        if self._is_probed:
+            return self._by_probe(interrupted)
+        if case.state is not None and not case.state.runs:
+            return self._inconclusive(Inconclusive.NOT_DEPLOYED, _not_run(self._wanted.rule, case.state))
         if self._proof is not None and case.sightings:
             return self._inconclusive(Inconclusive.AMBIGUOUS, "alerts fired, but each fits several sessions: none can be credited")
         if self._proof is not None and not self._wanted.fires and case.telemetry:
@@ -163,6 +176,9 @@ class _Judgement:
             evidence += [f"exit code {outcome.exit_code}"] if outcome.exit_code is not None else []
             evidence += [f"{record.stream.value}: {_first_line(record.text)}" for record in outcome.records[:_SHOWN]]
             evidence += [f"output: {line}" for line in outcome.output[:_SHOWN]]
+        if (via := self._case.planned.target.via) is not None:
+            ends = ", ".join(f"{socket.ip}:{socket.port}" for socket in self._case.detonation.identity.sockets)
+            evidence.append(f"by way of {via.name}" + (f", which connected from {ends}" if ends else ""))
         if footprint is not None:
             evidence.append(f"target's clock minus ours: {footprint.clock_offset.total_seconds():+.3f} s")
         state = GateState.FAILED if self._failure else GateState.PASSED
@@ -193,6 +209,28 @@ class _Judgement:
         return Gate(kind=GateKind.TELEMETRY, state=GateState.FAILED if waited else GateState.UNREACHED)
 
     def _query(self) -> Gate:
+        return self._probe_gate(self._own_query()) if self._is_probed else self._own_query()
+
+    def _probe_gate(self, own: Gate) -> Gate:
+        """The gate by the SIEM's own answer; what our own engine says of the same events goes with it."""
+        probe = self._case.probe
+        if self._probed:
+            ids = {event.id for event in self._probed}
+            gate = self._seen(GateKind.QUERY, [observed for observed in self._case.telemetry if observed.event.id in ids])
+            return replace(gate, evidence=(f"{_A_PROBE} the rule's own query, asked by us, finds:", *gate.evidence))
+        if probe is None or self._unseen is not None:
+            return replace(own, state=GateState.UNREACHED, at=None, evidence=())
+        if probe.refused:
+            return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED, evidence=(f"{_A_PROBE} the SIEM refused it: {probe.refused}",))
+        said: tuple[str, ...] = (f"{_A_PROBE} the rule's own query, asked by us, finds nothing of this session",)
+        if own.state is GateState.PASSED:
+            said = (*said, _DISAGREES, *own.evidence)
+        elif own.state is GateState.FAILED:
+            said = (*said, *own.evidence)
+        state = GateState.FAILED if self._is_proven(probe) else GateState.UNREACHED
+        return Gate(kind=GateKind.QUERY, state=state, evidence=said)
+
+    def _own_query(self) -> Gate:
         rule = self._case.rule
         if rule is None or self._unseen is not None:
             return Gate(kind=GateKind.QUERY, state=GateState.UNREACHED)
@@ -220,6 +258,8 @@ class _Judgement:
             evidence = tuple(_sighting_text(sighting) for sighting in self._counted[:_SHOWN])
             at = first.alert.raised_at + self._case.to_ours
             return Gate(kind=GateKind.ALERT, state=GateState.PASSED, at=at, evidence=evidence)
+        if self._is_probed:
+            return Gate(kind=GateKind.ALERT, state=GateState.UNREACHED, evidence=("nothing can raise one: the rule is not run",))
         if self._proof is not None:
             evidence = (f"no alert; {self._run_text(self._proof)}",)
             return Gate(kind=GateKind.ALERT, state=GateState.FAILED, at=self._proof.finished_at + self._case.to_ours, evidence=evidence)
@@ -235,14 +275,57 @@ class _Judgement:
 
     def _find_proof(self) -> RuleRun | None:
         """The first run that saw everything: it succeeded, started when all had arrived, and its window covers the rule's events."""
-        complete = max([self._case.settled_at, *(observed.searchable_at for observed in self._case.telemetry)])
+        complete = self._complete_at()
         for run in sorted(self._case.runs, key=lambda run: run.started_at):
             covers = all(run.window_start <= observed.event.time <= run.window_end for observed in self._events)
             if run.ok and run.started_at > complete and covers:
                 return run
         return None
 
+    def _complete_at(self) -> datetime:
+        """When all that the detonation left was searchable."""
+        return max([self._case.settled_at, *(observed.searchable_at for observed in self._case.telemetry)])
+
+    def _find_probed(self) -> tuple[Event, ...]:
+        """The detonation's own events that the rule's query finds in the SIEM."""
+        rule, probe = self._case.rule, self._case.probe
+        if rule is None or probe is None:
+            return ()
+        found = matches(rule, probe, [observed.event for observed in self._case.telemetry])
+        return tuple({event.id: event for match in found for event in match}.values())
+
+    def _is_proven(self, probe: Probe) -> bool:
+        """Whether the probe was asked of everything that the detonation left."""
+        return not probe.refused and probe.asked_at > self._complete_at() and all(o.event.time >= probe.since for o in self._events)
+
     # --- the outcomes --------------------------------------------------------------------------------------------------
+
+    def _by_probe(self, interrupted: bool) -> Verdict | None:
+        """What the SIEM's answer to the query of a rule that nothing runs amounts to: never more than INCONCLUSIVE."""
+        case, probe = self._case, self._case.probe
+        if self._probed:
+            wanted = "" if self._wanted.fires else ", though it should stay quiet"
+            return self._of_probe(Probed.MATCHES, f"the rule's query matches {_event_text(self._probed[-1])}{wanted}")
+        if probe is not None and self._is_proven(probe) and self._unseen is None and case.telemetry:
+            query = self._gates[2]
+            own = query.evidence[-1] if len(query.evidence) > 1 else ""
+            why = f": {_DISAGREES if _DISAGREES in query.evidence else own}" if own else ""
+            wanted = "" if self._wanted.fires else ", as it should"
+            return self._of_probe(Probed.FINDS_NOTHING, f"the rule's query finds nothing of this session{wanted}{why}")
+        if interrupted:
+            return self._of_probe(Probed.UNKNOWN, "interrupted before it was known whether the rule's query matches")
+        if case.now < case.deadline:
+            return None
+        if probe is not None and probe.refused:
+            return self._of_probe(Probed.UNKNOWN, f"the SIEM refused the rule's query: {probe.refused}")
+        if self._unseen is not None:
+            return self._of_probe(Probed.UNKNOWN, f"there was nothing to match: {self._blind_cause()}")
+        return self._of_probe(Probed.UNKNOWN, "the rule's query was not asked of everything that arrived")
+
+    def _of_probe(self, probed: Probed, cause: str) -> Verdict:
+        not_run = _not_run(self._wanted.rule, self._case.state)
+        verdict = self._inconclusive(Inconclusive.NOT_DEPLOYED, f"{_A_PROBE} {cause}; {not_run}: nothing would raise an alert")
+        return replace(verdict, probed=probed)
 
     def _fired(self) -> Verdict:
         wanted = self._wanted
@@ -313,7 +396,7 @@ class _Judgement:
         case = self._case
         wanted = f"no event of {_kinds_text(self._unseen)} arrived" if case.rule is not None and self._unseen else "no event arrived"
         if case.telemetry:
-            others = Counter(f"{observed.event.channel} {observed.event.event_id}" for observed in case.telemetry)
+            others = Counter(kind_text(observed.event.channel, observed.event.event_id) for observed in case.telemetry)
             seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(others.items()))
             return f"{wanted}, though others of this detonation did ({seen}): a sensor or an audit setting is missing"
         if case.host_events:
@@ -367,11 +450,16 @@ def _before_sending(
     )
 
 
+def _not_run(rule: str, state: RuleState | None) -> str:
+    what = "is disabled in" if state is not None and state.deployed else "is not deployed to"
+    return f"rule {rule} {what} the SIEM"
+
+
 def _kinds_text(wanted: frozenset[Kind]) -> str:
     """Kinds of event for people: "security 5156 or any channel 4104"."""
     named = (
-        ("any channel" if channel == ANY_CHANNEL else channel) + (" with any id" if event_id == ANY_EVENT_ID else f" {event_id}")
-        for channel, event_id in wanted
+        f"{channel} with any id" if event_id == ANY_EVENT_ID else kind_text(channel, event_id)
+        for channel, event_id in (("any channel" if channel == ANY_CHANNEL else channel, event_id) for channel, event_id in wanted)
     )
     return " or ".join(sorted(named))
 
@@ -391,7 +479,7 @@ def _stopped_text(why: Stopped) -> tuple[str, ...]:
 
 
 def _event_text(event: Event) -> str:
-    return f"{event.channel} {event.event_id} of {event.host} at {event.time:%H:%M:%S.%f}"[:-3] + f" ({event.id})"
+    return f"{kind_text(event.channel, event.event_id)} of {event.host} at {event.time:%H:%M:%S.%f}"[:-3] + f" ({event.id})"
 
 
 def _sighting_text(sighting: Sighting) -> str:

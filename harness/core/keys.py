@@ -8,6 +8,8 @@ Read from field names alone, so that a kind nobody thought of is attributed too.
     ("logon", "47876160")          a logon session's LUID                            4624, 4688, Sysmon 1
     ("engine", "9b496bdc-...")     HostId or RunspaceId of a PowerShell engine       400, 403, 600, 4103
 
+The Elastic Endpoint has its own names for these: it writes a process's entity id, its ancestors', and the other end of a connection.
+
 Processes and logons of the system itself (pid 0 and 4, SYSTEM, the service accounts) are everybody's and so nobody's key.
 """
 
@@ -17,6 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.events.endpoint import PREFIX, is_endpoint
 from harness.model.facts import Event, FlatValue
 
 Key = tuple[str, str]
@@ -29,6 +32,7 @@ _SHARED_LOGONS = frozenset({0x0, 0x3E4, 0x3E5, 0x3E7})
 _ENGINE_ID = re.compile(r"=[ \t]*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 _POWERSHELL_CHANNELS = ("windows powershell", "microsoft-windows-powershell/operational", "powershellcore/operational")
 _INBOUND = "%%14592"
+_INGRESS = ("ingress", "incoming")  # of the Endpoint's versions since 7.16, and before
 _OUTBOUND = "%%14593"
 
 
@@ -50,6 +54,8 @@ class Keys:
 
 def keys_of(event: Event) -> Keys:
     """Read every key that the event bears."""
+    if is_endpoint(event.channel):
+        return _keys_of_endpoint(event)
     flat = event.flat
     claims: set[Key] = set()
     grants: set[Key] = set()
@@ -101,9 +107,46 @@ def keys_of(event: Event) -> Keys:
     )
 
 
+def _keys_of_endpoint(event: Event) -> Keys:
+    """The same of the Endpoint's. An ancestor's key is claimed: whoever owns the session's host process owns what descends from it."""
+    flat = event.flat
+    own = _present(_process(flat, "process.pid"), _entity(flat, "process.entity_id"))
+    parent = _present(_process(flat, "process.parent.pid"), _entity(flat, "process.parent.entity_id"))
+    ancestors = flat.get("process.ext.ancestry")
+    line = {("guid", each) for each in ancestors} if isinstance(ancestors, list) else set()
+    logons = {
+        ("logon", str(number))
+        for name in ("process.ext.authentication_id", "target.process.ext.authentication_id")
+        if (number := _number(flat.get(name))) is not None and number not in _SHARED_LOGONS
+    }
+    claims: set[Key] = own | parent | line | logons
+    starts = _is_endpoint_start(event)
+    is_host = starts and _base(flat.get("process.name")) in SESSION_HOSTS
+    session: set[Key] = own if is_host else parent if starts and _base(flat.get("process.parent.name")) in SESSION_HOSTS else set()
+    port, address = _number(flat.get("source.port")), flat.get("source.ip")
+    if port is not None and isinstance(address, str) and flat.get("network.direction") in _INGRESS:
+        client = socket_key(address, port)
+        claims, session = claims | {client}, session | {client}
+    return Keys(
+        claims=frozenset(claims),
+        grants=frozenset(own if starts else ()),
+        host_grants=frozenset(logons if is_host else ()),
+        session=frozenset(session),
+        user=_users(event),
+    )
+
+
+def _is_endpoint_start(event: Event) -> bool:
+    """Whether the event is the start of a process, and not of what one did."""
+    types = event.flat.get("event.type")
+    return event.channel == f"{PREFIX}process" and "start" in (types if isinstance(types, list) else [types])
+
+
 def starts_session(event: Event) -> bool:
     """Whether the event is the creation of a session's host process."""
     flat = event.flat
+    if is_endpoint(event.channel):
+        return _is_endpoint_start(event) and _base(flat.get("process.name")) in SESSION_HOSTS
     creates = "newprocessid" in flat or "parentprocessguid" in flat
     return creates and _base(flat.get("image", flat.get("newprocessname"))) in SESSION_HOSTS
 
@@ -154,8 +197,11 @@ def opened_socket(event: Event) -> Key | None:
     return None
 
 
+_ACCOUNTS = ("user", "subjectusername", "targetusername", "accountname", "user.name", "user.effective.name", "user.target.name")
+
+
 def _users(event: Event) -> frozenset[str]:
-    names = (event.flat.get(name) for name in ("user", "subjectusername", "targetusername", "accountname"))
+    names = (event.flat.get(name) for name in _ACCOUNTS)
     return frozenset(bare_user(name) for name in names if isinstance(name, str) and name not in ("", "-"))
 
 
@@ -174,6 +220,12 @@ def _pid(number: int | None) -> Key | None:
 def _guid(flat: Mapping[str, FlatValue], name: str) -> Key | None:
     value = flat.get(name)
     return ("guid", value.lower()) if isinstance(value, str) and value not in ("", "-") else None
+
+
+def _entity(flat: Mapping[str, FlatValue], name: str) -> Key | None:
+    """An entity id, in which upper and lower case are different letters."""
+    value = flat.get(name)
+    return ("guid", value) if isinstance(value, str) and value else None
 
 
 def _number(value: object) -> int | None:

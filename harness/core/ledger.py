@@ -1,13 +1,15 @@
 """The ledger of a run: facts are entered as they come, verdicts are taken out as they become certain.
 
 It is told of finished detonations and of what each sweep of the SIEM brought; it attributes, judges, and answers which
-detonations are still open. It reads no clock: the moment comes with the facts. Three clocks meet here. Everything that is
-shown is ours; comparisons between two times of the SIEM stay on the SIEM's.
+detonations are still open. What is open is judged again only where something came that its verdict could hang on: a run may wait for
+hundreds of expectations while its hosts send tens of thousands of events. It reads no clock: the moment comes with the facts. Three
+clocks meet here. Everything that is shown is ours; comparisons between two times of the SIEM stay on the SIEM's.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import insort
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +21,7 @@ from harness.core.record import telemetry_of
 from harness.core.transport import transport_caused
 from harness.events.fields import short_name
 from harness.logic.priority import priority_of
-from harness.model.facts import Alert, Detonation, Facts, Identity, Observed, RuleRun, SiemStatus, Socket, Watch
+from harness.model.facts import Alert, Detonation, Facts, Identity, Observed, Probe, RuleRun, SiemStatus, Socket, Watch
 from harness.model.intent import Expectation, Plan, PlannedStep, Rule, Severity, Target
 from harness.model.report import HostTelemetry
 from harness.model.verdicts import Basis, GateKind, Inconclusive, Sighting, Standing, Verdict
@@ -33,8 +35,31 @@ _DAY = timedelta(days=1)
 class _Open:
     """An expectation without a verdict."""
 
+    number: int
     planned: PlannedStep
     expectation: Expectation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What is known of a detonation's telemetry: its events, and how long its last one may still take."""
+
+    telemetry: Sequence[Observed]
+    lag: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Judged:
+    """What an open expectation was judged by, last time, and how it stood: while all of it is the same, so is the answer."""
+
+    telemetry: Sequence[Observed]
+    sightings: tuple[Sighting, ...]
+    rest: tuple[object, ...]
+    standing: Standing
+
+    def is_by(self, telemetry: Sequence[Observed], sightings: tuple[Sighting, ...], rest: tuple[object, ...]) -> bool:
+        """Whether it was judged by these."""
+        return self.telemetry is telemetry and self.rest == rest and self.sightings == sightings
 
 
 class Ledger:
@@ -58,8 +83,16 @@ class Ledger:
         self._sides: dict[tuple[str, str], Detonation] = {}
         self._joined: dict[str, set[Key]] = defaultdict(set)
         self._alerts: dict[str, Alert] = {}
+        self._alerts_of: dict[str, list[Alert]] = defaultdict(list)
+        self._attributions: dict[str, tuple[int, Attribution | None]] = {}
+        # Of everything that a host sent since the run began, the shortest first, as if its clock were ours.
+        self._lags: dict[str, list[timedelta]] = defaultdict(list)
+        self._telemetry: dict[str, tuple[tuple[Sequence[Observed], ...], Sequence[Observed]]] = {}
+        self._judged: dict[int, _Judged] = {}
         self._priorities: dict[str, Severity | None] = {}
         self._runs: dict[str, dict[str, RuleRun]] = defaultdict(dict)
+        self._run_changes: Counter[str] = Counter()
+        self._probes: dict[str, Probe] = {}
         self._now = started_at + siem_offset
         self._schedule_running = status.schedule_running
         self._lost = ""
@@ -76,10 +109,10 @@ class Ledger:
         state = self._status.rules.get(expectation.rule)
         if reason is not None:
             self._verdicts.append(unexercisable(planned, expectation, reason))
-        elif state is None or not (state.deployed and state.enabled):
+        elif state is None or not (state.runs or state.probed):
             self._verdicts.append(undeployed(planned, expectation, state))
         else:
-            self._open.append(_Open(planned, expectation))
+            self._open.append(_Open(len(self._open), planned, expectation))
 
     # --- facts in ------------------------------------------------------------------------------------------------------
 
@@ -93,15 +126,28 @@ class Ledger:
 
     def saw(self, facts: Facts) -> None:
         """A sweep came back."""
+        self._now = max(self._now, facts.now)
         for observed in facts.observed:
-            self._hosts[observed.event.host].observed(observed)
+            self._observed(observed)
         self._join()
         for alert in facts.alerts:
-            self._alerts.setdefault(alert.id, alert)
+            if alert.id not in self._alerts:
+                self._alerts[alert.id] = alert
+                self._alerts_of[alert.rule].append(alert)
         for run in facts.runs:
+            self._run_changes[run.rule] += self._runs[run.rule].get(run.id) != run
             self._runs[run.rule][run.id] = run
-        self._now = max(self._now, facts.now)
+        for probe in facts.probes:
+            self._probes[probe.rule] = probe
         self._schedule_running = facts.schedule_running
+
+    def _observed(self, observed: Observed) -> None:
+        event, host = observed.event, self._hosts[observed.event.host]
+        before = host.version
+        host.observed(observed)
+        # A time that lies days away is a clock's fault, and no lag.
+        if host.version != before and self._started_at - SLACK <= event.time <= self._now + _DAY:
+            insort(self._lags[event.host], self._lag(observed, timedelta(0)))
 
     def _join(self) -> None:
         """What a jump host tells of the connections that a detonation opened from it is how the target knows that detonation."""
@@ -132,8 +178,9 @@ class Ledger:
             return fresh
         still: list[_Open] = []
         standing: list[Standing] = []
-        sightings = self._sightings_by_step()
-        seen: dict[str, tuple[list[Observed], timedelta]] = {}
+        rules = {item.expectation.rule for item in self._open}
+        sightings = self._sightings_by_step([alert for rule in rules for alert in self._alerts_of.get(rule, ())])
+        seen: dict[str, _Seen] = {}
         for item in self._open:
             verdict = self._judge(item, sightings, seen, interrupted)
             if isinstance(verdict, Standing):
@@ -191,7 +238,7 @@ class Ledger:
     def unexpected(self) -> list[Sighting]:
         """Counted sightings of rules that no expectation of their step named."""
         named = {(planned.id, e.rule) for planned in self._plan.steps for e in planned.step.expect if not planned.cleanup}
-        by_step = self._sightings_by_step()
+        by_step = self._sightings_by_step(self._alerts.values())
         return [
             sighting
             for step in sorted(by_step)
@@ -222,10 +269,10 @@ class Ledger:
         self,
         item: _Open,
         sightings: Mapping[str, list[Sighting]],
-        seen: dict[str, tuple[list[Observed], timedelta]],
+        seen: dict[str, _Seen],
         interrupted: bool,
     ) -> Verdict | Standing:
-        """`seen`: by planned step its telemetry and how long its last event may still take, found once for all its expectations."""
+        """`seen`: by planned step, found once for all its expectations."""
         planned, expectation = item.planned, item.expectation
         detonation = self._detonations.get(planned.id)
         if detonation is None:
@@ -237,17 +284,23 @@ class Ledger:
             return never_sent(planned, expectation, "interrupted before it was sent", Inconclusive.INTERRUPTED)
         hosts = [self._hosts[name] for name in host_names(planned)]
         if planned.id not in seen:
-            mine = sorted(
-                (observed for host in hosts for observed in host.telemetry(planned.id)), key=lambda one: (one.event.time, one.event.id)
-            )
-            seen[planned.id] = (mine, max(self._ingest_lag(host, detonation, mine) for host in hosts))
-        mine, lag = seen[planned.id]
+            mine = self._telemetry_of(planned)
+            lag = max(self._ingest_lag(name, detonation, mine) for name in host_names(planned))
+            seen[planned.id] = _Seen(telemetry=mine, lag=lag)
+        mine, lag = seen[planned.id].telemetry, seen[planned.id].lag
         state = self._status.rules.get(expectation.rule)
         settled_at = detonation.finished_at + self._offset + lag
         interval = state.interval if state is not None else timedelta(0)
         deadline = settled_at + 2 * interval + MARGIN
         if expectation.within is not None:
             deadline = max(deadline, detonation.started_at + self._offset + expectation.within + self._grace)
+        own = tuple(sighting for sighting in sightings.get(planned.id, ()) if sighting.alert.rule == expectation.rule)
+        runs, probe = self._runs[expectation.rule], self._probes.get(expectation.rule)
+        # Of the moment only on which side of the two it lies: judge.py asks for no more.
+        times = (settled_at, deadline, self._now >= settled_at, self._now >= deadline)
+        rest = (self._run_changes[expectation.rule], probe, *times, self._schedule_running, self._lost, interrupted)
+        if (before := self._judged.get(item.number)) is not None and before.is_by(mine, own, rest):
+            return before.standing
         case = Case(
             planned=planned,
             expectation=expectation,
@@ -257,8 +310,8 @@ class Ledger:
             host_events=[
                 seen.event for host in hosts for seen in host.seen_on_host(detonation.started_at - SLACK, detonation.finished_at + SLACK)
             ],
-            sightings=[s for s in sightings.get(planned.id, ()) if s.alert.rule == expectation.rule],
-            runs=tuple(self._runs[expectation.rule].values()),
+            sightings=own,
+            runs=tuple(runs.values()),
             state=state,
             settled_at=settled_at,
             deadline=deadline,
@@ -266,16 +319,35 @@ class Ledger:
             to_ours=-self._offset,
             schedule_running=self._schedule_running,
             siem_lost=self._lost,
+            probe=probe,
         )
-        return judge(case, interrupted=interrupted)
+        verdict = judge(case, interrupted=interrupted)
+        if isinstance(verdict, Standing):
+            self._judged[item.number] = _Judged(telemetry=mine, sightings=own, rest=rest, standing=verdict)
+        return verdict
+
+    def _telemetry_of(self, planned: PlannedStep) -> Sequence[Observed]:
+        """The step's telemetry on all its hosts, in the order of its time; the same object as before where it is the same."""
+        parts = tuple(self._hosts[name].telemetry(planned.id) for name in host_names(planned))
+        if len(parts) == 1:
+            return parts[0]
+        kept = self._telemetry.get(planned.id)
+        if kept is None or any(new is not old for new, old in zip(parts, kept[0], strict=True)):
+            merged = sorted((observed for part in parts for observed in part), key=lambda one: (one.event.time, one.event.id))
+            kept = self._telemetry[planned.id] = (parts, merged)
+        return kept[1]
 
     def _attribution(self, alert: Alert) -> Attribution | None:
         host, rule = self._hosts.get(alert.host), self._rules.get(alert.rule)
-        return None if host is None else host.of_alert(alert, None if rule is None else rule.pattern)
+        if host is None:
+            return None
+        if (kept := self._attributions.get(alert.id)) is None or kept[0] != host.version:
+            kept = self._attributions[alert.id] = (host.version, host.of_alert(alert, None if rule is None else rule.pattern))
+        return kept[1]
 
-    def _sightings_by_step(self) -> dict[str, list[Sighting]]:
+    def _sightings_by_step(self, alerts: Iterable[Alert]) -> dict[str, list[Sighting]]:
         found: dict[str, list[Sighting]] = defaultdict(list)
-        for alert in sorted(self._alerts.values(), key=lambda alert: (alert.raised_at, alert.id)):
+        for alert in sorted(alerts, key=lambda alert: (alert.raised_at, alert.id)):
             host = self._hosts.get(alert.host)
             attribution = self._attribution(alert)
             if host is None or attribution is None:
@@ -305,15 +377,14 @@ class Ledger:
             self._priorities[alert.id] = priority_of(wanted, alert.events) if wanted is not None else None
         return self._priorities[alert.id]
 
-    def _ingest_lag(self, host: HostAttribution, detonation: Detonation, mine: Sequence[Observed]) -> timedelta:
+    def _ingest_lag(self, host: str, detonation: Detonation, mine: Sequence[Observed]) -> timedelta:
         """How long an event of this host may take: promised, with the outages since, or measured in this run, the larger.
 
         Of everything the host sent the 99th percentile, so that a pipeline under load is waited for; of its own events the slowest.
         """
-        begun = self._started_at - SLACK
         drift = detonation.footprint.clock_offset if detonation.footprint else timedelta(0)
-        lags = sorted(self._lag(observed, drift) for observed in host.seen_on_host(begun, self._now + _DAY))
-        usual = lags[len(lags) * 99 // 100] if lags else timedelta(0)
+        lags = self._lags[host]
+        usual = lags[len(lags) * 99 // 100] + drift if lags else timedelta(0)
         away = sum(
             (until - max(since, detonation.started_at) for since, until in self._outages if until > detonation.started_at), timedelta(0)
         )

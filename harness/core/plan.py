@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from harness.errors import NothingToDo
 from harness.logic.needs import unexercisable
-from harness.model.intent import Expectation, Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Terms, Unexercisable
+from harness.model.intent import Expectation, Plan, PlannedStep, Priority, Rule, Scenario, Step, Target, Terms, Unexercisable, planned_id
 
 _ITSELF = Unexercisable(
     need="jump host",
@@ -19,11 +19,15 @@ _ITSELF = Unexercisable(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What of everything is asked for; an empty part selects all. A technique selects its sub-techniques too."""
+    """What of everything is asked for; an empty part selects all. A technique selects its sub-techniques too.
+
+    `expectations`: these alone, each a planned step's id and a rule's; None selects all.
+    """
 
     rules: frozenset[str] = frozenset()
     techniques: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
+    expectations: frozenset[tuple[str, str]] | None = None
 
 
 def plan(
@@ -39,8 +43,9 @@ def plan(
     """Every selected scenario on every target, in file order. `known` are all targets that a scenario may go by way of.
 
     A scenario is kept whole, since its later steps stand on its earlier ones; of its expectations only the selected rules'
-    remain. One whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`. `priorities` are
-    those of the rules' detection strategies.
+    remain. Where single expectations are selected, the steps after the last of them are left out: nothing stands on these. A scenario
+    whose every expectation cannot be exercised on a target is judged but not sent: see `worth_sending`. `priorities` are those of the
+    rules' detection strategies.
 
     A scenario that goes by way of a jump host goes to the other targets. Where that host is the only one, or is none that is known,
     nothing of it can be exercised, and nothing of it is sent.
@@ -51,6 +56,8 @@ def plan(
     if not chosen or not targets:
         raise NothingToDo(_nothing(scenarios, targets, selection))
     steps: list[PlannedStep] = []
+    wanted = _by_step(selection.expectations)
+    left_out = 0
     cannot: dict[tuple[str, str], Unexercisable] = {}
     jumps = _jump_hosts(known or targets)
     for target in targets:
@@ -59,15 +66,49 @@ def plan(
             elsewhere = blocked is _ITSELF and any(_blocked(other, scenario, jumps) is None for other in targets)
             if elsewhere or (blocked is not None and not any(step.expect for step in scenario.steps)):
                 continue
-            for number, step in enumerate(scenario.steps, start=1):
-                way = replace(target, via=jumps.get(step.via.lower())) if step.via is not None else target
-                planned = PlannedStep(id=f"{scenario.id}/{number}@{target.name}", scenario=scenario.id, step=step, target=way)
+            planned_here = _steps(scenario, target, jumps, wanted)
+            left_out += _count(scenario.steps) - _count(planned.step for planned in planned_here)
+            for planned in planned_here:
                 steps.append(planned)
                 if blocked is not None:
-                    cannot |= {(planned.id, expectation.rule): blocked for expectation in step.expect}
+                    cannot |= {(planned.id, expectation.rule): blocked for expectation in planned.step.expect}
                 else:
                     cannot |= _unexercisable(planned, rules, driver_is_windows=driver_is_windows)
-    return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or None, priorities=priorities or {})
+    if wanted is not None and not steps:
+        raise NothingToDo(_nothing(scenarios, targets, selection))
+    # A run of single expectations is about their rules: alerts of the others are none of its affair.
+    of_a_part = frozenset(expectation.rule for planned in steps for expectation in planned.step.expect) if left_out else None
+    return Plan(steps=tuple(steps), unexercisable=cannot, rules=selection.rules or of_a_part, priorities=priorities or {})
+
+
+def _by_step(wanted: frozenset[tuple[str, str]] | None) -> Mapping[str, frozenset[str]] | None:
+    """The rules that are wanted of each planned step; None where all are."""
+    if wanted is None:
+        return None
+    rules: dict[str, set[str]] = {}
+    for planned, rule in wanted:
+        rules.setdefault(planned, set()).add(rule)
+    return {planned: frozenset(names) for planned, names in rules.items()}
+
+
+def _steps(
+    scenario: Scenario, target: Target, jumps: Mapping[str, Target], wanted: Mapping[str, frozenset[str]] | None
+) -> list[PlannedStep]:
+    """The scenario's steps on this target, up to the last of which something is wanted."""
+    steps = []
+    for number, step in enumerate(scenario.steps, start=1):
+        way = replace(target, via=jumps.get(step.via.lower())) if step.via is not None else target
+        steps.append(PlannedStep(id=planned_id(scenario.id, number, target.name), scenario=scenario.id, step=step, target=way))
+    if wanted is None:
+        return steps
+    steps = [replace(each, step=_only(each.step, wanted.get(each.id, frozenset()))) for each in steps]
+    while steps and not steps[-1].step.expect:
+        steps.pop()
+    return steps
+
+
+def _count(steps: Iterable[Step]) -> int:
+    return sum(len(step.expect) for step in steps)
 
 
 def with_terms(made: Plan, terms: Terms) -> Plan:
@@ -172,5 +213,5 @@ def _nothing(scenarios: Sequence[Scenario], targets: Sequence[Target], selection
         return "no target is selected"
     if not scenarios:
         return "there is no scenario"
-    asked = sorted(selection.rules | selection.techniques | selection.tags)
+    asked = sorted(selection.rules | selection.techniques | selection.tags) or ["what was selected"]
     return f"none of the {len(scenarios)} scenarios fits {', '.join(asked)}"

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 
 from harness.core.keys import keys_of, starts_session
+from harness.events.endpoint import PREFIX
 from harness.model.facts import Event, Identity
 
 # Logon, special logon, group membership, logoff: of the session's connections.
 _LOGON_EVENTS = frozenset({4624, 4627, 4634, 4672, 4648})
+_ENDPOINT_LOGONS = f"{PREFIX}security"
 _ENGINE_EVENTS = frozenset({400, 403, 600, 40961, 40962, 53504, 91})
 _SHELL_CREATED = 91  # Microsoft-Windows-WinRM/Operational
 # What a client asks for at the start of an interactive session and around each line, as module logging names it.
@@ -27,6 +29,8 @@ def transport_caused(event: Event, identity: Identity) -> bool:
         return True
     if starts_session(event):
         return True
+    if event.channel == _ENDPOINT_LOGONS:
+        return event.flat.get("event.action") in ("log_on", "log_off")
     if event.event_id == _SHELL_CREATED and "winrm" in event.channel.lower():
         return True
     if event.event_id in _ENGINE_EVENTS and "powershell" in event.channel.lower():

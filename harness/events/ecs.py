@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from harness.events import endpoint
 from harness.model.facts import Event, FlatValue
 
 Fields = dict[str, FlatValue]
@@ -23,9 +24,6 @@ SECURITY = "security"
 POWERSHELL = "microsoft-windows-powershell/operational"
 POWERSHELL_CORE = "powershellcore/operational"
 POWERSHELL_CLASSIC = "windows powershell"
-
-_DEPTH = 16
-"""How deep a document's objects are followed; ECS has no field nearly as deep."""
 
 _ARGUMENTS = 32_768
 """Characters of a command line that are taken apart: Windows allows no more."""
@@ -140,6 +138,18 @@ _SECURITY_CLASSES: Mapping[tuple[str, str, str], tuple[int, ...]] = {
 """Category, type and action that winlogbeat's documents give the events of the security log, by these names."""
 
 
+_ENDPOINT_CLASSES: Mapping[str, tuple[str, str]] = {
+    "api": ("api intrusion_detection process", "info start change access"),
+    "file": ("file", "creation deletion change access info"),
+    "library": ("library driver", "start"),
+    "network": ("network", "start end connection protocol info allowed denied"),
+    "process": ("process", "start end change info access"),
+    "registry": ("registry configuration", "creation deletion change access info"),
+    "security": ("authentication session iam configuration process", "start end info creation change deletion admin user group"),
+}
+"""All that the Endpoint's documents may say of themselves in each of its data sets: which of it holds of one, its own document tells."""
+
+
 CLASSES: Mapping[tuple[str, int], Class] = {
     (SYSMON, 1): _class("process", "start", "Process Create (rule: ProcessCreate)"),
     (SYSMON, 2): _class("file", "change", "File creation time changed (rule: FileCreateTime)"),
@@ -176,6 +186,7 @@ CLASSES: Mapping[tuple[str, int], Class] = {
     **{(channel, number): _class("process", "info") for channel in (POWERSHELL, POWERSHELL_CORE) for number in (4103, 4104)},
     **{(channel, 4105): _class("process", "start") for channel in (POWERSHELL, POWERSHELL_CORE)},
     **{(channel, 4106): _class("process", "end") for channel in (POWERSHELL, POWERSHELL_CORE)},
+    **{(f"{endpoint.PREFIX}{name}", endpoint.EVENT_ID): _class(*classes) for name, classes in _ENDPOINT_CLASSES.items()},
 }
 """By channel in lower case and event id. A kind that is not here (5156 among them) has no category: only `any where` reads it."""
 
@@ -194,12 +205,16 @@ _DATASETS: Mapping[str, str] = {
 def ecs_fields(event: Event) -> Mapping[str, FlatValue]:
     """The event's fields under their ECS names, beside `winlog.*` with its own values."""
     flat = {name: value for name, value in event.flat.items() if value not in ("", "-", None)}
+    if endpoint.is_endpoint(event.channel):
+        return {"host.id": event.host, "host.name": event.host, **flat}
     return _of_record(event) | made(event.channel, event.event_id, flat) | _of_event(event, flat) | dict(_borne(event.raw))
 
 
 def made(channel: str, event_id: int, flat: Mapping[str, FlatValue]) -> Fields:
-    """What follows from an event's kind and its own fields (flat names, empty ones left out) alone."""
+    """What follows from an event's kind and its own fields (flat names, empty ones left out) alone: nothing of the Endpoint's."""
     folded = channel.lower()
+    if endpoint.is_endpoint(folded):
+        return {}
     fields: Fields = {"host.os.type": "windows", "event.kind": "event", "event.code": str(event_id), "winlog.channel": channel}
     if (dataset := _DATASETS.get(folded)) is not None:
         fields |= {"event.dataset": dataset, "data_stream.dataset": dataset}
@@ -338,7 +353,7 @@ _HEAD = frozenset(["channel", "eventid", "provider_name", "computer", "hostname"
 
 
 _OURS = frozenset(["event.category", "event.type"])
-"""What is never taken from a document: the class, which must be known from an event's kind alone (rules are indexed by it)."""
+"""What is never taken from a Windows event's document: the class, which must be known from its kind alone (rules are indexed by it)."""
 
 
 def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
@@ -346,21 +361,12 @@ def _borne(raw: Mapping[str, object]) -> Iterator[tuple[str, FlatValue]]:
     if not isinstance(raw.get("winlog"), Mapping):
         return
     winlog = _inner(raw, "winlog")
-    todo: list[tuple[str, object, int]] = [(name, value, 0) for name, value in raw.items() if name != "@timestamp"]
-    while todo:
-        name, value, depth = todo.pop()
-        key = name.lower()
-        if key in _OURS or key == "winlog.event_data":  # these are the flat view's
+    for key, value in endpoint.leaves(raw):
+        if key == "@timestamp" or key in _OURS or key.startswith("winlog.event_data."):  # the event's own
             continue
         if key == "event.action" and value == winlog.get("task"):  # as the shipper sent it: no pipeline saw it
             continue
-        if isinstance(value, Mapping):
-            if depth < _DEPTH:
-                todo.extend((f"{name}.{inner}", below, depth + 1) for inner, below in value.items())
-        elif isinstance(value, str | int | float):
-            yield key, value
-        elif isinstance(value, list) and value:
-            yield key, [str(item) for item in value if isinstance(item, str | int | float)]
+        yield key, value
 
 
 # --- values ---------------------------------------------------------------------------------------------------------------
@@ -765,6 +771,8 @@ _MADE = frozenset(name for channel, event_id in CLASSES for name in fields_made(
 def can_bear(channel: str, event_id: int, name: str) -> bool:
     """Whether an event of this kind may have this ECS field, as far as that is known here: a field that is made of other kinds alone it
     has not (a PowerShell engine's start names no parent process); of one that is made of none, a document may bear it itself."""
+    if endpoint.is_endpoint(channel):
+        return True
     if name in _OURS:
         return (channel.lower(), event_id) in CLASSES
     return name not in _MADE or name in fields_made(channel, event_id)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 from harness.errors import Problem, UsageError
-from harness.events import evtx, nxlog, windows_xml, winlogbeat
+from harness.events import endpoint, evtx, nxlog, windows_xml, winlogbeat
 from harness.events.json_documents import begins, documents
 from harness.files import open_to_read
 from harness.model.facts import Event
@@ -111,6 +111,8 @@ def read_event(document: object, id: str) -> Event:
         document = document["_source"]
     if not isinstance(document, Mapping):
         raise ValueError("a line must hold one JSON object")
+    if endpoint.holds(document):
+        return endpoint.read(document, id)
     if "winlog" in document:
         return winlogbeat.read(document, id)
     if "EventID" in document:

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from harness.events.kinds import channel_name, provider_of, title_of
 from harness.logic.match import fold, key_of, text_of
-from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind
+from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, Kind, endpoint_kinds
 from harness.logic.why import formula_text, near_kinds, span_text
 from harness.model.intent import Rule
 from harness.model.tree import And, Correlation, FieldName, Formula, Measure, Node, Not, Op, Or, Pattern, PatternKind, Test, ViewName
@@ -134,10 +134,12 @@ def rule_event_kinds(rule: Rule) -> tuple[EventKind, ...]:
 def event_kinds(logic: Node) -> tuple[EventKind, ...]:
     """The kinds of event that may satisfy a tree, each with who logs it and its title where these are known.
 
-    Kinds without a field that the tree cannot do without are left out, unless no kind has them all.
+    Kinds without a field that the tree cannot do without are left out, unless no kind has them all; so are the Elastic Endpoint's beside
+    those of Windows.
     """
     written = {fold(_text(test)): _text(test) for test in tests_of(logic) if test.op is Op.EQUALS and _key_field(test) == "channel"}
-    return tuple(_event_kind(kind, written) for kind in sorted(near_kinds(logic)))
+    near = near_kinds(logic)
+    return tuple(_event_kind(kind, written) for kind in sorted(near - endpoint_kinds(logic) or near))
 
 
 def kind_name(kind: EventKind) -> str:

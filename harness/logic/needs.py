@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from harness.events.ecs import CLASSES, can_bear, made
+from harness.events.endpoint import is_endpoint
 from harness.logic.index import field_key
 from harness.logic.match import View, compile_node, fold, key_of, text_of
 from harness.logic.reach import Reach, looking_program, reach
@@ -340,14 +341,25 @@ def _unmet(
 
 
 def able_kinds(logic: Node) -> frozenset[Kind]:
-    """Of the kinds that the tree reads, those whose events have the fields that it cannot do without, as far as is known. May be none."""
+    """Of the kinds of Windows events that the tree reads, those whose events have the fields that it cannot do without, as far as is known.
+
+    May be none. Of the Elastic Endpoint's events, which no Windows event stands for, any may have any field: see `endpoint_kinds`.
+    """
     return frozenset(
         (channel, event_id)
         for channel, event_id in kinds(logic)
-        if channel == ANY_CHANNEL
-        or event_id == ANY_EVENT_ID
-        or _holds(logic, Situation(channel=channel, event_id=event_id), forgiving=False) is not False
+        if not is_endpoint(channel)
+        and (
+            channel == ANY_CHANNEL
+            or event_id == ANY_EVENT_ID
+            or _holds(logic, Situation(channel=channel, event_id=event_id), forgiving=False) is not False
+        )
     )
+
+
+def endpoint_kinds(logic: Node) -> frozenset[Kind]:
+    """Of the kinds that the tree reads, those of the Elastic Endpoint."""
+    return frozenset(kind for kind in kinds(logic) if is_endpoint(kind[0]))
 
 
 def _met(action: Action, *, driver_is_windows: bool, over_loopback: bool) -> tuple[Need, ...]:

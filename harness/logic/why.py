@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from harness.logic.match import View, compile_node, key_of, text_of
-from harness.logic.needs import Kind, able_kinds, kinds, reads
+from harness.logic.needs import Kind, able_kinds, endpoint_kinds, kinds, reads
 from harness.model.facts import Event
 from harness.model.tree import And, Call, FieldName, Formula, Function, Node, Not, Op, Or, Term, Test, ViewName
 
@@ -55,7 +55,8 @@ def nearest(rule_logic: Node, events: Sequence[Event]) -> Killed | None:
 
 def near_kinds(logic: Node) -> frozenset[Kind]:
     """The kinds whose events may be called near: an event that never has a field which the tree asks for is not, unless all are so."""
-    return able_kinds(logic) or kinds(logic)
+    able = able_kinds(logic)
+    return able | endpoint_kinds(logic) if able else kinds(logic)
 
 
 def failing(node: Node, view: View) -> tuple[str, ...]:

@@ -80,6 +80,22 @@ class RuleRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The SIEM's own answer to a rule's query that we put to it, because nothing runs the rule there: no alert, and no run of a rule.
+
+    `found` are the ids of the events that satisfy the query: one set for a rule about one event, else one for each of `Pattern.asked`.
+    It was asked of every event of the watched hosts from `since` on (the target's clock) that was searchable at `asked_at` (the SIEM's).
+    `refused` is why the SIEM did not answer; nothing is found then.
+    """
+
+    rule: str
+    since: datetime
+    asked_at: datetime
+    found: tuple[frozenset[str], ...]
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Socket:
     """One end of a TCP connection, as an address that the target logs and a port."""
 
@@ -202,7 +218,8 @@ class Detonation:
 class RuleState:
     """What the SIEM says of one rule. `interval` is how often it runs, `look_back` how far its window reaches.
 
-    `revision` is the SIEM's own, empty where it keeps none. `exceptions` and `silences` keep alerts of it back: a line each.
+    `revision` is the SIEM's own, empty where it keeps none. `exceptions` and `silences` keep alerts of it back: a line each. `probed`:
+    nothing runs it, and sweeps bring the SIEM's answers to its query instead; `not_probed` is why they cannot.
     """
 
     rule: str
@@ -213,6 +230,13 @@ class RuleState:
     revision: str = ""
     exceptions: tuple[str, ...] = ()
     silences: tuple[str, ...] = ()
+    probed: bool = False
+    not_probed: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether the SIEM's rule engine has it and runs it."""
+        return self.deployed and self.enabled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,3 +279,4 @@ class Facts:
     now: datetime
     schedule_running: bool
     cursor: str
+    probes: tuple[Probe, ...] = ()

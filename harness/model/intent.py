@@ -312,6 +312,11 @@ class Target:
         return self.name if self.via is None else f"{self.name} by way of {self.via.name}"
 
 
+def planned_id(scenario: str, number: int, target: str) -> str:
+    """What a scenario's step is called on a target; steps are counted from 1."""
+    return f"{scenario}/{number}@{target}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
     """A step of a scenario on a target: the unit of detonation.

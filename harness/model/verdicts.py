@@ -90,13 +90,21 @@ class Inconclusive(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Probed(StrEnum):
+    """What a probe said of a rule that nothing runs. It is never a detection, nor a miss."""
+
+    MATCHES = "matches"  # the rule's query finds events of the detonation
+    FINDS_NOTHING = "finds_nothing"  # it was asked of all of them, and finds none
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """An expectation judged on one detonation.
 
     `detonation` is None only where nothing was sent (NOT_EXERCISABLE, or an interrupt). `cause` is the one sentence that a
     person reads first. `inconclusive` is set exactly where the outcome is INCONCLUSIVE. `proof` is the id of the RuleRun that
-    proves a MISSED, QUIET or KNOWN_GAP.
+    proves a MISSED, QUIET or KNOWN_GAP. `probed` is what the query alone said of a rule that nothing runs: the outcome is INCONCLUSIVE.
     """
 
     planned: str
@@ -110,6 +118,7 @@ class Verdict:
     inconclusive: Inconclusive | None = None
     proof: str | None = None
     detonation: Detonation | None = None
+    probed: Probed | None = None
 
     @property
     def time_to_detect(self) -> timedelta | None:

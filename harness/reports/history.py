@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.core.trend import by_rule
-from harness.model.changes import Cause, CauseKind, Change, ChangeKind, PastVerdict, Trends
+from harness.model.changes import Cause, CauseKind, Change, ChangeKind, PastVerdict, Trend, Trends
 from harness.model.report import PastRun, RunRecord
 from harness.model.verdicts import Outcome
 from harness.reports.words import EXIT_MEANING, count_of, grouped, inert, named, seconds, short
@@ -166,20 +166,30 @@ def print_trends(found: Trends, console: Console) -> None:
     if not found.runs:
         console.print("No run was kept yet.")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    for name in ("Expectation", "Rule", "Runs", "p50", "p95", "Turns"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("p50", "p95", "Turns") else "left")
-    for trend in found.lines:
-        times = [seconds(time) if time is not None else "" for time in (trend.p50, trend.p95)]
-        turns = f"{trend.turns}, flaky" if trend.flaky else str(trend.turns or "")
-        quiet = "" if trend.fires else " (quiet)"
-        cells = (trend.planned + quiet, short(trend.rule), strip(trend.outcomes), *times, turns)
-        table.add_row(*(Text(inert(cell)) for cell in cells), style="yellow" if trend.flaky else None)
-    console.print(table)
+    heads = ("Expectation", "Rule", "Runs", "p50", "p95", "Turns")
+    rows = [heads, *(_trend_cells(trend) for trend in found.lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    # A table of rich's takes longer for a few hundred lines than all else here together.
+    for place, row in enumerate(rows):
+        cells = (
+            cell.rjust(width) if at in _NUMBERS else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        style = "bold" if not place else "yellow" if found.lines[place - 1].flaky else ""
+        console.print(Text("  ".join(cells).rstrip(), style=style), soft_wrap=True)
     flaky = sum(trend.flaky for trend in found.lines)
     said = f"{found.ended[0]:%Y-%m-%d %H:%M} to {found.ended[-1]:%Y-%m-%d %H:%M} UTC"
     share = f"{count_of(len(found.lines), 'expectation')}, {flaky or 'none'} flaky"
     console.print(Text(f"{LEGEND}\n{count_of(len(found.runs), 'run')}, {said}: {share}."), soft_wrap=True)
+
+
+_NUMBERS = (3, 4)
+
+
+def _trend_cells(trend: Trend) -> tuple[str, ...]:
+    times = (seconds(time) if time is not None else "" for time in (trend.p50, trend.p95))
+    turns = f"{trend.turns}, flaky" if trend.flaky else str(trend.turns or "")
+    quiet = "" if trend.fires else " (quiet)"
+    return tuple(map(inert, (trend.planned + quiet, short(trend.rule), strip(trend.outcomes), *times, turns)))
 
 
 def trends_document(found: Trends) -> dict[str, object]:

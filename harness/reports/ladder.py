@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from harness.model.verdicts import Gate, GateState, Verdict
+from harness.model.verdicts import Gate, GateState, Probed, Verdict
 from harness.reports.words import clock, inert, seconds
 
 EVIDENCE_LINES = 4
+_PROBED = {Probed.MATCHES: "its query matches", Probed.FINDS_NOTHING: "its query finds nothing", Probed.UNKNOWN: "no answer"}
 GATE_WORD = {GateState.PASSED: "passed", GateState.FAILED: "FAILED", GateState.UNREACHED: "-"}
 
 
@@ -27,9 +28,11 @@ def gate_evidence(gate: Gate) -> Iterator[str]:
 
 
 def outcome_word(verdict: Verdict) -> str:
-    """The outcome, and of an inconclusive one its kind."""
-    kind = f" ({verdict.inconclusive.value.replace('_', ' ')})" if verdict.inconclusive is not None else ""
-    return verdict.outcome.value + kind
+    """The outcome, and of an inconclusive one its kind, and what the query alone said of a rule that nothing runs."""
+    if verdict.inconclusive is None:
+        return verdict.outcome.value
+    probed = f"; a probe: {_PROBED[verdict.probed]}" if verdict.probed is not None else ""
+    return f"{verdict.outcome.value} ({verdict.inconclusive.value.replace('_', ' ')}{probed})"
 
 
 def ladder(verdict: Verdict) -> Iterator[str]:

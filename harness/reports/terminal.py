@@ -6,6 +6,7 @@ decide anything about a run, nor read a clock: all times come with the facts.
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +22,7 @@ from harness.model.facts import Alert
 from harness.model.report import Progress, Report, RunFinished
 from harness.model.verdicts import CoverageStatus, Gate, GateState, Outcome, RuleCoverage, Sighting, Verdict
 from harness.reports import standing
-from harness.reports.console import OUTCOME_STYLE, styled, tally
+from harness.reports.console import OUTCOME_STYLE, make_console, styled, tally
 from harness.reports.history import change_lines
 from harness.reports.ladder import EVIDENCE_LINES, GATE_WORD, gate_evidence, gate_time, outcome_word
 from harness.reports.waiting import ProgressView
@@ -81,12 +82,28 @@ class TerminalReporter:
         if self._out.is_terminal:
             self._out.print(rendered)
             return
-        # Columns are filled up with blanks, which have no place in a file.
-        with self._out.capture() as captured:
-            self._out.print(rendered)
-        lines = (line.rstrip() for line in captured.get().splitlines())
-        self._out.file.write("\n".join(lines) + "\n")
+        self._out.file.write(_plain(rendered, self._out) + "\n")
         self._out.file.flush()
+
+
+def failure_text(verdict: Verdict, titles: Mapping[str, str]) -> str:
+    """A verdict with its ladder, as the report has it where it is no terminal: for who shows single verdicts."""
+    return _plain(_failure([verdict], titles, ""), make_console(io.StringIO(), {}))
+
+
+def coverage_text(rows: Sequence[RuleCoverage], report: Report | None, width: int) -> str:
+    """The coverage of rules and, of a run, the alerts that nobody expected and what was not cleaned up, as a report has them."""
+    parts: list[RenderableType] = [_coverage(rows, width)]
+    if report is not None:
+        parts += [*_alerts(report, {coverage.rule: coverage.title for coverage in report.coverage}), *_cleanups(report)]
+    return _plain(Group(*parts), make_console(io.StringIO(), {"COLUMNS": str(width)}))
+
+
+def _plain(rendered: RenderableType, console: Console) -> str:
+    """Its lines without the blanks that columns are filled up with: these have no place in a file."""
+    with console.capture() as captured:
+        console.print(rendered)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 # --- report ---------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from harness.model.intent import PlannedStep
 from harness.model.report import Judged, Progress, RunFinished, SiemChecked, SiemTrouble, StepFinished, StepStarted, Waiting
 from harness.model.verdicts import GateKind, Outcome, Standing, Verdict
 from harness.reports.console import OUTCOME_STYLE, styled, tally
+from harness.reports.ladder import outcome_word
 from harness.reports.words import count_of, inert, seconds, short, span
 
 _HEARTBEAT = timedelta(seconds=30)
@@ -213,8 +214,15 @@ def _one_line(line: Text) -> Text:
 
 def _siem_line(status: SiemStatus) -> Text:
     schedule = ("rule schedule running", "") if status.schedule_running else ("rule schedule STANDS STILL", "bold magenta")
+    probed = sum(state.probed for state in status.rules.values())
+    rules = count_of(len(status.rules), "rule") + (f" ({probed} not run, probed)" if probed else "")
     lag = f", ingest lag {seconds(status.ingest_lag)}"
-    return styled((f"SIEM {status.name}: {count_of(len(status.rules), 'rule')}, ", ""), schedule, (lag, ""))
+    return styled((f"SIEM {status.name}: {rules}, ", ""), schedule, (lag, ""))
+
+
+def _way(detonation: Detonation) -> str:
+    via = detonation.planned.target.via
+    return f" by way of {via.name}" if via is not None else ""
 
 
 def _step_line(detonation: Detonation) -> Text:
@@ -225,13 +233,13 @@ def _step_line(detonation: Detonation) -> Text:
         return styled((f"step {detonation.planned.id} ", ""), failed, (outcome.message, ""))
     ended = f", ended by {outcome.terminated}" if outcome.terminated else ""
     code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
-    return styled((f"step {detonation.planned.id} ran in {took}{code}{ended}", ""))
+    return styled((f"step {detonation.planned.id}{_way(detonation)} ran in {took}{code}{ended}", ""))
 
 
 def _verdict_line(verdict: Verdict, still_open: int) -> Text:
     after = f" after {seconds(verdict.time_to_detect)}" if verdict.time_to_detect is not None else ""
     return styled(
-        (verdict.outcome.value, OUTCOME_STYLE[verdict.outcome]),
+        (outcome_word(verdict) if verdict.probed is not None else verdict.outcome.value, OUTCOME_STYLE[verdict.outcome]),
         (f" {short(verdict.expectation.rule)} {verdict.planned}{after}", ""),
         (f" ({still_open} open)", "bright_black"),
     )

@@ -43,6 +43,16 @@ def es_filter(rule: Rule) -> tuple[Filter, tuple[str, ...], frozenset[str]]:
     return _filter(node, names), notes, frozenset(names)
 
 
+def filters(rule: Rule) -> tuple[Filter, ...]:
+    """A filter for the one event that the rule is about, else for each of `Pattern.asked`. Raises `NotExpressible`."""
+    if rule.not_evaluated or rule.pattern is None:
+        return (es_filter(rule)[0],)
+    if rule.pattern.correlation is not None:
+        raise NotExpressible("the rule counts events over a span of time")
+    names: set[str] = set()
+    return tuple(_filter(stage.condition, names) for stage in rule.pattern.asked)
+
+
 def over_ecs(rule: Rule) -> tuple[Node, tuple[str, ...]]:
     """What the rule asks of one event's ECS fields, and what that loses. Raises `NotExpressible`."""
     node = one_event(rule)

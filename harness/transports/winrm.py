@@ -60,7 +60,14 @@ class WinrmTransport:
     def _open_by_way_of(self, via: Target, target: Target, action: Action) -> JumpSession:
         line = self._line(via)
         client = PsrpClient(line)
-        session = JumpSession(client=client, target=target, credential=self._credential(target), action=action, clock=self._clock)
+        session = JumpSession(
+            client=client,
+            target=target,
+            address=self._address(target),
+            credential=self._credential(target),
+            action=action,
+            clock=self._clock,
+        )
         try:
             client.open()
             session.open()
@@ -76,16 +83,18 @@ class WinrmTransport:
             raise AuthenticationFailed(f"{target.name}: there are no credentials for it")
         return credential
 
-    def _line(self, target: Target) -> Line:
-        credential = self._credential(target)
+    def _address(self, target: Target) -> str:
         address = self._addresses.get(target.name)
         if address is None:
             raise ConnectFailed(f"{target.name}: {target.host} has no address")
+        return address
+
+    def _line(self, target: Target) -> Line:
         return Line(
             target=target,
-            credential=credential,
+            credential=self._credential(target),
             channel=self._channels.get(target.name, Channel()),
-            address=address,
+            address=self._address(target),
             clock=self._clock,
             timeouts=self._timeouts,
         )

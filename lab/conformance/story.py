@@ -21,6 +21,7 @@ from lab.machine import (
     CommandIO,
     CommandLine,
     ErrorRecord,
+    HostFailed,
     Logon,
     Neighbour,
     Package,
@@ -29,7 +30,9 @@ from lab.machine import (
     Peer,
     PipelineIO,
     PipelineRequest,
+    Progress,
     PSValue,
+    Question,
     RemoteFault,
     RemoteRunspace,
     ShellName,
@@ -73,6 +76,12 @@ class _Deaf:
 
     def record(self, stream: StreamName, text: str) -> None:
         pass
+
+    def progress(self, record: Progress) -> None:
+        pass
+
+    def ask(self, question: Question) -> PSValue:
+        raise HostFailed("nobody is there")
 
     def host_write_line(self, text: str) -> None:
         pass

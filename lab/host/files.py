@@ -55,6 +55,10 @@ class IsADirectory(FileFault):
     """A directory lies where a file is needed."""
 
 
+class NotPermitted(FileFault):
+    """The path holds a program that belongs to Windows: not even an administrator may change it, only its installer."""
+
+
 class DiskFull(FileFault):
     """The volume's capacity is used up."""
 
@@ -204,6 +208,7 @@ class FileSystem:
             old = directory.children.get(name.lower())
             if isinstance(old, Directory):
                 raise IsADirectory(path)
+            self._check_not_windows(path, old)
             grown = len(content) - (len(old.content) if old else 0)
             if self._used + grown > CAPACITY:
                 raise DiskFull(path)
@@ -225,6 +230,7 @@ class FileSystem:
                 raise PathNotSupported(path)
             if isinstance(node, Directory) and node.children and not recurse:
                 raise DirectoryNotEmpty(path)
+            self._check_not_windows(path, node)
             if isinstance(node, Directory):
                 below = list(self.walk(path))
                 self._used -= sum(len(one.content) for _, one in below if isinstance(one, File))
@@ -250,11 +256,23 @@ class FileSystem:
                 raise PathExists(target)
             if node is self._root or ((target.lower() + "\\").startswith(source.lower() + "\\") and target.lower() != source.lower()):
                 raise PathNotSupported(target)
+            self._check_not_windows(source, node)
             directory = self._directory_of(target)
             del self._directory_of(source).children[node.name.lower()]
             node.name = ntpath.basename(target)
             directory.children[node.name.lower()] = node
             return node
+
+    def _check_not_windows(self, path: str, node: Node | None) -> None:
+        """Refuse to touch a program of Windows, or a directory with one in it. The lock is held."""
+        if not (path.lower() + "\\").startswith(("c:\\windows\\", "c:\\\\")):
+            return
+        if isinstance(node, File) and node.image is not None:
+            raise NotPermitted(path)
+        if isinstance(node, Directory):
+            for below, one in self.walk(path):
+                if isinstance(one, File) and one.image is not None:
+                    raise NotPermitted(below)
 
     def _parts(self, path: str) -> list[str]:
         if path[:2].upper() != "C:":

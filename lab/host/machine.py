@@ -14,6 +14,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from random import Random
 from threading import Lock
+from uuid import UUID
 
 from lab.host.files import FileFault, PathNotFound, absolute
 from lab.host.happenings import Binding, CommandRun, Connection, Engine, Image, LogonSession, Process, RemoteShell, Witness
@@ -33,11 +34,13 @@ from lab.machine import (
     ErrorRecord,
     Logon,
     Network,
+    OutOfResources,
     Package,
     Peer,
     PipelineIO,
     PipelineRequest,
     PipelineStopped,
+    PSValue,
     Runspace,
     ShellName,
 )
@@ -123,47 +126,56 @@ class _EmulatedLogon:
         self._session = session
         self._client_ip = client_ip
 
-    def open_runspace(self, shell: ShellName) -> Runspace:
-        """DcomLaunch starts wsmprovhost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
+    def open_runspace(self, shell: ShellName, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
+        """DcomLaunch starts wsmprovhost.exe under this logon. Raises `OutOfResources` where the host is full."""
         process = self._start_host(_WSMPROVHOST, shell)
-        engine = Engine(
-            host_name="ServerRemoteHost",
-            host_version="1.0.0.0",
-            host_id=self._host.new_uuid(),
-            runspace_id=self._host.new_uuid(),
-            version=VERSION,
-            process=process,
-        )
-        return _EmulatedRunspace(self._host, self._witness, engine)
+        return _EmulatedRunspace(self._host, self._witness, _remote_engine(self._host, process, self._host.new_uuid()), arguments or {})
 
     def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
-        """DcomLaunch starts winrshost.exe under this logon. Raises `lab.host.model.ProcessLimit` where the host is full."""
+        """DcomLaunch starts winrshost.exe under this logon. Raises `OutOfResources` where the host is full."""
         return _EmulatedCommandShell(self._host, self._witness, self._start_host(_WINRSHOST, shell), environment, directory)
 
     def _start_host(self, program: str, shell: ShellName) -> Process:
         opened = RemoteShell(resource_uri=shell.resource_uri, shell_id=shell.shell_id, client_ip=self._client_ip, logon=self._session)
         self._witness.shell_opened(opened)
-        return self._host.start_process(
-            parent=self._host.dcom_launch,
-            path=f"C:\\Windows\\System32\\{program}",
-            command_line=f"C:\\Windows\\system32\\{program} -Embedding",
-            logon=self._session,
-            directory="C:\\Windows\\system32",
-        )
+        try:
+            return self._host.start_process(
+                parent=self._host.dcom_launch,
+                path=f"C:\\Windows\\System32\\{program}",
+                command_line=f"C:\\Windows\\system32\\{program} -Embedding",
+                logon=self._session,
+                directory="C:\\Windows\\system32",
+            )
+        except ProcessLimit:
+            raise OutOfResources from None
 
     def log_off(self) -> None:
         """The connection lets go of its logon. A shell outlives the connection that opened it, and with it the logon that it runs under."""
         self._host.release_logon(self._session)
 
 
-class _EmulatedRunspace:
-    """A PowerShell engine in a wsmprovhost.exe; both end at `close`. Its pipelines run one at a time."""
+def _remote_engine(host: Host, process: Process, host_id: UUID) -> Engine:
+    """An engine of a remote session; `host_id` is the same for all of one process."""
+    return Engine(
+        host_name="ServerRemoteHost",
+        host_version="1.0.0.0",
+        host_id=host_id,
+        runspace_id=host.new_uuid(),
+        version=VERSION,
+        process=process,
+    )
 
-    def __init__(self, host: Host, witness: Witness, engine: Engine) -> None:
+
+class _EmulatedRunspace:
+    """A PowerShell engine in a wsmprovhost.exe. The process ends with its `first` engine. Pipelines run one at a time."""
+
+    def __init__(self, host: Host, witness: Witness, engine: Engine, arguments: Mapping[str, PSValue], *, first: bool = True) -> None:
         self._host = host
         self._witness = witness
         self._engine = engine
-        self._interpreter = Interpreter(host, engine, witness)
+        self._arguments = arguments
+        self._first = first
+        self._interpreter = Interpreter(host, engine, witness, sender=arguments)
         self._lock = Lock()
         self._closed = False
         witness.engine_started(engine)
@@ -172,6 +184,16 @@ class _EmulatedRunspace:
     def process_id(self) -> int:
         """The pid of wsmprovhost.exe."""
         return self._engine.process.pid
+
+    def another(self) -> Runspace:
+        """One more engine in the same process."""
+        engine = _remote_engine(self._host, self._engine.process, self._engine.host_id)
+        return _EmulatedRunspace(self._host, self._witness, engine, self._arguments, first=False)
+
+    def reset(self) -> None:
+        """Forget what the session's pipelines left: variables, functions, location."""
+        with self._lock:
+            self._interpreter = Interpreter(self._host, self._engine, self._witness, sender=self._arguments)
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         """Run a pipeline to its end. Raises `PipelineStopped`, also where the runspace is closed."""
@@ -192,14 +214,18 @@ class _EmulatedRunspace:
             return found
 
     def close(self) -> None:
-        """Wait for the running pipeline, stop the engine, end wsmprovhost.exe and all that it started. Closing again changes nothing."""
+        """Wait for the running pipeline, stop the engine and, with the first of its process, the process and all that it started.
+
+        Closing again changes nothing.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             self._interpreter.close()
             self._witness.engine_stopped(self._engine)
-            self._host.end_tree(self._engine.process)
+            if self._first:
+                self._host.end_tree(self._engine.process)
 
 
 class _EmulatedCommandShell:

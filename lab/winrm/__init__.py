@@ -1,6 +1,7 @@
 """The WinRM endpoint: HTTP, WS-Management, PSRP and WinRS, as an unmodified client expects them."""
 
 from lab.winrm.auth import Access, ChannelBinding, EndpointAccount, Scheme, fingerprint
+from lab.winrm.config import Quotas
 from lab.winrm.endpoint import Endpoint
 from lab.winrm.service import EndpointCounts
 from lab.winrm.tls import Authority, Identity, make_authority, make_identity
@@ -13,6 +14,7 @@ __all__ = [
     "EndpointAccount",
     "EndpointCounts",
     "Identity",
+    "Quotas",
     "Scheme",
     "fingerprint",
     "make_authority",

@@ -41,7 +41,17 @@ _CHANNEL_BOUND: Final = 0x800  # GSS_C_CHANNEL_BOUND_FLAG, of MIT krb5 1.19 on
 _PACKAGES: Final = {"ntlm": Package.NTLM, "kerberos": Package.KERBEROS}
 
 # What pyspnego lets through where a token is not what it claims to be: its parsers slice and unpack without looking first.
-_MALFORMED = (SpnegoError, ValueError, struct.error, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
+_MALFORMED = (
+    SpnegoError,
+    ValueError,
+    struct.error,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    StopIteration,
+)
 
 
 class Scheme(StrEnum):
@@ -337,20 +347,20 @@ class SecurityContext:
             context = getattr(context, "_context", None)
         return context is None or bool(context._context_attr & _CHANNEL_BOUND)
 
-    def seal(self, message: bytes) -> tuple[str, bytes]:
-        """Content type and body of an encrypted message."""
+    def seal(self, message: bytes, encoding: str = "UTF-8") -> tuple[str, bytes]:
+        """Content type and body of an encrypted message, whose text is in this encoding."""
         size = _CREDSSP_PART if self._credssp else max(len(message), 1)
         parts = [message[start : start + size] for start in range(0, max(len(message), 1), size)]
         kind = "x-multi-encrypted" if len(parts) > 1 else "encrypted"
         content_type = f'multipart/{kind};protocol="{self._protocol}";boundary="{_BOUNDARY.decode()}"'
-        return content_type, b"".join([*(self._seal_part(part) for part in parts), _CLOSING])
+        return content_type, b"".join([*(self._seal_part(part, encoding) for part in parts), _CLOSING])
 
-    def _seal_part(self, message: bytes) -> bytes:
+    def _seal_part(self, message: bytes, encoding: str) -> bytes:
         header, sealed, padding = self._context.wrap_winrm(message)
         return b"".join(
             (
                 b"--%b\r\n\tContent-Type: %b\r\n" % (_BOUNDARY, self._protocol.encode()),
-                b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=%d\r\n" % (len(message) + padding),
+                b"\tOriginalContent: type=application/soap+xml;charset=%b;Length=%d\r\n" % (encoding.encode(), len(message) + padding),
                 b"--%b\r\n\tContent-Type: application/octet-stream\r\n" % _BOUNDARY,
                 struct.pack("<i", len(header)),
                 header,

@@ -12,12 +12,12 @@ from typing import Final
 
 from lab.machine import Machine, Peer
 from lab.winrm.auth import Access, Accounts, EndpointAccount, Scheme, no_kerberos
+from lab.winrm.config import Listener, Quotas, Settings
 from lab.winrm.http import Connection, Security
 from lab.winrm.service import EndpointCounts, Service, Tally
 from lab.winrm.tls import Identity, server_context
 
 _IDLE_TIMEOUT: Final = 7200.0  # IdleTimeoutms of Windows' PowerShell plug-in
-_MAX_SHELLS: Final = 30  # MaxShellsPerUser, the default of Windows
 _BACKLOG: Final = 128
 _BREATH: Final = 0.1
 _JOIN_PATIENCE: Final = 10.0
@@ -27,7 +27,7 @@ class Endpoint:
     """A WinRM endpoint in front of one machine, over HTTP and, with an `identity`, over HTTPS on a port of its own.
 
     `port` 0 takes a free one. `idle_timeout`: seconds after which a shell that nobody asks for is closed; clients may ask for less.
-    `max_shells` is what one user may have at once. `client_authorities` (PEM) signed the certificates that clients may show.
+    `quotas` are how much there may be of what. `client_authorities` (PEM) signed the certificates that clients may show.
     `keytab` holds the keys of the service principals by which clients ask for Kerberos; with one, Negotiate takes Kerberos too.
     Raises ValueError for accounts that cannot be, certificates that nobody could show, and Kerberos that cannot be.
     `start` and `stop` once each; OSError from `start` where the address is taken.
@@ -41,7 +41,7 @@ class Endpoint:
         address: str = "127.0.0.1",
         port: int = 0,
         idle_timeout: float = _IDLE_TIMEOUT,
-        max_shells: int = _MAX_SHELLS,
+        quotas: Quotas | None = None,
         access: Access | None = None,
         identity: Identity | None = None,
         client_authorities: str = "",
@@ -66,7 +66,14 @@ class Endpoint:
         self._port = port
         self._secure_port = 0
         self._tally = Tally()
-        self._service = Service(name=address, idle_timeout=idle_timeout, max_shells=max_shells, tally=self._tally)
+        settings = Settings(
+            schemes=frozenset(access.schemes),
+            allow_unencrypted=access.allow_unencrypted,
+            channel_binding=access.channel_binding,
+            idle_timeout=idle_timeout,
+            quotas=quotas if quotas is not None else Quotas(),
+        )
+        self._service = Service(name=address, settings=settings, tally=self._tally)
         self._reap_every = min(idle_timeout / 4, 5.0)
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
@@ -96,6 +103,10 @@ class Endpoint:
         if self._security.tls is not None:
             self._listeners.append(self._listen(0))
             self._secure_port = self._listeners[1].getsockname()[1]
+        places = zip(("HTTP", "HTTPS"), (self._port, self._secure_port), strict=True)
+        self._service.listeners = tuple(
+            Listener(transport=transport, port=port, address=self._address) for transport, port in places if port
+        )
         try:
             self._accounts.open()
         except ValueError:

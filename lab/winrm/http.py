@@ -46,6 +46,9 @@ class _TooLarge(Exception):
     """The body is larger than any envelope."""
 
 
+_PATHS: Final = (b"/wsman", b"/wsman-anon/identify")
+"""Where the service is, and where anybody may ask what it is."""
+
 _BY_CERTIFICATE: Final = b"http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 _OFFERS: Final = {
     Scheme.NEGOTIATE: "Negotiate",
@@ -127,16 +130,22 @@ class Connection:
         except _TooLarge:
             self._dismiss(413)
             return False
-        if _path(request.target) != b"/wsman":
+        path = _path(request.target).lower()
+        if path not in _PATHS:
             self._answer(404)
         elif request.method != b"POST":
             self._answer(405, headers=[("Allow", "POST")])
         else:
-            self._answer_post(request, body)
+            self._answer_post(request, body, anonymous=path != _PATHS[0])
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
-    def _answer_post(self, request: h11.Request, body: bytes) -> None:
+    def _answer_post(self, request: h11.Request, body: bytes, *, anonymous: bool) -> None:
         headers = dict(request.headers)
+        if body and (anonymous or headers.get(b"wsmanidentify", b"").lower() == b"unauthenticated"):
+            reply = self._service.identify(body)
+            if reply is not None:
+                self._answer_plainly(reply, [])
+                return
         challenge: list[tuple[str, str]] = []
         authorization = headers.get(b"authorization")
         if authorization is not None:
@@ -158,11 +167,13 @@ class Connection:
         if context is not None and context.is_encrypted(headers.get(b"content-type", b"").decode("latin-1")):
             self._answer_sealed(context, body, challenge)
         elif self._peer.secure or self._security.access.allow_unencrypted:
-            reply = self._reply(body)
-            challenge.append(("Content-Type", "application/soap+xml;charset=UTF-8"))
-            self._answer(500 if reply.is_fault else 200, headers=challenge, body=reply.envelope)
+            self._answer_plainly(self._reply(body), challenge)
         else:
             self._answer(500)  # AllowUnencrypted is false, as by default: Windows answers with an empty 500
+
+    def _answer_plainly(self, reply: Reply, challenge: list[tuple[str, str]]) -> None:
+        headers = [*challenge, ("Content-Type", f"application/soap+xml;charset={reply.encoding}")]
+        self._answer(500 if reply.is_fault else 200, headers=headers, body=reply.envelope)
 
     def _answer_sealed(self, context: SecurityContext, body: bytes, challenge: list[tuple[str, str]]) -> None:
         try:
@@ -171,7 +182,7 @@ class Connection:
             self._dismiss(400)
             return
         reply = self._reply(envelope)
-        content_type, sealed = context.seal(reply.envelope)
+        content_type, sealed = context.seal(reply.envelope, reply.encoding)
         self._answer(500 if reply.is_fault else 200, headers=[*challenge, ("Content-Type", content_type)], body=sealed)
 
     def _reply(self, envelope: bytes) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from time import monotonic
 
@@ -33,18 +33,48 @@ class Outbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._chunks: deque[Piece] = deque()
+        self._chunks: deque[tuple[str, bytes, bool]] = deque()  # stream, bytes, and whether something begins with them
         self._size = 0
         self._done = False
         self._aborted = False
+        self._generation = 0
+        self._interrupted: Exception | None = None
 
     def put(self, chunk: bytes, stream: str = "stdout") -> None:
         """Add a chunk; nothing is added once the outbox was aborted, for nobody would come for it."""
+        self.put_all([chunk], stream)
+
+    def put_all(self, chunks: Sequence[bytes], stream: str = "stdout") -> None:
+        """Add chunks that belong together: nothing of others comes between them."""
         with self._changed:
             if not self._aborted:
-                self._chunks.append((stream, chunk))
-                self._size += len(chunk)
+                for number, chunk in enumerate(chunks):
+                    self._chunks.append((stream, chunk, number == 0))
+                    self._size += len(chunk)
                 self._changed.notify_all()
+
+    def make_room(self, limit: int) -> None:
+        """Throw the oldest away while more than `limit` bytes are there: all of what belongs together, none where some of it is gone."""
+        with self._changed:
+            while self._size > limit and self._chunks and self._chunks[0][2]:
+                begun = False
+                while self._chunks and not (begun and self._chunks[0][2]):
+                    self._size -= len(self._chunks.popleft()[1])
+                    begun = True
+
+    def empty(self) -> None:
+        """Throw away what is there; more may come."""
+        with self._changed:
+            self._chunks.clear()
+            self._size = 0
+            self._changed.notify_all()
+
+    def interrupt(self, error: Exception) -> None:
+        """Send home whoever waits, with an error; what is there stays for those who come later."""
+        with self._changed:
+            self._interrupted = error
+            self._generation += 1
+            self._changed.notify_all()
 
     def wait_for_room(self, limit: int, stopped: Callable[[], bool]) -> None:
         """Wait while more than `limit` bytes are there, as a process waits at a full pipe; no longer once `stopped` says so."""
@@ -66,34 +96,53 @@ class Outbox:
             self._size = 0
             self._changed.notify_all()
 
-    def take(self, budget: int, timeout: float, still_there: Callable[[], bool]) -> tuple[tuple[Piece, ...], bool] | None:
-        """Wait up to `timeout` seconds for chunks: at least one, at most `budget` bytes; and whether it is the end.
+    def take(
+        self, budget: int, timeout: float, still_there: Callable[[], bool], streams: Collection[str] = ("stdout",)
+    ) -> tuple[tuple[Piece, ...], bool] | None:
+        """Wait up to `timeout` seconds for chunks of these streams: at least one, at most `budget` bytes; and whether it is their end.
 
-        What follows each other in one stream comes as one piece.
+        What follows each other in one stream comes as one piece; what is of other streams stays.
 
-        None once the time is over. Raises `Aborted`, and `ClientGone` where `still_there` says no: nothing is taken then.
+        None once the time is over. Raises `Aborted`, `ClientGone` where `still_there` says no, and what `interrupt` was given: nothing is
+        taken then.
         """
         deadline = monotonic() + timeout
         with self._changed:
-            while not (self._chunks or self._done or self._aborted):
+            generation = self._generation
+            while not (self._done or self._aborted or any(stream in streams for stream, _, _ in self._chunks)):
                 left = deadline - monotonic()
                 if left <= 0:
                     return None
                 if not self._changed.wait(min(left, _GLANCE)) and not still_there():
                     raise ClientGone
+                if generation != self._generation and self._interrupted is not None:
+                    raise self._interrupted
             if self._aborted:
                 raise Aborted
-            taken: list[Piece] = []
-            size = 0
-            while self._chunks:
-                stream, chunk = self._chunks[0]
-                size += len(chunk) + (_PIECE if taken and taken[-1][0] != stream else 0)
-                if taken and size > budget:
-                    break
-                taken.append(self._chunks.popleft())
-                self._size -= len(chunk)
+            taken, there_is_more = self._pick(budget, streams)
             self._changed.notify_all()
             pieces = tuple(
                 (stream, b"".join(data for _, data in together)) for stream, together in groupby(taken, key=lambda piece: piece[0])
             )
-            return pieces, self._done and not self._chunks
+            return pieces, self._done and not there_is_more
+
+    def _pick(self, budget: int, streams: Collection[str]) -> tuple[list[Piece], bool]:
+        """Chunks of some streams out of the queue, and whether there are more of these. The lock is held."""
+        taken: list[Piece] = []
+        left_alone: list[tuple[str, bytes, bool]] = []
+        size = 0
+        there_is_more = False
+        while self._chunks:
+            stream, chunk, _ = self._chunks[0]
+            if stream not in streams:
+                left_alone.append(self._chunks.popleft())
+                continue
+            size += len(chunk) + (_PIECE if taken and taken[-1][0] != stream else 0)
+            if taken and size > budget:
+                there_is_more = True
+                break
+            self._chunks.popleft()
+            taken.append((stream, chunk))
+            self._size -= len(chunk)
+        self._chunks.extendleft(reversed(left_alone))
+        return taken, there_is_more

@@ -14,14 +14,12 @@ from collections.abc import Callable
 from typing import Final
 
 from lab.machine import CommandLine, CommandShell, PipelineStopped
+from lab.winrm.faults import code_page_not_supported, command_in_use, command_not_found, invalid_parameter, too_many_operations
 from lab.winrm.outbox import Outbox
 from lab.winrm.shell import Ledger, Shell, ShellCommand
-from lab.winrm.wsman import SIGNAL_CTRL_BREAK, SIGNAL_CTRL_C, command_not_found, invalid_parameter, too_many_operations
+from lab.winrm.wsman import SIGNAL_CTRL_BREAK, SIGNAL_CTRL_C
 
 _LOG = logging.getLogger(__name__)
-
-MAX_COMMANDS: Final = 25
-"""Commands of one shell at once, and those that ended and were not forgotten: MaxProcessesPerShell, the default of Windows."""
 
 MAX_INPUT: Final = 4_194_304
 """Characters of standard input that wait to be read, or that make up one line."""
@@ -124,16 +122,24 @@ class _Line(ShellCommand):
 
 
 class WinrsShell(Shell[_Line]):
-    """One command shell. Raises `wsman.Fault` for a code page that is none."""
+    """One command shell. Raises `faults.Fault` for a code page that is none."""
 
     def __init__(
-        self, *, shell_id: str, idle_timeout: float, code_page: int, open_shell: Callable[[], CommandShell], ledger: Ledger
+        self,
+        *,
+        shell_id: str,
+        idle_timeout: float,
+        code_page: int,
+        max_commands: int,
+        open_shell: Callable[[], CommandShell],
+        ledger: Ledger,
     ) -> None:
         super().__init__(shell_id=shell_id, idle_timeout=idle_timeout, signals=frozenset({SIGNAL_CTRL_C, SIGNAL_CTRL_BREAK}))
         try:
             self._codec = codecs.lookup("utf-8" if code_page == 65001 else f"cp{code_page}")
         except LookupError:
-            raise invalid_parameter(f"There is no code page {code_page}.") from None
+            raise code_page_not_supported(code_page) from None
+        self._max_commands = max_commands
         self._ledger = ledger
         self._shell = open_shell()
 
@@ -147,7 +153,7 @@ class WinrsShell(Shell[_Line]):
         with self.lock:
             self._check_open()
             if command_id in self._commands:
-                raise invalid_parameter(f"There already is a command {command_id}.")
+                raise command_in_use(command_id)
             if not text:
                 raise invalid_parameter("The command is empty.")
             self._make_room()
@@ -165,7 +171,7 @@ class WinrsShell(Shell[_Line]):
 
     def _make_room(self) -> None:
         # Clients that never signal an end (Windows' own terminates each command) leave commands that nobody will ask for.
-        if len(self._commands) < MAX_COMMANDS:
+        if len(self._commands) < self._max_commands:
             return
         ended = next((line for line in self._commands.values() if line.ended.is_set()), None)
         if ended is None:

@@ -1,34 +1,33 @@
 """WS-Management as [MS-WSMV] profiles it: SOAP envelopes to requests, results and faults to SOAP envelopes.
 
 Pure: text in, values out and back. Knows nothing of sockets, shells' state, PSRP's content or the machine. Two kinds of shell speak it:
-PowerShell's, whose streams carry PSRP, and the command shell of WinRS, told apart by the resource's URI.
+PowerShell's, whose streams carry PSRP, and the command shell of WinRS, told apart by the resource's URI. Besides there are the lists of
+shells and of their commands, the service's settings, and what anybody may ask of it: what it is.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid4
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
+
+from lab.winrm.faults import Fault, filter_expected, invalid_parameter, unsupported
+from lab.winrm.namespaces import ADDRESSING, ENUMERATION, IDENTITY, MS_WSMAN, POWERSHELL, SHELL, SOAP, TRANSFER, WSMAN
 
 POWERSHELL_URI: Final = "http://schemas.microsoft.com/powershell/Microsoft.PowerShell"
 COMMAND_SHELL_URI: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd"
+SHELL_URI: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
+"""All shells, of whatever kind, to be listed and looked at."""
+COMMANDS_URI: Final = f"{SHELL_URI}/Command"
+CONFIG_URI: Final = "http://schemas.microsoft.com/wbem/wsman/1/config"
 MAX_ENVELOPE: Final = 512_000
 """Bytes of an envelope that the service takes and gives: MaxEnvelopeSizekb = 500, the default of Windows [MS-WSMV 2.2.4.23]."""
 
-_SOAP = "http://www.w3.org/2003/05/soap-envelope"
-_ADDRESSING = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
-_WSMAN = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"
-_MS_WSMAN = "http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"
-_SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
-_TRANSFER = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
-_POWERSHELL = "http://schemas.microsoft.com/powershell"
-_WSMAN_FAULT = "http://schemas.microsoft.com/wbem/wsman/1/wsmanfault"
 
 _OEM_CODE_PAGE = 437  # of an English Windows
 _MIN_ENVELOPE = 8192
@@ -36,88 +35,27 @@ _DEFAULT_TIMEOUT = 60.0
 _LONGEST_TIMEOUT = 3600.0
 _ENVELOPE_OVERHEAD = 2048  # everything of a ReceiveResponse that is not the stream itself, with room to spare
 _UNDERSTOOD = frozenset(
-    [f"{{{_ADDRESSING}}}{name}" for name in ("Action", "MessageID", "To", "ReplyTo", "FaultTo", "From", "RelatesTo")]
-    + [f"{{{_WSMAN}}}{name}" for name in ("ResourceURI", "SelectorSet", "OptionSet", "OperationTimeout", "MaxEnvelopeSize", "Locale")]
-    + [f"{{{_MS_WSMAN}}}{name}" for name in ("DataLocale", "SessionId", "OperationID", "SequenceId")]
+    [f"{{{ADDRESSING}}}{name}" for name in ("Action", "MessageID", "To", "ReplyTo", "FaultTo", "From", "RelatesTo")]
+    + [f"{{{WSMAN}}}{name}" for name in ("ResourceURI", "SelectorSet", "OptionSet", "OperationTimeout", "MaxEnvelopeSize", "Locale")]
+    + [f"{{{MS_WSMAN}}}{name}" for name in ("DataLocale", "SessionId", "OperationID", "SequenceId", "ActivityId")]
 )
 _DURATION = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z", re.ASCII)
 
 
-class Fault(Exception):
-    """A SOAP fault. `code` is the WSManFault's Code [MS-WSMV 2.2.4.43, wsmerror.h], `subcode` the qualified SOAP subcode."""
-
-    def __init__(self, code: int, subcode: str, text: str, *, by_sender: bool = True) -> None:
-        self.code = code
-        self.subcode = subcode
-        self.text = text
-        self.by_sender = by_sender
-        super().__init__(f"{code} {subcode}: {text}")
-
-
-def timed_out() -> Fault:
-    """ERROR_WSMAN_OPERATION_TIMEDOUT: a long poll ended with nothing to say."""
-    return Fault(2150858793, "w:TimedOut", "The operation did not complete within the time given in OperationTimeout.", by_sender=False)
-
-
-def shell_not_found(shell_id: str) -> Fault:
-    """ERROR_WSMAN_UNEXPECTED_SELECTORS, as Windows answers for a ShellId that it does not know."""
-    return Fault(2150858843, "w:InvalidSelectors", f"There is no shell with the ShellId {shell_id} on this server.")
-
-
-def command_not_found(command_id: str) -> Fault:
-    """ERROR_WSMAN_UNEXPECTED_SELECTORS again: Windows has no code of its own for an unknown CommandId."""
-    return Fault(2150858843, "w:InvalidSelectors", f"There is no command with the CommandId {command_id} in this shell.")
-
-
-def already_exists(shell_id: str) -> Fault:
-    """ERROR_WSMAN_TARGET_ALREADY_EXISTS: the proposed ShellId is in use."""
-    return Fault(2150858851, "w:AlreadyExists", f"There already is a shell with the ShellId {shell_id}.")
-
-
-def aborted() -> Fault:
-    """ERROR_OPERATION_ABORTED: what a Receive waited for was terminated."""
-    return Fault(995, "w:InternalError", "The operation was ended because its shell or command was closed.", by_sender=False)
-
-
-def too_many_shells(most: int) -> Fault:
-    """ERROR_WSMAN_QUOTA_MAX_SHELLS: the user has as many shells as a user may have."""
-    return Fault(2150859173, "w:QuotaLimit", f"This user may have {most} concurrent shells, and has them.")
-
-
-def too_many_operations() -> Fault:
-    """ERROR_WSMAN_QUOTA_MAX_OPERATIONS: the shell runs as many commands as it may."""
-    return Fault(2150859174, "w:QuotaLimit", "The maximum number of concurrent operations of this shell has been exceeded.")
-
-
-def unsupported(what: str) -> Fault:
-    """ERROR_WSMAN_INVALID_ACTIONURI."""
-    return Fault(2150858753, "a:ActionNotSupported", f"This service does not do {what}.")
-
-
-def invalid_parameter(what: str) -> Fault:
-    """ERROR_INVALID_PARAMETER."""
-    return Fault(87, "w:InvalidParameter", what)
-
-
-class Broken(Fault):
-    """ERROR_WSMAN_PLUGIN_FAILED: the PowerShell plug-in was given what is no PSRP, and the shell cannot go on."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(2150858883, "w:InternalError", text, by_sender=False)
-
-
-# --- requests -------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The SOAP header. Times are seconds, sizes bytes; `shell_id` is the selector in upper case, "" where there is none."""
+    """The SOAP header. Times are seconds, sizes bytes; `shell_id` is the selector in upper case, "" where there is none.
+
+    `session_id` tells one client from another [MS-WSMV 2.2.4.1]; `operation_id` is the client's own, and comes back with the answer.
+    """
 
     message_id: str
     action: str
     shell_id: str
     operation_timeout: float
     max_envelope: int
+    session_id: str = ""
+    operation_id: str = ""
 
     @property
     def stream_budget(self) -> int:
@@ -125,14 +63,25 @@ class Header:
         return (min(self.max_envelope, MAX_ENVELOPE) - _ENVELOPE_OVERHEAD) * 3 // 4
 
 
+class BufferMode(StrEnum):
+    """What happens to output that nobody fetches [MS-WSMV 2.2.4.15]: the command waits, or the oldest goes."""
+
+    BLOCK = "Block"
+    DROP = "Drop"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewShell:
-    """What both kinds of shell are opened with. `idle_timeout` in seconds or None."""
+    """What both kinds of shell are opened with. `idle_timeout` in seconds or None; `name` is the client's for it."""
 
     shell_id: str
     idle_timeout: float | None
     input_streams: str
     output_streams: str
+    buffer_mode: BufferMode = BufferMode.BLOCK
+    name: str = ""
+    locale: str = "en-US"
+    data_locale: str = "en-US"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,11 +119,15 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """More PSRP fragments, for the shell (`command_id` "") or one command; or standard input, `end` where it is the last of it."""
+    """More PSRP fragments, for the shell (`command_id` "") or one command; or standard input, `end` where it is the last of it.
+
+    `stream` is stdin or, for what a client's host answers, pr.
+    """
 
     command_id: str
     data: bytes
     end: bool
+    stream: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,11 +151,99 @@ class Delete:
     """Close a shell."""
 
 
-Operation = Create | CreateCommandShell | Command | RunLine | Send | Receive | Signal | Delete
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect:
+    """Leave a shell. What is None stays as it is."""
 
-SIGNAL_TERMINATE: Final = f"{_SHELL}/signal/terminate"
-SIGNAL_CTRL_C: Final = f"{_SHELL}/signal/ctrl_c"
-SIGNAL_CTRL_BREAK: Final = f"{_SHELL}/signal/ctrl_break"
+    idle_timeout: float | None
+    buffer_mode: BufferMode | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect:
+    """Come back to a shell (`command_id` ""), or to one command of it."""
+
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connect:
+    """Take over a shell that another client left, or (`command_id`) one command of it. `fragments` are the first PSRP fragments."""
+
+    command_id: str
+    fragments: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetShell:
+    """What is known of one shell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnumerateShells:
+    """A list of the client's shells. `of` "" or the commands of one shell; `at_once`: all of it in this answer."""
+
+    of: str | None
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """More of a list, as much as is there."""
+
+    context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """No more of a list."""
+
+    context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetConfig:
+    """The service's settings, or the part of them that has this name (in lower case; "" all)."""
+
+    part: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnumerateListeners:
+    """A list of the listeners; see `EnumerateShells`."""
+
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identify:
+    """What this is [DSP0226 11]."""
+
+
+Operation = (
+    Create
+    | CreateCommandShell
+    | Command
+    | RunLine
+    | Send
+    | Receive
+    | Signal
+    | Delete
+    | Disconnect
+    | Reconnect
+    | Connect
+    | GetShell
+    | EnumerateShells
+    | Pull
+    | Release
+    | GetConfig
+    | EnumerateListeners
+    | Identify
+)
+
+SIGNAL_TERMINATE: Final = f"{SHELL}/signal/terminate"
+SIGNAL_CTRL_C: Final = f"{SHELL}/signal/ctrl_c"
+SIGNAL_CTRL_BREAK: Final = f"{SHELL}/signal/ctrl_break"
 SIGNAL_POWERSHELL_STOP: Final = "powershell/signal/ctrl_c"
 
 
@@ -230,61 +271,89 @@ def parse(envelope: bytes) -> Request:
         root = _parse_xml(envelope)
     except Fault as fault:
         raise RequestFault(fault) from None
-    message_id = _text(root.find(f"{{{_SOAP}}}Header/{{{_ADDRESSING}}}MessageID"))
+    message_id = _text(root.find(f"{{{SOAP}}}Header/{{{ADDRESSING}}}MessageID"))
     try:
+        if root.find(f"{{{SOAP}}}Body/{{{IDENTITY}}}Identify") is not None:
+            return _identify(message_id)
         header, uri = _parse_header(root, message_id)
-        if header.action not in _OPERATIONS[POWERSHELL_URI]:  # both kinds of shell know the same
+        if header.action not in _ACTIONS:
             raise unsupported(f"the action {header.action}")
-        if uri not in _OPERATIONS:
+        resource = _RESOURCES.get(uri.rstrip("/").lower())
+        if resource is None:
             raise Fault(2150858752, "a:DestinationUnreachable", f"There is no resource {uri} here.")
-        operation = _OPERATIONS[uri][header.action](root)
-        if not header.shell_id and not isinstance(operation, NewShell):
+        operation_of = _OPERATIONS[resource].get(header.action)
+        if operation_of is None:
+            raise unsupported(f"the action {header.action} with the resource {uri}")
+        operation = operation_of(root)
+        if not header.shell_id and not isinstance(operation, _WITHOUT_SHELL):
             raise Fault(2150858843, "w:InvalidSelectors", "The request needs the selector ShellId.")
     except Fault as fault:
         raise RequestFault(fault, message_id) from None
-    return Request(header=header, resource=uri, operation=operation)
+    return Request(header=header, resource=resource, operation=operation)
+
+
+def _identify(message_id: str) -> Request:
+    """It has no header that it would need."""
+    header = Header(
+        message_id=message_id, action=f"{IDENTITY}/Identify", shell_id="", operation_timeout=_DEFAULT_TIMEOUT, max_envelope=MAX_ENVELOPE
+    )
+    return Request(header=header, resource="", operation=Identify())
+
+
+def encoding_of(envelope: bytes) -> str:
+    """How an envelope is encoded: utf-8, or UTF-16 in either order, by its mark or by its first character, which is a bracket."""
+    if envelope.startswith((b"\xff\xfe", b"<\0")):
+        return "utf-16-le"
+    if envelope.startswith((b"\xfe\xff", b"\0<")):
+        return "utf-16-be"
+    return "utf-8"
+
+
+_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 
 
 def _parse_xml(envelope: bytes) -> ElementTree.Element:
     # SOAP 1.2 forbids a document type declaration, and without one no entity can be declared to blow up: turned away before any
-    # parser sees it. Other encodings than UTF-8 could hide the word, so they are turned away too.
+    # parser sees it. Encodings beyond those of WS-Management could hide the word, so they are turned away too.
     try:
-        text = envelope.decode("utf-8-sig")
+        text = envelope.decode(encoding_of(envelope)).removeprefix("\ufeff")
         if "<!DOCTYPE" in text:
             raise Fault(2150858819, "w:SchemaValidationError", "A document type declaration is not allowed.")
-        root = ElementTree.fromstring(text)  # noqa: S314 - no DTD gets here, and expat bounds the rest
-    except (UnicodeDecodeError, ValueError, ElementTree.ParseError, RecursionError):
+        root = ElementTree.fromstring(_DECLARATION.sub("", text, count=1) if text.lstrip().startswith("<?xml") else text)  # noqa: S314 - no DTD
+    except (UnicodeError, ValueError, ElementTree.ParseError, RecursionError):
         raise Fault(2150858819, "w:SchemaValidationError", "The request is not well-formed XML.") from None
-    if root.tag != f"{{{_SOAP}}}Envelope":
+    if root.tag != f"{{{SOAP}}}Envelope":
         raise Fault(2150858765, "s:VersionMismatch", "The request is not a SOAP 1.2 envelope.")
     return root
 
 
 def _parse_header(root: ElementTree.Element, message_id: str) -> tuple[Header, str]:
-    header = root.find(f"{{{_SOAP}}}Header")
+    header = root.find(f"{{{SOAP}}}Header")
     if header is None:
         raise _header_required("Header")
     found: dict[str, ElementTree.Element] = {}
     for element in header:
         found[element.tag] = element
-        if element.tag not in _UNDERSTOOD and element.get(f"{{{_SOAP}}}mustUnderstand", "false") in ("true", "1"):
+        if element.tag not in _UNDERSTOOD and element.get(f"{{{SOAP}}}mustUnderstand", "false") in ("true", "1"):
             raise Fault(2150858768, "s:MustUnderstand", f"The header {element.tag} is not understood.")
-    action = _text(found.get(f"{{{_ADDRESSING}}}Action"))
-    uri = _text(found.get(f"{{{_WSMAN}}}ResourceURI"))
+    action = _text(found.get(f"{{{ADDRESSING}}}Action"))
+    uri = _text(found.get(f"{{{WSMAN}}}ResourceURI"))
     for name, value in (("MessageID", message_id), ("Action", action), ("ResourceURI", uri)):
         if not value:
             raise _header_required(name)
     shell_id = ""
-    for selector in found.get(f"{{{_WSMAN}}}SelectorSet", ()):
+    for selector in found.get(f"{{{WSMAN}}}SelectorSet", ()):
         if selector.get("Name", "").lower() == "shellid":
             shell_id = _text(selector).upper()
-    timeout = found.get(f"{{{_WSMAN}}}OperationTimeout")
+    timeout = found.get(f"{{{WSMAN}}}OperationTimeout")
     return Header(
         message_id=message_id,
         action=action,
         shell_id=shell_id,
         operation_timeout=_DEFAULT_TIMEOUT if timeout is None else _parse_duration(_text(timeout)),
-        max_envelope=_parse_envelope_size(_text(found.get(f"{{{_WSMAN}}}MaxEnvelopeSize"))),
+        max_envelope=_parse_envelope_size(_text(found.get(f"{{{WSMAN}}}MaxEnvelopeSize"))),
+        session_id=_text(found.get(f"{{{MS_WSMAN}}}SessionId")).lower(),
+        operation_id=_text(found.get(f"{{{MS_WSMAN}}}OperationID")),
     ), uri
 
 
@@ -316,7 +385,7 @@ def _text(element: ElementTree.Element | None) -> str:
 
 
 def _child(root: ElementTree.Element, name: str) -> ElementTree.Element:
-    element = root.find(f"{{{_SOAP}}}Body/{{{_SHELL}}}{name}")
+    element = root.find(f"{{{SOAP}}}Body/{{{SHELL}}}{name}")
     if element is None:
         raise _invalid_body(f"The body has no {name}.")
     return element
@@ -328,7 +397,7 @@ def _invalid_body(text: str) -> Fault:
 
 def _options(root: ElementTree.Element) -> dict[str, str]:
     """The options of the header by name in upper case: clients differ in theirs."""
-    found = root.findall(f"{{{_SOAP}}}Header/{{{_WSMAN}}}OptionSet/{{{_WSMAN}}}Option")
+    found = root.findall(f"{{{SOAP}}}Header/{{{WSMAN}}}OptionSet/{{{WSMAN}}}Option")
     return {option.get("Name", "").upper(): _text(option) for option in found}
 
 
@@ -355,21 +424,25 @@ def _base64(text: str) -> bytes:
 
 def _parse_create(root: ElementTree.Element) -> Create:
     shell = _child(root, "Shell")
-    creation = shell.find(f"{{{_POWERSHELL}}}creationXml")
+    creation = shell.find(f"{{{POWERSHELL}}}creationXml")
     if creation is None:
         raise _invalid_body("A PowerShell shell needs a creationXml.")
     return Create(
         shell_id=_identifier(shell.get("ShellId", "")),
         creation=_base64(_text(creation)),
         idle_timeout=_idle_timeout(shell),
-        input_streams=_text(shell.find(f"{{{_SHELL}}}InputStreams")) or "stdin pr",
-        output_streams=_text(shell.find(f"{{{_SHELL}}}OutputStreams")) or "stdout",
+        input_streams=_text(shell.find(f"{{{SHELL}}}InputStreams")) or "stdin pr",
+        output_streams=_text(shell.find(f"{{{SHELL}}}OutputStreams")) or "stdout",
+        buffer_mode=_buffer_mode(shell) or BufferMode.BLOCK,
+        name=_shell_name(shell),
+        locale=_language(root, f"{{{WSMAN}}}Locale"),
+        data_locale=_language(root, f"{{{MS_WSMAN}}}DataLocale"),
     )
 
 
 def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell:
     shell = _child(root, "Shell")
-    variables = shell.findall(f"{{{_SHELL}}}Environment/{{{_SHELL}}}Variable")
+    variables = shell.findall(f"{{{SHELL}}}Environment/{{{SHELL}}}Variable")
     environment = {variable.get("Name", ""): variable.text or "" for variable in variables}
     if any(not name or "=" in name for name in environment):
         raise invalid_parameter("An environment variable has no name, or one with an equals sign.")
@@ -379,30 +452,120 @@ def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell
     return CreateCommandShell(
         shell_id=_identifier(shell.get("ShellId", "")),
         idle_timeout=_idle_timeout(shell),
-        input_streams=_text(shell.find(f"{{{_SHELL}}}InputStreams")) or "stdin",
-        output_streams=_text(shell.find(f"{{{_SHELL}}}OutputStreams")) or "stdout stderr",
+        input_streams=_text(shell.find(f"{{{SHELL}}}InputStreams")) or "stdin",
+        output_streams=_text(shell.find(f"{{{SHELL}}}OutputStreams")) or "stdout stderr",
+        name=_shell_name(shell),
+        locale=_language(root, f"{{{WSMAN}}}Locale"),
+        data_locale=_language(root, f"{{{MS_WSMAN}}}DataLocale"),
         environment=environment,
-        directory=_text(shell.find(f"{{{_SHELL}}}WorkingDirectory")),
+        directory=_text(shell.find(f"{{{SHELL}}}WorkingDirectory")),
         code_page=int(code_page or _OEM_CODE_PAGE),
     )
 
 
 def _idle_timeout(shell: ElementTree.Element) -> float | None:
-    idle = shell.find(f"{{{_SHELL}}}IdleTimeOut")
+    idle = shell.find(f"{{{SHELL}}}IdleTimeOut")
     return None if idle is None else _parse_duration(_text(idle))
+
+
+def _buffer_mode(element: ElementTree.Element) -> BufferMode | None:
+    text = _text(element.find(f"{{{SHELL}}}BufferMode"))
+    if not text:
+        return None
+    try:
+        return BufferMode(text.capitalize())
+    except ValueError:
+        raise invalid_parameter(f"There is no buffer mode {text!r}.") from None
+
+
+def _shell_name(shell: ElementTree.Element) -> str:
+    """The client's name for a shell: an attribute [MS-WSMV 2.2.4.38], or as some send it an element."""
+    return shell.get("Name", "") or _text(shell.find(f"{{{SHELL}}}Name"))
+
+
+def _language(root: ElementTree.Element, header: str) -> str:
+    """The language that a client wants texts or data in, as its shell's description tells it."""
+    element = root.find(f"{{{SOAP}}}Header/{header}")
+    return ("" if element is None else element.get("{http://www.w3.org/XML/1998/namespace}lang", ""))[:32] or "en-US"
+
+
+def _parse_disconnect(root: ElementTree.Element) -> Disconnect:
+    body = _child(root, "Disconnect")
+    return Disconnect(idle_timeout=_idle_timeout(body), buffer_mode=_buffer_mode(body))
+
+
+def _parse_reconnect(root: ElementTree.Element) -> Reconnect:
+    body = root.find(f"{{{SOAP}}}Body/{{{SHELL}}}Reconnect")  # a client that comes back to its shell may have nothing to say
+    return Reconnect(command_id="" if body is None else body.get("CommandId", "").upper())
+
+
+def _parse_connect(root: ElementTree.Element) -> Connect:
+    body = _child(root, "Connect")
+    command_id = body.get("CommandId", "").upper()
+    content = body.find(f"{{{POWERSHELL}}}connectXml")
+    if content is None and not command_id:
+        raise _invalid_body("Who connects to a PowerShell shell needs a connectXml.")
+    return Connect(command_id=command_id, fragments=b"" if content is None else _base64(_text(content)))
+
+
+def _parse_get_shell(_: ElementTree.Element) -> GetShell:
+    return GetShell()
+
+
+def _enumerate(root: ElementTree.Element) -> ElementTree.Element:
+    element = root.find(f"{{{SOAP}}}Body/{{{ENUMERATION}}}Enumerate")
+    if element is None:
+        raise _invalid_body("The body has no Enumerate.")
+    return element
+
+
+def _at_once(element: ElementTree.Element) -> bool:
+    return element.find(f"{{{WSMAN}}}OptimizeEnumeration") is not None
+
+
+def _parse_enumerate_shells(root: ElementTree.Element) -> EnumerateShells:
+    return EnumerateShells(of=None, at_once=_at_once(_enumerate(root)))
+
+
+def _parse_enumerate_commands(root: ElementTree.Element) -> EnumerateShells:
+    element = _enumerate(root)
+    for selector in element.findall(f"{{{WSMAN}}}Filter/{{{WSMAN}}}SelectorSet/{{{WSMAN}}}Selector"):
+        if selector.get("Name", "").lower() == "shellid" and _text(selector):
+            return EnumerateShells(of=_text(selector).upper(), at_once=_at_once(element))
+    raise filter_expected()
+
+
+def _parse_enumerate_listeners(root: ElementTree.Element) -> EnumerateListeners:
+    return EnumerateListeners(at_once=_at_once(_enumerate(root)))
+
+
+def _context(root: ElementTree.Element, name: str) -> str:
+    return _text(root.find(f"{{{SOAP}}}Body/{{{ENUMERATION}}}{name}/{{{ENUMERATION}}}EnumerationContext"))
+
+
+def _parse_pull(root: ElementTree.Element) -> Pull:
+    return Pull(context=_context(root, "Pull"))
+
+
+def _parse_release(root: ElementTree.Element) -> Release:
+    return Release(context=_context(root, "Release"))
+
+
+def _parse_config(part: str) -> Callable[[ElementTree.Element], GetConfig]:
+    return lambda _: GetConfig(part=part)
 
 
 def _parse_command(root: ElementTree.Element) -> Command:
     line = _child(root, "CommandLine")
     return Command(
         command_id=_identifier(line.get("CommandId", "")),
-        fragment=_base64("".join(_text(argument) for argument in line.findall(f"{{{_SHELL}}}Arguments"))),
+        fragment=_base64("".join(_text(argument) for argument in line.findall(f"{{{SHELL}}}Arguments"))),
     )
 
 
 def _parse_run_line(root: ElementTree.Element) -> RunLine:
     line = _child(root, "CommandLine")
-    words = [line.find(f"{{{_SHELL}}}Command"), *line.findall(f"{{{_SHELL}}}Arguments")]
+    words = [line.find(f"{{{SHELL}}}Command"), *line.findall(f"{{{SHELL}}}Arguments")]
     return RunLine(
         command_id=_identifier(line.get("CommandId", "")),
         line=" ".join(word.text or "" for word in words if word is not None).strip(),
@@ -411,13 +574,18 @@ def _parse_run_line(root: ElementTree.Element) -> RunLine:
 
 
 def _parse_send(root: ElementTree.Element) -> Send:
-    streams = _child(root, "Send").findall(f"{{{_SHELL}}}Stream")
+    streams = _child(root, "Send").findall(f"{{{SHELL}}}Stream")
     if len(streams) != 1:
         raise _invalid_body("A Send needs one stream.")
     (stream,) = streams
     if stream.get("Name") not in ("stdin", "pr"):
         raise Fault(2150859147, "w:InvalidParameter", f"There is no input stream {stream.get('Name')!r}.")
-    return Send(command_id=stream.get("CommandId", "").upper(), data=_base64(_text(stream)), end=_is_true(stream.get("End", "")))
+    return Send(
+        command_id=stream.get("CommandId", "").upper(),
+        data=_base64(_text(stream)),
+        end=_is_true(stream.get("End", "")),
+        stream=stream.get("Name", ""),
+    )
 
 
 def _parse_receive(root: ElementTree.Element) -> Receive:
@@ -429,7 +597,7 @@ def _parse_receive_of_line(root: ElementTree.Element) -> Receive:
 
 
 def _receive(root: ElementTree.Element, known: tuple[str, ...]) -> Receive:
-    stream = _child(root, "Receive").find(f"{{{_SHELL}}}DesiredStream")
+    stream = _child(root, "Receive").find(f"{{{SHELL}}}DesiredStream")
     wanted = tuple(_text(stream).split())
     if stream is None or not wanted or not set(wanted) <= set(known):
         raise Fault(2150859149, "w:InvalidParameter", f"The output streams are {' and '.join(known)}.")
@@ -438,7 +606,7 @@ def _receive(root: ElementTree.Element, known: tuple[str, ...]) -> Receive:
 
 def _parse_signal(root: ElementTree.Element) -> Signal:
     signal = _child(root, "Signal")
-    return Signal(command_id=signal.get("CommandId", "").upper(), code=_text(signal.find(f"{{{_SHELL}}}Code")).lower())
+    return Signal(command_id=signal.get("CommandId", "").upper(), code=_text(signal.find(f"{{{SHELL}}}Code")).lower())
 
 
 def _parse_delete(_: ElementTree.Element) -> Delete:
@@ -447,133 +615,41 @@ def _parse_delete(_: ElementTree.Element) -> Delete:
 
 _Parser = Callable[[ElementTree.Element], Operation]
 _COMMON: dict[str, _Parser] = {
-    f"{_SHELL}/Send": _parse_send,
-    f"{_SHELL}/Signal": _parse_signal,
-    f"{_TRANSFER}/Delete": _parse_delete,
+    f"{SHELL}/Send": _parse_send,
+    f"{SHELL}/Signal": _parse_signal,
+    f"{SHELL}/Disconnect": _parse_disconnect,
+    f"{SHELL}/Reconnect": _parse_reconnect,
+    f"{SHELL}/Connect": _parse_connect,
+    f"{TRANSFER}/Delete": _parse_delete,
+    f"{TRANSFER}/Get": _parse_get_shell,
 }
+_PULLED: dict[str, _Parser] = {f"{ENUMERATION}/Pull": _parse_pull, f"{ENUMERATION}/Release": _parse_release}
+CONFIG_PARTS: Final = ("client", "client/auth", "service", "service/auth", "winrs")
+"""Parts of the settings that can be asked for alone, below the settings' URI."""
 _OPERATIONS: Final[dict[str, dict[str, _Parser]]] = {
     POWERSHELL_URI: {
-        f"{_TRANSFER}/Create": _parse_create,
-        f"{_SHELL}/Command": _parse_command,
-        f"{_SHELL}/Receive": _parse_receive,
+        f"{TRANSFER}/Create": _parse_create,
+        f"{SHELL}/Command": _parse_command,
+        f"{SHELL}/Receive": _parse_receive,
         **_COMMON,
     },
     COMMAND_SHELL_URI: {
-        f"{_TRANSFER}/Create": _parse_create_command_shell,
-        f"{_SHELL}/Command": _parse_run_line,
-        f"{_SHELL}/Receive": _parse_receive_of_line,
+        f"{TRANSFER}/Create": _parse_create_command_shell,
+        f"{SHELL}/Command": _parse_run_line,
+        f"{SHELL}/Receive": _parse_receive_of_line,
         **_COMMON,
     },
+    SHELL_URI: {
+        f"{TRANSFER}/Get": _parse_get_shell,
+        f"{TRANSFER}/Delete": _parse_delete,
+        f"{ENUMERATION}/Enumerate": _parse_enumerate_shells,
+        **_PULLED,
+    },
+    COMMANDS_URI: {f"{ENUMERATION}/Enumerate": _parse_enumerate_commands, **_PULLED},
+    CONFIG_URI: {f"{TRANSFER}/Get": _parse_config("")},
+    f"{CONFIG_URI}/listener": {f"{ENUMERATION}/Enumerate": _parse_enumerate_listeners, **_PULLED},
+    **{f"{CONFIG_URI}/{part}": {f"{TRANSFER}/Get": _parse_config(part)} for part in CONFIG_PARTS},
 }
-
-
-# --- responses ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Created:
-    """The shell that came about. `idle_timeout` in seconds; `process_id` is its host process's."""
-
-    shell_id: str
-    process_id: int
-    owner: str
-    client_ip: str
-    idle_timeout: float
-    input_streams: str
-    output_streams: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """The command that was taken."""
-
-    command_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """Pieces of output streams; `done`: the command has no more to say, and `exit_code` where it has one."""
-
-    command_id: str
-    pieces: tuple[tuple[str, bytes], ...]
-    done: bool
-    exit_code: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """Nothing but an acknowledgement: the answer to Send, Signal and Delete."""
-
-
-Result = Created | Started | Received | Done
-
-
-def respond(request: Request, result: Result) -> bytes:
-    """The envelope that answers `request` with `result`."""
-    header = request.header
-    return _envelope(header.action + "Response", header.message_id, _body(request, result))
-
-
-def respond_fault(fault: Fault, message_id: str, machine: str) -> bytes:
-    """The envelope of a fault [MS-WSMV 2.2.4.43]; `machine` is the name by which the service calls itself."""
-    text = escape(fault.text)
-    body = (
-        f"<s:Fault><s:Code><s:Value>s:{'Sender' if fault.by_sender else 'Receiver'}</s:Value>"
-        f"<s:Subcode><s:Value>{fault.subcode}</s:Value></s:Subcode></s:Code>"
-        f'<s:Reason><s:Text xml:lang="en-US">{text}</s:Text></s:Reason>'
-        f'<s:Detail><f:WSManFault xmlns:f="{_WSMAN_FAULT}" Code="{fault.code}" Machine={quoteattr(machine)}>'
-        f"<f:Message>{text}</f:Message></f:WSManFault></s:Detail></s:Fault>"
-    )
-    action = f"{_ADDRESSING}/fault" if fault.subcode.startswith("a:") else "http://schemas.dmtf.org/wbem/wsman/1/wsman/fault"
-    return _envelope(action, message_id, body)
-
-
-def _envelope(action: str, relates_to: str, body: str) -> bytes:
-    related = f"<a:RelatesTo>{escape(relates_to)}</a:RelatesTo>" if relates_to else ""
-    return (
-        f'<s:Envelope xml:lang="en-US" xmlns:s="{_SOAP}" xmlns:a="{_ADDRESSING}" xmlns:w="{_WSMAN}" xmlns:rsp="{_SHELL}" '
-        f'xmlns:x="{_TRANSFER}"><s:Header><a:Action>{escape(action)}</a:Action>'
-        f"<a:MessageID>uuid:{str(uuid4()).upper()}</a:MessageID><a:To>{_ADDRESSING}/role/anonymous</a:To>{related}</s:Header>"
-        f"<s:Body>{body}</s:Body></s:Envelope>"
-    ).encode()
-
-
-def _body(request: Request, result: Result) -> str:
-    match result:
-        case Created():
-            return (
-                f"<x:ResourceCreated><a:Address>{_ADDRESSING}/role/anonymous</a:Address><a:ReferenceParameters>"
-                f'<w:ResourceURI>{request.resource}</w:ResourceURI><w:SelectorSet><w:Selector Name="ShellId">{result.shell_id}</w:Selector>'
-                f"</w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>"
-                f"<rsp:Shell><rsp:ShellId>{result.shell_id}</rsp:ShellId><rsp:ResourceUri>{request.resource}</rsp:ResourceUri>"
-                f"<rsp:Owner>{escape(result.owner)}</rsp:Owner><rsp:ClientIP>{escape(result.client_ip)}</rsp:ClientIP>"
-                f"<rsp:ProcessId>{result.process_id}</rsp:ProcessId>"
-                f"<rsp:IdleTimeOut>PT{result.idle_timeout:.3f}S</rsp:IdleTimeOut>"
-                f"<rsp:InputStreams>{escape(result.input_streams)}</rsp:InputStreams>"
-                f"<rsp:OutputStreams>{escape(result.output_streams)}</rsp:OutputStreams>"
-                f"<rsp:ShellRunTime>P0DT0H0M0S</rsp:ShellRunTime><rsp:ShellInactivity>P0DT0H0M0S</rsp:ShellInactivity></rsp:Shell>"
-            )
-        case Started():
-            return f"<rsp:CommandResponse><rsp:CommandId>{result.command_id}</rsp:CommandId></rsp:CommandResponse>"
-        case Received():
-            return f"<rsp:ReceiveResponse>{_streams(request.operation, result)}</rsp:ReceiveResponse>"
-        case Done():
-            match request.operation:
-                case Send():
-                    return "<rsp:SendResponse/>"
-                case Signal():
-                    return "<rsp:SignalResponse/>"
-                case _:
-                    return ""
-
-
-def _streams(operation: Operation, result: Received) -> str:
-    command = f' CommandId="{result.command_id}"' if result.command_id else ""
-    text = "".join(f'<rsp:Stream Name="{name}"{command}>{b64encode(data).decode()}</rsp:Stream>' for name, data in result.pieces)
-    if result.done and isinstance(operation, Receive):
-        text += "".join(f'<rsp:Stream Name="{name}"{command} End="true"/>' for name in operation.streams)
-    if result.command_id:
-        state = "Done" if result.done else "Running"
-        code = "" if result.exit_code is None else f"<rsp:ExitCode>{result.exit_code}</rsp:ExitCode>"
-        text += f'<rsp:CommandState{command} State="{_SHELL}/CommandState/{state}">{code}</rsp:CommandState>'
-    return text
+_RESOURCES: Final = {uri.lower(): uri for uri in _OPERATIONS}  # Windows compares them without regard to case
+_ACTIONS: Final = frozenset(action for actions in _OPERATIONS.values() for action in actions)
+_WITHOUT_SHELL: Final = (NewShell, EnumerateShells, EnumerateListeners, Pull, Release, GetConfig)

@@ -1,4 +1,4 @@
-"""Forty detonations on two hosts against bare pypsrp doing the same sessions, first connect to last close, in one run.
+"""Two hundred detonations on twenty hosts against bare pypsrp doing the same sessions, first connect to last close, in one run.
 
     python -m tests.bench.bench_detonate
 
@@ -29,8 +29,9 @@ from harness.transports.psrp.identity import EXPRESSION
 from harness.transports.winrm import WinrmTransport
 from lab.process import LabConfig, LabPlace, LabTarget, StartingLab
 
-DETONATIONS = 40
-ROUNDS = 5
+DETONATIONS = 200
+HOSTS = 20
+ROUNDS = 3
 PAUSE = 4.0  # seconds: a run also reads what happened on its hosts just before it, and the other way's telemetry is not its to pay for
 SCRIPT = "Get-Service WinRM"
 
@@ -90,7 +91,7 @@ def by_pypsrp(place: LabPlace, identity: str, *, announced: bool) -> float:
 
 
 def main() -> None:
-    lab = StartingLab(LabConfig())
+    lab = StartingLab(LabConfig(hosts=tuple(f"ws{number}" for number in range(HOSTS))))
     try:
         place = lab.ready()
         ways: dict[str, Callable[[], float]] = {
@@ -107,7 +108,7 @@ def main() -> None:
         lab.stop()
     ours, same, less = (min(times[name]) for name in ("harness", "same", "less"))
     sys.stdout.write(
-        f"{DETONATIONS} detonations on 2 hosts: harness {ours:.3f} s, bare pypsrp announcing the same host {same:.3f} s: "
+        f"{DETONATIONS} detonations on {HOSTS} hosts: harness {ours:.3f} s, bare pypsrp announcing the same host {same:.3f} s: "
         f"ratio {ours / same:.2f};"
         f" announcing none {less:.3f} s: ratio {ours / less:.2f}\n"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.commands import UpLab, harness
+from tests.cli.sessions import Suite, made
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpLab]:
     yield made
     down = harness("lab", "down", cwd=directory, env=made.env)
     assert down.code == 0, down.said
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, lab: UpLab, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A directory for tests of its own, on that lab."""
+    return made(pytester, lab, monkeypatch)

@@ -54,7 +54,7 @@ class Place:
     directory: Path
 
     def write(
-        self, *, text: str = "whoami", level: str = "medium", line: str = "whoami.exe /all", within: str = "2s", more: str = ""
+        self, *, text: str = "whoami", level: str = "medium", line: str = "whoami.exe /all", within: str = "3s", more: str = ""
     ) -> None:
         rules = self.directory / "rules"
         rules.mkdir(exist_ok=True)
@@ -106,13 +106,13 @@ def exception(place: Place, lab: UpLab) -> str:
 
 def rule_interval(place: Place, lab: UpLab) -> str:
     place.write(more="")
-    (place.directory / "harness.toml").write_text(FAST.replace("200ms", "6s"))
+    (place.directory / "harness.toml").write_text(FAST.replace("200ms", "12s"))
     return place.run()
 
 
 def ingest_lag(place: Place, lab: UpLab) -> str:
     place.write()
-    (place.directory / "harness.toml").write_text(FAST.replace("50ms", "2500ms"))
+    (place.directory / "harness.toml").write_text(FAST.replace("50ms", "4s"))
     return place.run()
 
 
@@ -234,11 +234,11 @@ CASES = [
         happens=rule_interval,
         ends="1 LATE, LATE",
         cause=CauseKind.RULE_INTERVAL,
-        said=("the rule's interval was 0.2 s, now it is 6 s",),
+        said=("the rule's interval was 0.2 s, now it is 12 s",),
     ),
     Case(happens=ingest_lag, ends="1 LATE, LATE", cause=CauseKind.INGEST_LAG, said=("the ingest lag of lab-ws1 was 0.",)),
     Case(happens=scenario, ends="1 MISSED, MISSED", cause=CauseKind.SCENARIO, said=("- whoami.exe /all", "+ hostname.exe")),
-    Case(happens=expectation, ends="1 LATE, LATE", cause=CauseKind.EXPECTATION, said=("within 2 s", "within 0.001 s")),
+    Case(happens=expectation, ends="1 LATE, LATE", cause=CauseKind.EXPECTATION, said=("within 3 s", "within 0.001 s")),
     Case(
         happens=target_down,
         ends="3 INCONCLUSIVE, INCONCLUSIVE",

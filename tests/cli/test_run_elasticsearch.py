@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.model.verdicts import Basis, Inconclusive, Outcome
+from harness.model.verdicts import Basis, CoverageStatus, Inconclusive, Outcome, Probed
 from lab.process import RULE_PACK
 from servers import elasticsearch, machine
 from servers.machine import Place
@@ -126,6 +126,36 @@ def test_the_main_job_with_elastalert2(bench: ElasticBench, tmp_path: Path) -> N
         status = bench.admin.get(index=f"{bench.writeback}_status", id=str(verdicts[rule].proof))["_source"]
         assert rule in status["rule_name"]
     assert ended.full.environment.siem == "elasticsearch"
+
+
+SEQUENCE = "2772264c-6fb9-4d9d-9014-b416eed21254"  # ElastAlert2 runs no sequence
+NEW, WRONG = "aaaaaaaa-1111-4111-8111-111111111111", "aaaaaaaa-2222-4111-8111-111111111111"
+
+
+def test_a_rule_that_is_not_deployed_is_probed_beside_those_that_are(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:
+    for rule, parent in ((NEW, "wsmprovhost.exe"), (WRONG, "explorer.exe")):
+        selection = {"Image|endswith": r"\whoami.exe", "ParentImage|endswith": rf"\{parent}"}
+        logsource = {"product": "windows", "category": "process_creation"}
+        detection = {"selection": selection, "condition": "selection"}
+        content = {"title": f"A child of {parent}", "id": rule, "logsource": logsource, "detection": detection, "level": "low"}
+        (tmp_path / f"{rule}.yml").write_text(yaml.safe_dump(content))
+    arguments, env = asked(tmp_path, bench, [{"rule": rule} for rule in (NETWORK, SEQUENCE, NEW, WRONG)], "60s")
+    rules = [argument for rule in (NEW, WRONG) for argument in ("--rules", str(tmp_path / f"{rule}.yml"))]
+    files = {name: tmp_path / f"report.{name}" for name in ("html", "junit", "markdown", "sarif", "navigator")}
+    reports = [argument for name, file in files.items() for argument in (f"--{name}", str(file))]
+    env |= lab.env | {"HARNESS_SIEM_ALERTS": "elastalert2,probe"}
+    found = harness(*arguments, server_url(), *rules, *reports, cwd=tmp_path, env=env)
+    assert found.code == 3, found.said
+    assert judged(found) == {NETWORK: Outcome.DETECTED, **dict.fromkeys((SEQUENCE, NEW, WRONG), Outcome.INCONCLUSIVE)}, found.said
+    verdicts = {verdict.expectation.rule: verdict for verdict in found.full.verdicts}
+    probed = {rule: verdict.probed for rule, verdict in verdicts.items()}
+    assert probed == {NETWORK: None, SEQUENCE: Probed.MATCHES, NEW: Probed.MATCHES, WRONG: Probed.FINDS_NOTHING}
+    assert "the rule wants it to end with \\explorer.exe" in verdicts[WRONG].cause
+    coverage = {row.rule: row.status for row in found.full.coverage}
+    assert coverage[NEW] is CoverageStatus.INCONCLUSIVE
+    assert not [sighting for rule in (SEQUENCE, NEW, WRONG) for sighting in verdicts[rule].sightings]
+    for name in ("html", "junit", "markdown"):
+        assert "a probe: its query matches" in files[name].read_text(), name
 
 
 def test_faults_in_mid_run_change_no_verdict(lab: UpLab, bench: ElasticBench, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.attribute import Attribution, HostAttribution
-from harness.model.facts import Detonation, Event
+from harness.model.facts import Detonation, Event, FlatValue
+from harness.model.intent import WinRS
 from harness.model.tree import And, Op, Pattern, PatternKind, Stage, Test
 from harness.model.verdicts import Basis
 from tests.builders import FOOTPRINT, SECURITY, SYSMON, RemoteSession, alert, event, observed, planned
@@ -44,6 +45,17 @@ def test_every_kind_of_event_of_a_session_is_exact(one: Event) -> None:
 @pytest.mark.parametrize("one", [e for e in TWO.telemetry() if e.event_id != 4624], ids=lambda e: e.id)
 def test_another_runs_events_are_nobodys(one: Event) -> None:
     assert host(ONE, strangers=(TWO,)).of_event(one) is None
+
+
+@pytest.mark.parametrize("one", [TWO.engine(), TWO.command()], ids=lambda e: e.id)
+def test_a_remote_shell_has_no_engine_so_that_one_is_another_sessions(one: Event) -> None:
+    """A session that goes on by way of another host tells its keys at its end, after the alerts on its engine may have come."""
+    made = HostAttribution()
+    made.observed(observed(ONE.connection()))
+    made.observed(observed(one))
+    made.detonated(ONE.detonation(planned("one/1@ws1", action=WinRS(command="ipconfig.exe")), known=False))
+    assert made.of_event(one) is None
+    assert made.of_alert(alert("a", "r", one, raised=0.5)) is None
 
 
 def test_a_strangers_logon_is_never_credited() -> None:
@@ -238,3 +250,29 @@ def test_a_pattern_that_our_own_events_do_not_make_is_ambiguous() -> None:
     twice = replace(sequence(), stages=(sequence().stages[0], *sequence().stages))
     mixed = alert("a", "r", TWO.connection(), ONE.connection(), ONE.child_process(), raised=2)
     assert basis(made.of_alert(mixed, twice)) == ("one/1@ws1", Basis.AMBIGUOUS)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_child_that_is_seen_before_its_host_process_hides_it_from_nobody(first: int) -> None:
+    """Sysmon alone tells guids: what the child's start grants must not speak against its parent's."""
+
+    def started(name: str, after: float, pid: int, image: str, parent: int, parent_image: str) -> Event:
+        flat: dict[str, FlatValue] = {
+            "ProcessGuid": f"{{g-{pid}}}",
+            "ProcessId": pid,
+            "ParentProcessGuid": f"{{g-{parent}}}",
+            "ParentProcessId": parent,
+        }
+        return event(name, SYSMON, 1, after, {**flat, "Image": image, "ParentImage": parent_image, "LogonId": "0xa001"})
+
+    starts = [
+        started("host", 0.1, 4000, r"C:\wsmprovhost.exe", 900, r"C:\svchost.exe"),
+        started("child", 0.2, 4004, r"C:\whoami.exe", 4000, r"C:\wsmprovhost.exe"),
+        started("grandchild", 0.3, 4008, r"C:\conhost.exe", 4004, r"C:\whoami.exe"),
+    ]
+    made = HostAttribution()
+    made.detonated(ONE.detonation(planned("one/1@ws1")))
+    for one in (*starts[first:], *starts[:first]):
+        made.observed(observed(one))
+    assert [basis(made.of_event(one)) for one in starts] == [("one/1@ws1", Basis.EXACT)] * 3
+    assert made.logon_of("one/1@ws1") == "0xa001"

@@ -74,6 +74,7 @@ def test_the_connection_ties_the_two_sessions_together_whatever_comes_first(orde
     for name, host in (("opened", "ws1"), ("port", "ws2")):
         (sighting,) = verdicts[name].sightings
         assert (sighting.basis, sighting.alert.host) == (Basis.EXACT, host)
+        assert "by way of ws1, which connected from 10.77.0.11:61000" in verdicts[name].gates[0].evidence
     identity = hop.ledger.detonation(hop.detonation()).identity
     assert identity.sockets == (Socket(ip="10.77.0.11", port=61000),)
     assert identity.via is not None

@@ -110,6 +110,30 @@ def test_a_target_that_sees_the_driver_as_itself_has_no_network_leg(seen_from: s
     assert [reason.need for reason in made.unexercisable.values()] == (["network leg"] if cannot else [])
 
 
+THREE = scenario("three", step("one", "child", "port"), step("two"), step("three", "port"), step("four", "port"))
+
+
+def test_single_expectations_are_planned_with_what_they_stand_on() -> None:
+    wanted = frozenset({("three/3@ws1", "port"), ("three/1@ws2", "child"), ("native/1@ws2", "gone")})
+    made = plan([NATIVE, THREE], [target("ws1"), target("ws2")], RULES, Selection(expectations=wanted), driver_is_windows=False)
+    assert [(planned.id, [each.rule for each in planned.step.expect]) for planned in made.steps] == [
+        ("three/1@ws1", []),
+        ("three/2@ws1", []),
+        ("three/3@ws1", ["port"]),
+        ("three/1@ws2", ["child"]),
+    ]
+    assert made.rules == frozenset({"port", "child"})
+    every = frozenset(
+        (planned.id, each.rule)
+        for planned in plan([THREE], [target("ws1")], RULES, Selection(), driver_is_windows=False).steps
+        for each in planned.step.expect
+    )
+    whole = plan([THREE], [target("ws1")], RULES, Selection(expectations=every), driver_is_windows=False)
+    assert whole == plan([THREE], [target("ws1")], RULES, Selection(), driver_is_windows=False)
+    with pytest.raises(NothingToDo, match="what was selected"):
+        ids(NATIVE, selection=Selection(expectations=frozenset({("native/1@ws1", "gone")})))
+
+
 VIA = scenario("via", replace(step("Get-Date", "source", "child"), via="ws1"))
 SOURCE = rule("source", SYSMON, 3, Test(field="Initiated", op=Op.EQUALS, value="true"))
 HOP_RULES = RULES | {"source": SOURCE}

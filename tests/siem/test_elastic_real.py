@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.siem.contract_siem import watching
 from tests.siem.elastic_bench import ElasticBench, elastic_bench, server_url
 from tests.siem.faulty_proxy import FaultyProxy, cut_in_the_body, cut_off, faulty_proxy, passed_on, status, truncated
 from tests.siem.siem_builders import HOSTNAME, INGEST_DELAY, INTERVAL, LOOK_BACK, OTHER, WHOAMI, sigma
+from tests.siem.tunnel import tunnel
 
 pytestmark = needs_elasticsearch
 
@@ -343,6 +345,37 @@ def test_rights_and_certificates(secure: Place) -> None:
     assert as_user(secure, "reader", ca_file="", fingerprint=fingerprint(secure)).search(ANYTHING)
     with pytest.raises(SiemError, match="certificate is not trusted"):
         as_user(secure, "reader", ca_file="", fingerprint="0" * 64).search(ANYTHING)
+
+
+def test_certificates_are_verified_through_a_proxy_too(secure: Place) -> None:
+    with tunnel() as proxy:
+        through = {"proxy": proxy.url}
+        wires = [
+            as_user(secure, "reader", **through),
+            as_user(secure, "reader", ca_file="", fingerprint=fingerprint(secure), **through),
+            as_user(secure, "reader", ca_file="", verify=False, **through),
+        ]
+        for wire in wires:
+            assert wire.search(ANYTHING)
+            wire.close()
+        for wrong in ({}, {"fingerprint": "0" * 64}):
+            wire = as_user(secure, "reader", ca_file="", **wrong, **through)
+            with pytest.raises(SiemError, match="certificate is not trusted"):
+                wire.search(ANYTHING)
+            wire.close()
+        assert set(proxy.reached) == {secure.url.removeprefix("https://")}
+        assert len(proxy.reached) >= 5
+
+
+def test_a_node_that_is_dead_is_passed_over(on: ElasticBench) -> None:
+    """A request may meet it once: what may be tried again is, and then finds the other."""
+    siem = siem_of(Wire(Connection(urls=("http://127.0.0.1:9", on.url), timeout=5)), [on.events], on.writeback)
+    answered = 0
+    for _ in range(6):
+        with suppress(SiemUnavailable):
+            siem.sweep((watching(on),), "")
+            answered += 1
+    assert answered >= 4
 
 
 def fingerprint(place: Place) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -22,9 +22,10 @@ from harness.model.intent import Rule, Severity
 from harness.model.tree import Node
 from harness.ports import Clock
 from harness.siem.elastic.examination import examined
+from harness.siem.elastic.probe import QueryProbe
 from harness.siem.elastic.shipping import make_ready
 from harness.siem.elastic.source import AlertSource, Engine, Found, Raised, runs_still
-from harness.siem.elastic.telemetry import OVERLAP, Telemetry, Wanted, event_of, ingest_lag, time_told
+from harness.siem.elastic.telemetry import OVERLAP, Telemetry, Wanted, event_of, ingest_lag, of_hosts, time_told
 from harness.siem.elastic.wire import Answer, Reference, Search, Wire
 
 NAME = "elasticsearch"
@@ -39,9 +40,10 @@ _READINGS = 3
 class ElasticSiem:
     """The port `harness.ports.Siem` over an Elasticsearch.
 
-    `events` are patterns of the indices that events are in. `severities` are those of the rules that are known here, for engines that
-    write none. `ingest_lag` and `rule_interval` are promised, and stand while too little is there to measure them by. `own_index` is made
-    where it is not there: somebody is about to ship to it.
+    `events` are patterns of the indices that events are in. `probe` asks the queries of rules that no source
+    runs. `severities` are those of the rules that are known here, for engines that write none. `ingest_lag` and `rule_interval` are
+    promised, and stand while too little is there to measure them by. `own_index` is made where it is not there: somebody is about to ship
+    to it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class ElasticSiem:
         ingest_lag: timedelta,
         rule_interval: timedelta,
         own_index: str = "",
+        probe: QueryProbe | None = None,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._wire = wire
@@ -61,6 +64,8 @@ class ElasticSiem:
         self._events = tuple(events)
         self._telemetry = Telemetry(events)
         self._sources = tuple(sources)
+        self._probe = probe
+        self._probed: frozenset[str] = frozenset()
         self.severities = severities
         self._ingest_lag = ingest_lag
         self._heartbeat = rule_interval
@@ -88,6 +93,10 @@ class ElasticSiem:
         recent, *answers = self._wire.search([self._telemetry.recent(now), *self._searches_of_rules(now)])
         engines = self._engines(answers, now)
         found = _all_rules(engines)
+        states = {rule: found.get(rule) or self._absent(rule) for rule in rules}
+        if self._probe is not None:
+            states = {rule: state if state.runs else self._with_probe(state, self._probe) for rule, state in states.items()}
+            self._probed = frozenset(rule for rule, state in states.items() if state.probed)
         self._heartbeat = min((state.interval for state in found.values() if state.enabled), default=self._heartbeat)
         return SiemStatus(
             name=NAME,
@@ -95,10 +104,7 @@ class ElasticSiem:
             now=started + (self._clock.now() - started) / 2 + self._offset.length,
             ingest_lag=max(self._ingest_lag, ingest_lag(recent) or _NOTHING),
             schedule_running=any(engine.running for engine in engines),
-            rules={
-                rule: found.get(rule) or RuleState(rule=rule, deployed=False, enabled=False, interval=_NOTHING, look_back=_NOTHING)
-                for rule in rules
-            },
+            rules=states,
             version=self._wire.version(),
             mappings={pattern: digest for pattern in self._events if (digest := self._mapping(pattern))},
         )
@@ -111,6 +117,13 @@ class ElasticSiem:
             return ""
         told = "\n".join(f"{name} {' '.join(sorted(types[name]))}" for name in sorted(types))
         return f"{len(types)} fields ({sha256(told.encode()).hexdigest()[:12]})" if types else ""
+
+    def _absent(self, rule: str) -> RuleState:
+        return RuleState(rule=rule, deployed=False, enabled=False, interval=_NOTHING, look_back=_NOTHING)
+
+    def _with_probe(self, state: RuleState, probe: QueryProbe) -> RuleState:
+        refusal = probe.refusal(state.rule)
+        return replace(state, probed=not refusal, not_probed=refusal)
 
     def known_rules(self) -> frozenset[str]:
         """See `Siem.known_rules`: the rules that an alert source has seen running."""
@@ -138,11 +151,15 @@ class ElasticSiem:
             since = max(since, before.swept - OVERLAP)
         events = self._telemetry.searches(wanted)
         searches = [source.searches(frozenset(rules), since) for source in self._sources]
-        answers = self._wire.search([*events, *(search for part in searches for search in part)])
+        # All of the time that is watched, at every sweep: so that each answer stands for itself, one that finds nothing above all.
+        probed, whole = sorted(self._probed & rules.keys()), of_hosts([Wanted(host=host, since=time) for host, time in hosts.items()])
+        probes = self._probe.searches(probed, whole) if self._probe is not None else ()
+        asked = [*events, *(search for part in searches for search in part), *probes]
+        answers = self._wire.search(asked)
         seen_at = self._now() + self._offset.uncertainty
 
         logged = self._telemetry.read(answers[: len(events)], wanted)
-        found = self._found(answers[len(events) :], [len(part) for part in searches])
+        found = self._found(answers[len(events) : len(asked) - len(probes)], [len(part) for part in searches])
         self._build_alerts(found, {entry.reference: entry.event for entry in logged}, seen_at)
 
         observed: list[Observed] = []
@@ -175,6 +192,11 @@ class ElasticSiem:
             now=now,
             schedule_running=bool(lasts) and runs_still(max(lasts), self._heartbeat, now),
             cursor=before.after(self._sweeps, now, hosts, rules, last).text(),
+            probes=(
+                tuple(self._probe.read(answers[len(asked) - len(probes) :], probed, whole, max(hosts.values()), now))
+                if self._probe is not None and hosts
+                else ()
+            ),
         )
 
     # --- asking ------------------------------------------------------------------------------------------------------------

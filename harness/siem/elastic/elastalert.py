@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from harness.errors import SiemError
 from harness.model.facts import RuleRun, RuleState
-from harness.siem.elastic.source import CLAUSES, Engine, Found, Raised, all_of, any_of, bears, rule_in, runs_still, since_, time_of
+from harness.siem.elastic.source import Engine, Found, Names, Raised, all_of, rule_in, runs_still, since_, time_of
 from harness.siem.elastic.wire import Answer, Hit, Search
 
 NAME = "elastalert2"
@@ -35,6 +35,7 @@ class ElastAlert:
     def __init__(self, writeback: str, rule_interval: timedelta) -> None:
         self._writeback = writeback
         self._rule_interval = rule_interval
+        self._names = Names("rule_name")
 
     @property
     def name(self) -> str:
@@ -48,15 +49,13 @@ class ElastAlert:
 
     def searches(self, rules: frozenset[str], since: datetime) -> Sequence[Search]:
         """See `AlertSource.searches`. What is not searchable in its indices (hosts, a failure's rule) is sorted out in `read`."""
-        ids = sorted(rules)
-        named = [[bears("rule_name", id) for id in ids[start : start + CLAUSES]] for start in range(0, len(ids), CLAUSES)]
         status = f"{self._writeback}_status"
         return [
             Search(index=status, query={"match_all": {}}, size=0, aggregations={"last": {"max": {"field": "@timestamp"}}}),
             Search(index=self._writeback, query=since_("alert_time", since), sort="alert_time"),
             Search(index=f"{self._writeback}_silence", query=since_("until", since), sort="until"),
             Search(index=f"{self._writeback}_error", query=since_("@timestamp", since)),
-            *(Search(index=status, query=all_of(since_("@timestamp", since), any_of(clauses))) for clauses in named),
+            *(Search(index=status, query=all_of(since_("@timestamp", since), named)) for named in self._names.queries(rules)),
         ]
 
     def read(self, answers: Sequence[Answer]) -> Found:
@@ -97,7 +96,7 @@ class ElastAlert:
             raise SiemError(f"there is no index {self._writeback}_status of ElastAlert2: {fix}")
         states: dict[str, tuple[datetime, RuleState]] = {}
         for bucket in answer.aggregations.get("rules", {}).get("buckets", ()):
-            rule = rule_in(str(bucket["key"]))
+            rule = self._names.learn(str(bucket["key"]))
             runs = [run for hit in bucket["newest"]["hits"]["hits"] for run in _run(hit, (), ())]
             if runs and (rule not in states or states[rule][0] < runs[0].finished_at):
                 states[rule] = (runs[0].finished_at, self._state(rule, runs))

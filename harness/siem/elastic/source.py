@@ -104,6 +104,27 @@ def bears(field: str, rule: str) -> dict[str, Any]:
     return {"wildcard": {field: {"value": f"*{escaped}*", "case_insensitive": True}}}
 
 
+class Names:
+    """What an engine calls the rules that it was seen to have: asking for a name is quick, for a name that has an id in it is not."""
+
+    def __init__(self, field: str) -> None:
+        self._field = field
+        self._names: dict[str, set[str]] = {}
+
+    def learn(self, name: str) -> str:
+        """Take note of a rule's name; its id."""
+        rule = rule_in(name)
+        self._names.setdefault(rule, set()).add(name)
+        return rule
+
+    def queries(self, rules: frozenset[str]) -> list[dict[str, Any]]:
+        """Queries that together find what these rules' names stand in."""
+        known = sorted(name for rule in rules for name in self._names.get(rule, ()))
+        unknown = sorted(rule for rule in rules if rule not in self._names)
+        parts = [unknown[start : start + CLAUSES] for start in range(0, len(unknown), CLAUSES)]
+        return [*([{"terms": {self._field: known}}] if known else []), *(any_of([bears(self._field, id) for id in part]) for part in parts)]
+
+
 def rule_in(name: str) -> str:
     """The rule's id that a rule's name bears: a UUID anywhere in it, else the name is the id."""
     found = _UUID.search(name)

@@ -1,6 +1,7 @@
 """Events as shippers put them into Elasticsearch: what finds those of some hosts, and what an answer holds.
 
-Documents of another form than winlogbeat's and Elastic Agent's Windows logs are left out: they hold no Windows event.
+Documents of another form than winlogbeat's, Elastic Agent's Windows logs' and the Elastic Endpoint's are left out: they hold no event of a
+host.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from harness.events import winlogbeat
+from harness.events import endpoint, winlogbeat
 from harness.events.fields import iso_time
 from harness.model.facts import Event
 from harness.siem.elastic.source import CLAUSES, all_of, any_of, since_
@@ -55,9 +56,7 @@ class Telemetry:
 
     def searches(self, wanted: Sequence[Wanted]) -> Sequence[Search]:
         """What finds these hosts' events, and perhaps others'."""
-        step = CLAUSES // _PER_HOST
-        groups = [wanted[start : start + step] for start in range(0, len(wanted), step)]
-        return [Search(index=self.index, query=any_of([_of_host(want) for want in group])) for group in groups]
+        return [Search(index=self.index, query=query) for query in of_hosts(wanted)]
 
     def read(self, answers: Sequence[Answer], wanted: Sequence[Wanted]) -> Sequence[Logged]:
         """The events of these hosts."""
@@ -80,6 +79,12 @@ class Telemetry:
         return Search(index=self.index, query=query, size=_LAGS_WANTED, whole=False)
 
 
+def of_hosts(wanted: Sequence[Wanted]) -> Sequence[Mapping[str, Any]]:
+    """Queries that together find these hosts' events, and perhaps others'."""
+    step = CLAUSES // _PER_HOST
+    return [any_of([_of_host(want) for want in wanted[start : start + step]]) for start in range(0, len(wanted), step)]
+
+
 def time_told(answer: Answer) -> datetime | None:
     """What `Telemetry.clock` made the SIEM say; None where there is no index to ask."""
     buckets = answer.aggregations.get("now", {}).get("buckets", ())
@@ -100,8 +105,9 @@ def ingest_lag(answer: Answer) -> timedelta | None:
 
 def event_of(hit: Hit) -> Event | None:
     """The event that a document holds, by its id; None where it holds none."""
+    document: Mapping[str, Any] = hit["_source"]
     try:
-        return winlogbeat.read(hit["_source"], hit["_id"])
+        return endpoint.read(document, hit["_id"]) if endpoint.holds(document) else winlogbeat.read(document, hit["_id"])
     except (ValueError, KeyError):
         return None
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.events.fields import iso_time
 from harness.model.facts import RuleRun, RuleState
-from harness.siem.elastic.source import CLAUSES, Engine, Found, Raised, all_of, any_of, bears, rule_in, runs_still, since_, time_of
+from harness.siem.elastic.source import Engine, Found, Names, Raised, all_of, rule_in, runs_still, since_, time_of
 from harness.siem.elastic.wire import Answer, Hit, Reference, Search
 
 NAME = "watcher"
@@ -46,6 +46,7 @@ class Watcher:
 
     def __init__(self, rule_interval: timedelta) -> None:
         self._rule_interval = rule_interval
+        self._names = Names("watch_id")
 
     @property
     def name(self) -> str:
@@ -59,13 +60,14 @@ class Watcher:
 
     def searches(self, rules: frozenset[str], since: datetime) -> Sequence[Search]:
         """See `AlertSource.searches`. A watch that detects by itself, of no rule here, is asked too: by its condition."""
-        ids = sorted(rules)
-        named = [[bears("watch_id", id) for id in ids[start : start + CLAUSES]] for start in range(0, len(ids), CLAUSES)]
         met = all_of(since_(_TRIGGERED, since), {"term": {"result.condition.met": True}})
         return [
             Search(index=_HISTORY, query={"match_all": {}}, size=0, aggregations={"last": {"max": {"field": _TRIGGERED}}}),
             Search(index=_HISTORY, query=met, sort=_TRIGGERED),
-            *(Search(index=_HISTORY, query=all_of(since_(_TRIGGERED, since), any_of(clauses)), sort=_TRIGGERED) for clauses in named),
+            *(
+                Search(index=_HISTORY, query=all_of(since_(_TRIGGERED, since), named), sort=_TRIGGERED)
+                for named in self._names.queries(rules)
+            ),
         ]
 
     def read(self, answers: Sequence[Answer]) -> Found:
@@ -93,6 +95,7 @@ class Watcher:
         (answer,) = answers
         by_rule: dict[str, list[RuleRun]] = defaultdict(list)
         for bucket in answer.aggregations.get("rules", {}).get("buckets", ()):
+            self._names.learn(str(bucket["key"]))
             for hit in bucket["newest"]["hits"]["hits"]:
                 for run in _run(hit):
                     by_rule[run.rule].append(run)

@@ -85,7 +85,7 @@ class Search:
     """One search among others. `sort` is a field that holds dates; `size` 0 asks for aggregations alone.
 
     `whole`: every hit is wanted, however many. Else the first `size`, newest first. `fields`: these are wanted, each as a list of values,
-    instead of the documents.
+    instead of the documents. `optional`: where the server refuses this search for what it asks (400), the others' answers count.
     """
 
     index: str
@@ -95,6 +95,7 @@ class Search:
     whole: bool = True
     aggregations: Mapping[str, Any] = field(default_factory=dict)
     fields: tuple[str, ...] = ()
+    optional: bool = False
 
     def body(self) -> dict[str, Any]:
         """What is sent."""
@@ -111,11 +112,12 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a search found, over how many shards: none where no index has such a name."""
+    """What a search found, over how many shards: none where no index has such a name. `refused` is why an optional one was not made."""
 
     hits: Sequence[Hit]
     aggregations: Mapping[str, Any]
     shards: int
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,7 @@ class Wire:
             responses = self._client.msearch(searches=lines).body["responses"]
             if len(responses) != len(searches):
                 raise ValueError("the number of responses is not that of searches")
-            answers = [self._answer(response) for response in responses]
+            answers = [self._answer_to(search, response) for search, response in zip(searches, responses, strict=True)]
             return [
                 self._whole(search) if search.whole and search.size and len(answer.hits) >= search.size else answer
                 for search, answer in zip(searches, answers, strict=True)
@@ -233,6 +235,14 @@ class Wire:
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+    def _answer_to(self, search: Search, response: Mapping[str, Any]) -> Answer:
+        try:
+            return self._answer(response)
+        except SiemError as error:
+            if not search.optional or isinstance(error, SiemDenied | SiemUnavailable):
+                raise
+            return Answer(hits=(), aggregations={}, shards=0, refused=str(error))
 
     def _answer(self, response: Mapping[str, Any]) -> Answer:
         if "error" in response:
@@ -354,8 +364,22 @@ def _through(proxy: str) -> type[RequestsHttpNode]:
             super().__init__(config)
             self.session.proxies = {"http": proxy, "https": proxy}
             self.session.trust_env = False
+            if config.ssl_assert_fingerprint:
+                _pin(self.session.get_adapter(self.base_url), config.ssl_assert_fingerprint)
 
     return Node
+
+
+def _pin(adapter: Any, fingerprint: str) -> None:
+    """Hold certificates against the fingerprint through a proxy too: the client does so on direct connections, and here trusts any."""
+    unpinned, pools = adapter.proxy_manager_for, adapter.poolmanager.pool_classes_by_scheme
+
+    def pinned(proxy: str, **options: Any) -> Any:
+        manager = unpinned(proxy, **options, assert_fingerprint=fingerprint, cert_reqs="CERT_NONE", assert_hostname=False)
+        manager.pool_classes_by_scheme = pools
+        return manager
+
+    adapter.proxy_manager_for = pinned
 
 
 def _reason(reason: object) -> str:

@@ -40,12 +40,13 @@ _BROKEN = ("PSSessionStateBroken", "InvalidRunspaceState", "JobFailure")
 
 
 class JumpSession:
-    """`harness.ports.Session` on `target`, by way of `client`, which is open on the target's jump host."""
+    """`harness.ports.Session` on `target`, by way of `client`, which is open on its jump host. `address` is where the driver finds it."""
 
-    def __init__(self, *, client: Client, target: Target, credential: Credential, action: Action, clock: Clock) -> None:
+    def __init__(self, *, client: Client, target: Target, address: str, credential: Credential, action: Action, clock: Clock) -> None:
         assert target.via is not None
         self._client = client
         self._target = target
+        self._address = address
         self._via = target.via
         self._credential = credential
         self._action = action
@@ -61,7 +62,7 @@ class JumpSession:
             raise AuthenticationFailed(f"{self._place}: a jump host can be given a user and a password, nothing else")
         if isinstance(self._action, WinRS):
             raise Refused(f"{self._place}: a command line of a remote shell goes from the driver alone")
-        host, port = inner_address(target)
+        host, port = inner_address(target, self._address)
         self._client.exchange_keys()
         self._client.line.arm(self._client.line.timeouts.open)
         finished = self._client.invoke(
@@ -154,13 +155,11 @@ class JumpSession:
         return self._credential.scrub(self._client.line.scrub(text))
 
 
-def inner_address(target: Target) -> tuple[str, int]:
-    """Where another host finds the target: as the driver does, but for an address that is the driver's own (a tunnel, the lab)."""
-    try:
-        own = ip_address(target.host).is_loopback
-    except ValueError:
-        own = target.host.lower() == "localhost"
-    return (target.computer, 5986 if target.tls else 5985) if own else (target.host, target.port)
+def inner_address(target: Target, address: str) -> tuple[str, int]:
+    """Where another host finds the target: as the driver does, but where its address is the driver's own (a tunnel, the lab)."""
+    if ip_address(address).is_loopback:
+        return target.computer or target.host, 5986 if target.tls else 5985
+    return target.host, target.port
 
 
 def _sent(line: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from lab.host.happenings import Process
-from lab.host.powershell import operators
+from lab.host.powershell import interaction, operators
 from lab.host.powershell.errors import ErrorObject, Terminating, fail, refuse, shown
 from lab.host.powershell.values import (
     INT64,
@@ -40,7 +40,7 @@ from lab.host.powershell.values import (
     to_text,
     type_names,
 )
-from lab.machine import PSObject, PSValue
+from lab.machine import PSObject, PSValue, SecureString
 
 if TYPE_CHECKING:
     from lab.host.powershell.commands import Session
@@ -66,11 +66,13 @@ _ACCELERATORS = {
     "math": "System.Math",
     "object": "System.Object",
     "ordered": "System.Collections.Specialized.OrderedDictionary",
+    "pscredential": "System.Management.Automation.PSCredential",
     "pscustomobject": "System.Management.Automation.PSCustomObject",
     "psobject": "System.Management.Automation.PSObject",
     "regex": "System.Text.RegularExpressions.Regex",
     "runspace": "System.Management.Automation.Runspaces.Runspace",
     "scriptblock": "System.Management.Automation.ScriptBlock",
+    "securestring": "System.Security.SecureString",
     "single": "System.Single",
     "string": "System.String",
     "switch": "System.Management.Automation.SwitchParameter",
@@ -92,6 +94,9 @@ _NAMES = {name.lower(): name for name in _ACCELERATORS.values()} | {
         "System.Security.Principal.WindowsIdentity",
         "System.Diagnostics.Process",
         "System.Net.Dns",
+        "System.Management.Automation.Host.ChoiceDescription",
+        "System.Management.Automation.Host.FieldDescription",
+        "System.Runtime.InteropServices.Marshal",
     )
 }
 
@@ -141,6 +146,7 @@ def host_object(session: Session) -> PSObject:
             "CurrentCulture": "en-US",
             "CurrentUICulture": "en-US",
             "IsRunspacePushed": False,
+            "UI": interaction.ui_object(),
             "Runspace": runspace_object(session),
         },
         text="System.Management.Automation.Internal.Host.InternalHost",
@@ -253,6 +259,12 @@ def convert(session: Session, type_name: str, value: object) -> object:
             return custom({to_text(key): stored(one) for key, one in value.items()}) if isinstance(value, dict) else value
         case "system.management.automation.scriptblock" if isinstance(value, ScriptBlock):
             return value
+        case "system.security.securestring" if isinstance(value, SecureString):
+            return value
+        case "system.management.automation.pscredential" if interaction.is_ours(value):
+            return value
+        case "system.management.automation.host.choicedescription" | "system.management.automation.host.fielddescription":
+            return value if isinstance(value, PSObject) else interaction.make(name, [value])
         case "system.text.regularexpressions.regex":
             return PSObject(
                 type_names=("System.Text.RegularExpressions.Regex", "System.Object"), properties={}, text=regex(to_text(value)).pattern
@@ -359,6 +371,8 @@ def get_member(session: Session, value: object, name: str) -> object:
             return _date_property(value, low)
         case ScriptBlock():
             return value.body.text if low == "ast" else None
+        case SecureString():
+            return len(value.plain) if low == "length" else None
         case TypeValue():
             return value.name.rpartition(".")[2] if low == "name" else value.name if low == "fullname" else None
         case _:
@@ -478,6 +492,8 @@ def call_member(session: Session, value: object, name: str, arguments: list[obje
             return operators.relation("ceq", value, arguments[0])
         case "compareto" if len(arguments) == 1:
             return -1 if operators.relation("lt", value, arguments[0]) else 1 if operators.relation("gt", value, arguments[0]) else 0
+    if interaction.is_ours(value):
+        return interaction.call_method(session, value, name, arguments)
     match value:
         case str():
             return _call_string(value, low, name, arguments)
@@ -708,6 +724,10 @@ def call_static(session: Session, type_name: str, name: str, arguments: list[obj
     """`[type]::name(arguments)`. Raises `Terminating`, naming the method where it is none of ours."""
     low = name.lower()
     count = len(arguments)
+    if low == "new" and (made := interaction.make(type_name, arguments)) is not None:
+        return made
+    if type_name.lower() == "system.runtime.interopservices.marshal" and (opened := interaction.marshal(low, arguments)) is not None:
+        return opened
     match type_name.lower(), low:
         case "system.guid", "newguid" if count == 0:
             return session.host.new_uuid()

@@ -176,3 +176,13 @@ def fail(message: str, error_id: str = "RuntimeException", category: str = "Inva
 def refuse(what: str, *, activity: str = "") -> Terminating:
     """`not_emulated` as an exception that ends the statement."""
     return Terminating(not_emulated(what, activity=activity))
+
+
+def host_failed(message: str) -> ErrorRecord:
+    """What the client's host could not do, as a cmdlet tells it that asked for it."""
+    return ErrorRecord(
+        message=message,
+        exception_type="System.Management.Automation.Host.HostException",
+        error_id="HostFunctionNotImplemented",
+        category="NotImplemented",
+    )

@@ -6,7 +6,7 @@ Here requests become pipelines, and whatever goes wrong becomes an error record:
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lab.host.happenings import CommandRun, Engine, Process, Witness
 from lab.host.model import Host
@@ -22,6 +22,7 @@ from lab.host.powershell.errors import (
     Terminating,
     as_object,
     display,
+    host_failed,
     internal_fault,
     not_emulated,
     parse_error,
@@ -30,9 +31,24 @@ from lab.host.powershell.evaluate import Emit, Evaluator, bindings_of
 from lab.host.powershell.format import Writer
 from lab.host.powershell.parse import ParseFault, Refused, parse
 from lab.host.powershell.syntax import Body
+from lab.host.powershell.transfers import recognised
 from lab.host.powershell.values import to_text, to_wire
 from lab.host.programs.base import Input, Patience, World
-from lab.machine import Command, CommandMetadata, ErrorRecord, Parameter, PipelineIO, PipelineRequest, PipelineStopped, PSValue, StreamName
+from lab.machine import (
+    Command,
+    CommandMetadata,
+    ErrorRecord,
+    HostFailed,
+    Parameter,
+    PipelineIO,
+    PipelineRequest,
+    PipelineStopped,
+    Progress,
+    PSObject,
+    PSValue,
+    Question,
+    StreamName,
+)
 
 MAX_OUTPUT = 200_000
 """Objects that one pipeline writes to its client."""
@@ -49,20 +65,26 @@ class Interpreter:
     pipelines of a runspace come one after the other.
     """
 
-    def __init__(self, host: Host, engine: Engine, witness: Witness, *, depth: int = 0) -> None:
+    def __init__(
+        self, host: Host, engine: Engine, witness: Witness, *, depth: int = 0, sender: Mapping[str, PSValue] | None = None
+    ) -> None:
         self._engine = engine
         self._witness = witness
         self._session = Evaluator(host, engine, witness, _Nowhere(), ConsolePowerShell(host, witness), self._compile, depth)
         self._logged: set[str] = set()
         self._left: int | None = None
+        if sender is not None:
+            self._session.scopes.set("PSSenderInfo", sender_info(engine, sender))
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         """Run a pipeline to its end: None, or the record that ended it. Raises `PipelineStopped`, nothing else."""
         self._left = None
         try:
             self._session.begin(io)
+            given, piped = iter(request.input), request.has_input
             for group in _statements(request.commands):
-                self._group(group, request.input, io)
+                self._group(group, given, piped, io)
+                given, piped = iter(()), False  # it belongs to the first statement
         except Terminating as error:
             self._session.ok = False
             self._session.errors.insert(0, as_object(error.record))
@@ -80,6 +102,8 @@ class Interpreter:
             )
         except PipelineStopped:
             raise
+        except HostFailed as fault:
+            return host_failed(fault.message)
         # The edge of the emulation: whatever text a client sends, the runspace must live on and the fault must be told, not hidden.
         except Exception as fault:  # noqa: BLE001
             return internal_fault(fault)
@@ -102,7 +126,7 @@ class Interpreter:
 
     # --- one statement of a request ---------------------------------------------------------------------------------------
 
-    def _group(self, commands: Sequence[Command], given: Sequence[PSValue], io: PipelineIO) -> None:
+    def _group(self, commands: Sequence[Command], given: Iterator[PSValue], piped: bool, io: PipelineIO) -> None:
         sink: Emit = _Output(io).write
         shown: list[object] = []
         default = commands[-1] if len(commands) > 1 and _is_out_default(commands[-1]) else None
@@ -123,7 +147,7 @@ class Interpreter:
             sink = show
         logged: list[CommandRun | Call] = []
         try:
-            self._stages(commands if default is None else commands[:-1], given, sink, logged)
+            self._stages(commands if default is None else commands[:-1], given, piped, sink, logged)
         finally:
             for line in writer.close():
                 io.host_write_line(line)
@@ -132,16 +156,21 @@ class Interpreter:
                 logged.append(run)
             self._session.log(logged)
 
-    def _stages(self, commands: Sequence[Command], given: Sequence[PSValue], sink: Emit, logged: list[CommandRun | Call]) -> None:
-        flow: Iterator[object] = iter(given)
-        piped = bool(given)
+    def _stages(
+        self, commands: Sequence[Command], given: Iterator[PSValue], piped: bool, sink: Emit, logged: list[CommandRun | Call]
+    ) -> None:
+        flow: Iterator[object] = given
         merging = sum(1 for one in commands if one.merge_to_output)
         for _ in range(merging):
             self._session.push_error_sink(sink)
         try:
             for position, command in enumerate(commands):
                 passed = [_passed(one) for one in command.parameters]
-                if command.is_script:
+                transfer = recognised(command.text) if command.is_script else None
+                if transfer is not None:
+                    self._log_script(command.text)
+                    flow = transfer(self._session, passed, flow)
+                elif command.is_script:
                     body = self._compile(command.text)
                     if position == len(commands) - 1:
                         local = bool(command.use_local_scope)
@@ -170,10 +199,13 @@ class Interpreter:
             raise Terminating(parse_error(fault.near, fault.line), script=True) from None
         except Refused as refused:
             raise Terminating(not_emulated(refused.construct), script=True) from None
+        self._log_script(text)
+        return body
+
+    def _log_script(self, text: str) -> None:
         if text not in self._logged and len(self._logged) < MAX_SCRIPT_BLOCKS:
             self._logged.add(text)
             self._witness.script_block(self._engine, text)
-        return body
 
     @property
     def exit_code(self) -> int:
@@ -208,7 +240,7 @@ class ConsolePowerShell:
         self._witness.engine_started(engine)
         try:
             commands = (Command(text=text, is_script=True), Command(text="Out-Default", is_script=False))
-            record = inner.run(PipelineRequest(commands=commands, input=given), console)
+            record = inner.run(PipelineRequest(commands=commands, input=given, has_input=bool(given)), console)
         finally:
             inner.close()
             self._witness.engine_stopped(engine)
@@ -216,6 +248,27 @@ class ConsolePowerShell:
             console.error(record)
             return console.lines, console.errors, 1
         return console.lines, console.errors, inner.exit_code
+
+
+def sender_info(engine: Engine, arguments: Mapping[str, PSValue]) -> PSObject:
+    """$PSSenderInfo: who opened this remote session, and with which application arguments."""
+    account = engine.process.logon.account
+    identity = PSObject(
+        type_names=("System.Management.Automation.Remoting.PSIdentity", "System.Object"),
+        properties={"AuthenticationType": "Negotiate", "IsAuthenticated": True, "Name": f"{account.domain}\\{account.name}"},
+    )
+    principal = PSObject(
+        type_names=("System.Management.Automation.Remoting.PSPrincipal", "System.Object"), properties={"Identity": identity}
+    )
+    return PSObject(
+        type_names=("System.Management.Automation.Remoting.PSSenderInfo", "System.Object"),
+        properties={
+            "UserInfo": principal,
+            "ConnectionString": "http://localhost:5985/wsman?PSVersion=5.1.19041.1",
+            "ApplicationArguments": dict(arguments),
+        },
+        text="System.Management.Automation.Remoting.PSSenderInfo",
+    )
 
 
 def _passed(one: Parameter) -> Passed:
@@ -290,6 +343,12 @@ class _Console:
         if stream is not StreamName.INFORMATION:
             self.host_write_line(f"{stream.value.upper()}: {text}")
 
+    def progress(self, record: Progress) -> None:
+        pass  # drawn over and gone
+
+    def ask(self, question: Question) -> PSValue:
+        raise HostFailed("PowerShell is in NonInteractive mode. Read and Prompt functionality is not available.")
+
     def host_write_line(self, text: str) -> None:
         self.lines.append(self._open + text)
         self._open = ""
@@ -318,6 +377,12 @@ class _Nowhere:
         raise PipelineStopped
 
     def record(self, stream: StreamName, text: str) -> None:
+        raise PipelineStopped
+
+    def progress(self, record: Progress) -> None:
+        raise PipelineStopped
+
+    def ask(self, question: Question) -> PSValue:
         raise PipelineStopped
 
     def host_write_line(self, text: str) -> None:

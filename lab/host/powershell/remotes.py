@@ -22,8 +22,10 @@ from lab.machine import (
     Parameter,
     PipelineIO,
     PipelineRequest,
+    Progress,
     PSObject,
     PSValue,
+    Question,
     RemoteFault,
     RemoteRunspace,
     SecureString,
@@ -175,6 +177,12 @@ class RemoteIO:
         if stream is StreamName.INFORMATION and self._io.has_host:
             self._io.host_write_line(text)
 
+    def progress(self, record: Progress) -> None:
+        self._io.progress(record)
+
+    def ask(self, question: Question) -> PSValue:
+        return self._io.ask(question)
+
     def host_write_line(self, text: str) -> None:
         self._io.host_write_line(text)
 
@@ -229,7 +237,9 @@ def remote_request(text: str, arguments: Sequence[PSValue], used: dict[str, PSVa
     """A script block's call as PSRP sends it."""
     parameters = [Parameter(name=name, value=value) for name, value in used.items()]
     parameters += [Parameter(name=None, value=value) for value in arguments]
-    return PipelineRequest(commands=(Command(text=text, is_script=True, parameters=tuple(parameters)),), input=tuple(given))
+    return PipelineRequest(
+        commands=(Command(text=text, is_script=True, parameters=tuple(parameters)),), input=tuple(given), has_input=bool(given)
+    )
 
 
 def credential_of(value: object) -> Credential | None:
@@ -240,10 +250,3 @@ def credential_of(value: object) -> Credential | None:
     if not isinstance(user, str) or not isinstance(password, SecureString):
         return None
     return Credential(user=user.lstrip("\\"), password=password.plain)
-
-
-def new_credential(user: str, password: SecureString) -> PSObject:
-    """A PSCredential."""
-    return PSObject(
-        type_names=(CREDENTIAL_TYPE, "System.Object"), properties={"UserName": user, "Password": password}, text=CREDENTIAL_TYPE
-    )

@@ -11,7 +11,19 @@ from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, F
 from lab.host.model import Host
 from lab.host.powershell.interpreter import Interpreter
 from lab.host.powershell.values import to_text
-from lab.machine import Account, Command, ErrorRecord, Package, PipelineRequest, PipelineStopped, PSValue, StreamName
+from lab.machine import (
+    Account,
+    Command,
+    ErrorRecord,
+    HostFailed,
+    Package,
+    PipelineRequest,
+    PipelineStopped,
+    Progress,
+    PSValue,
+    Question,
+    StreamName,
+)
 
 PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1004336348-1177238915-682003330-1105")
 DAWN = datetime(2026, 3, 14, 9, 26, 53, 589793, tzinfo=UTC)
@@ -108,6 +120,12 @@ class Client:
 
     def record(self, stream: StreamName, text: str) -> None:
         self.records.append((stream, text))
+
+    def progress(self, record: Progress) -> None:
+        pass
+
+    def ask(self, question: Question) -> PSValue:
+        raise HostFailed("nobody to ask")
 
     def host_write_line(self, text: str) -> None:
         self.screen.append(self._open + text)

@@ -18,13 +18,16 @@ from lab.machine import (
     Command,
     CommandLine,
     ErrorRecord,
+    HostFailed,
     Logon,
     Package,
     Parameter,
     Peer,
     PipelineRequest,
     PipelineStopped,
+    Progress,
     PSValue,
+    Question,
     Runspace,
     ShellName,
     StreamName,
@@ -55,6 +58,12 @@ class Recorder:
 
     def record(self, stream: StreamName, text: str) -> None:
         pass
+
+    def progress(self, record: Progress) -> None:
+        pass
+
+    def ask(self, question: Question) -> PSValue:
+        raise HostFailed("nobody to ask")
 
     def host_write_line(self, text: str) -> None:
         self.outputs.append(text)

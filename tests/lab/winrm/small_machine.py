@@ -23,6 +23,7 @@ from lab.machine import (
     PipelineIO,
     PipelineRequest,
     PipelineStopped,
+    PSValue,
     Runspace,
     ShellName,
 )
@@ -43,6 +44,7 @@ class SmallMachine:
         self.lines = lines or {}
         self.calls: list[str] = []
         self.requests: list[PipelineRequest] = []
+        self.arguments: Mapping[str, PSValue] = {}
         self.at_once = 0
         self._running = 0
         self._lock = threading.Lock()
@@ -81,8 +83,9 @@ class SmallLogon:
     def __init__(self, machine: SmallMachine) -> None:
         self._machine = machine
 
-    def open_runspace(self, shell: ShellName) -> Runspace:
+    def open_runspace(self, shell: ShellName, arguments: Mapping[str, PSValue] | None = None) -> Runspace:
         self._machine.note("open_runspace")
+        self._machine.arguments = arguments or {}
         return SmallRunspace(self._machine)
 
     def open_command_shell(self, shell: ShellName, environment: Mapping[str, str], directory: str) -> CommandShell:
@@ -148,6 +151,14 @@ class SmallRunspace:
         self._machine.note("command_metadata " + ",".join(names))
         return [CommandMetadata(name=name, command_type=8, namespace="Microsoft.PowerShell.Core", parameters=("Name",)) for name in names]
 
+    def another(self) -> Runspace:
+        self._machine.note("another")
+        return SmallRunspace(self._machine)
+
+    def reset(self) -> None:
+        assert not self._busy.locked(), "reset while a pipeline runs"
+        self._machine.note("reset")
+
     def close(self) -> None:
         assert self._busy.acquire(blocking=False), "closed while a pipeline runs"
         self._machine.note("close")
@@ -186,9 +197,9 @@ def endpoint(
 
 
 @contextmanager
-def wsman(served: Endpoint, **settings: Any) -> Iterator[WSMan]:
+def wsman(served: Endpoint, server: str = "127.0.0.1", **settings: Any) -> Iterator[WSMan]:
     """An unmodified pypsrp connection to it."""
     settings = {"auth": "negotiate", "username": "LAB\\purple", "password": PASSWORD} | settings
-    connection = WSMan("127.0.0.1", port=served.port, ssl=False, **settings)
+    connection = WSMan(server, port=served.port, ssl=False, **settings)
     with connection:
         yield connection

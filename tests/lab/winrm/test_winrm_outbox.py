@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,8 +84,48 @@ def test_streams_keep_their_order_and_what_follows_each_other_comes_together() -
     for stream, data in (("stdout", b"a"), ("stdout", b"b"), ("stderr", b"c"), ("stdout", b"d")):
         outbox.put(data, stream)
     outbox.finish()
-    assert outbox.take(200, 0, yes) == ((("stdout", b"ab"), ("stderr", b"c")), False)
+    both = ("stdout", "stderr")
+    assert outbox.take(200, 0, yes, both) == ((("stdout", b"ab"), ("stderr", b"c")), False)
+    assert outbox.take(200, 0, yes, both) == ((("stdout", b"d"),), True)
+
+
+def test_a_stream_that_is_not_asked_for_stays() -> None:
+    outbox = Outbox()
+    for stream, data in (("stderr", b"a"), ("stdout", b"b"), ("stderr", b"c"), ("stdout", b"d")):
+        outbox.put(data, stream)
+    assert outbox.take(1, 0, yes) == ((("stdout", b"b"),), False)
+    outbox.finish()
     assert outbox.take(200, 0, yes) == ((("stdout", b"d"),), True)
+    assert outbox.take(200, 0, yes, ("stderr",)) == ((("stderr", b"ac"),), True)
+
+
+def test_the_oldest_makes_room_and_what_belongs_together_goes_together() -> None:
+    outbox = Outbox()
+    for message in ([b"aa", b"bb"], [b"cc"], [b"dd", b"ee"]):
+        outbox.put_all(message)
+    outbox.make_room(7)
+    assert outbox.take(2, 0, yes) == ((("stdout", b"cc"),), False)
+    assert outbox.take(2, 0, yes) == ((("stdout", b"dd"),), False)
+    outbox.make_room(0)  # the beginning is gone: its end must follow
+    assert outbox.take(2, 0, yes) == ((("stdout", b"ee"),), False)
+
+
+def test_who_waits_can_be_sent_home_and_nothing_is_lost() -> None:
+    outbox = Outbox()
+    waits = threading.Event()
+
+    def yes_and_now() -> bool:
+        waits.set()
+        return True
+
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(outbox.take, 10, 10, yes_and_now)
+        assert waits.wait(10)
+        outbox.interrupt(LookupError("left"))
+        with pytest.raises(LookupError):
+            waiting.result(10)
+    outbox.put(b"a")
+    assert outbox.take(10, 0, yes) == ((("stdout", b"a"),), False)
 
 
 def test_nothing_is_kept_for_nobody() -> None:

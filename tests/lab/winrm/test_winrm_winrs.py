@@ -19,9 +19,10 @@ from winrm.exceptions import WSManFaultError as TheirFault
 from winrm.protocol import Protocol
 
 from lab.machine import CommandIO, CommandLine, PipelineStopped
-from lab.winrm import Endpoint
-from lab.winrm.winrs import MAX_COMMANDS
+from lab.winrm import Endpoint, Quotas
 from tests.lab.winrm.small_machine import PASSWORD, SmallMachine, endpoint, wsman
+
+MAX_PROCESSES = Quotas().max_processes
 
 
 def greet(line: CommandLine, io: CommandIO) -> int:
@@ -125,7 +126,7 @@ def test_a_code_page_that_is_none_is_refused() -> None:
     with endpoint(machine) as served:
         with pytest.raises(TheirFault) as raised:
             protocol(served).open_shell(codepage=4711)
-        assert raised.value.wsman_fault_code == 87
+        assert raised.value.wsman_fault_code == 2150859072
         assert served.counts().shells_opened == 0
     assert not any(call.startswith("open_command_shell") for call in machine.calls)
 
@@ -190,9 +191,9 @@ def test_lines_of_one_shell_run_side_by_side() -> None:
 
 def test_a_shell_takes_so_many_lines_at_once_and_no_more() -> None:
     with endpoint(small()) as served, shell_of(served) as shell:
-        for _ in range(MAX_COMMANDS + 3):
+        for _ in range(MAX_PROCESSES + 3):
             Process(shell, "greet").invoke()
-        waiting = [Process(shell, "cat") for _ in range(MAX_COMMANDS)]
+        waiting = [Process(shell, "cat") for _ in range(MAX_PROCESSES)]
         for process in waiting:
             process.begin_invoke()
         with pytest.raises(WSManFaultError) as raised:
@@ -304,7 +305,7 @@ def test_a_stopped_line_can_say_no_more() -> None:
 
 
 def test_a_user_has_so_many_shells_and_no_more() -> None:
-    with endpoint(small(), max_shells=2) as served, wsman(served) as connection:
+    with endpoint(small(), quotas=Quotas(max_shells=2)) as served, wsman(served) as connection:
         with RunspacePool(connection), WinRS(connection):
             for one in (WinRS(connection), RunspacePool(connection)):
                 with pytest.raises(WSManFaultError) as raised:

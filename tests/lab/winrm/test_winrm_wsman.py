@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypsrp.wsman import NAMESPACES, WSMan, WSManAction
 
-from lab.winrm import wsman
+from lab.winrm import faults, responses, wsman
 
 SHELL = "6B29FC40-CA47-1067-B31D-00DD010662DA"
 COMMAND = "7D444840-9DC0-11D1-B245-5FFDCE74FAD2"
@@ -94,7 +94,10 @@ def test_signal_codes_differ_in_case_only_by_accident(code: str) -> None:
     ("text", "code"),
     [
         (envelope("http://example/Nothing", ""), 2150858753),
-        (envelope(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858753),
+        (envelope(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858791),
+        (envelope("http://schemas.xmlsoap.org/ws/2004/09/transfer/Put", ""), 2150858753),
+        (envelope("http://schemas.xmlsoap.org/ws/2004/09/enumeration/Pull", ""), 2150858753),
+        (envelope(WSManAction.DISCONNECT, "<rsp:Disconnect><rsp:BufferMode>Keep</rsp:BufferMode></rsp:Disconnect>"), 87),
         (envelope(WSManAction.DELETE, "", uri="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/other"), 2150858752),
         (envelope(WSManAction.DELETE, "", shell=""), 2150858843),
         (envelope(WSManAction.DELETE, "", message=""), 2150858769),
@@ -144,15 +147,18 @@ def test_any_damage_to_a_request_is_a_request_or_a_fault(at: int, damage: bytes)
 def test_a_stream_leaves_room_for_its_envelope(announced: int, budget: int) -> None:
     header = wsman.parse(receive(f"<w:MaxEnvelopeSize>{announced}</w:MaxEnvelopeSize>").encode()).header
     assert header.stream_budget == budget
-    answer = wsman.respond(
-        wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, pieces=(("stdout", bytes(header.stream_budget)),), done=True)
+    answer = responses.respond(
+        wsman.parse(receive().encode()),
+        responses.Received(command_id=COMMAND, pieces=(("stdout", bytes(header.stream_budget)),), done=True),
     )
     assert len(answer) <= announced
 
 
 def test_a_response_relates_to_its_request_and_bears_the_stream_to_the_byte() -> None:
     request = wsman.parse(receive().encode())
-    root = ElementTree.fromstring(wsman.respond(request, wsman.Received(command_id=COMMAND, pieces=(("stdout", b"\0abc"),), done=True)))
+    root = ElementTree.fromstring(
+        responses.respond(request, responses.Received(command_id=COMMAND, pieces=(("stdout", b"\0abc"),), done=True))
+    )
     assert root.findtext("s:Header/wsa:RelatesTo", namespaces=NAMESPACES) == "uuid:1"
     assert root.findtext("s:Header/wsa:Action", namespaces=NAMESPACES) == WSManAction.RECEIVE_RESPONSE
     first, last = root.findall(".//rsp:Stream", NAMESPACES)
@@ -164,8 +170,8 @@ def test_a_response_relates_to_its_request_and_bears_the_stream_to_the_byte() ->
 
 
 def test_a_running_command_is_not_done() -> None:
-    text = wsman.respond(
-        wsman.parse(receive().encode()), wsman.Received(command_id=COMMAND, pieces=(("stdout", b"x"),), done=False)
+    text = responses.respond(
+        wsman.parse(receive().encode()), responses.Received(command_id=COMMAND, pieces=(("stdout", b"x"),), done=False)
     ).decode()
     assert "CommandState/Running" in text
     assert "End=" not in text
@@ -173,8 +179,8 @@ def test_a_running_command_is_not_done() -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])))
 def test_a_fault_reaches_an_unmodified_client_as_it_was_meant(text: str) -> None:
-    fault = wsman.Fault(2150858843, "w:InvalidSelectors", f"about <{text}>")
-    error = WSMan._parse_wsman_fault(wsman.respond_fault(fault, "uuid:<&>", 'a"b').decode())
+    fault = faults.Fault(2150858843, "w:InvalidSelectors", f"about <{text}>")
+    error = WSMan._parse_wsman_fault(responses.respond_fault(fault, "uuid:<&>", 'a"b').decode())
     assert (error.code, error.machine, error.reason) == (2150858843, 'a"b', f"about <{text}>".strip())
 
 
@@ -225,7 +231,7 @@ def test_a_line_is_its_command_and_arguments(skip: str, expected: bool) -> None:
 
 def test_input_says_where_it_ends() -> None:
     operation = wsman.parse(of_command_shell(WSManAction.SEND, INPUT).encode()).operation
-    assert operation == wsman.Send(command_id=COMMAND, data=b"A", end=True)
+    assert operation == wsman.Send(command_id=COMMAND, data=b"A", end=True, stream="stdin")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +246,7 @@ def test_input_says_where_it_ends() -> None:
         (of_command_shell(WSManAction.RECEIVE, "<rsp:Receive><rsp:DesiredStream>stdout pr</rsp:DesiredStream></rsp:Receive>"), 2150859149),
         (of_command_shell(WSManAction.RECEIVE, "<rsp:Receive><rsp:DesiredStream/></rsp:Receive>"), 2150859149),
         (of_command_shell(WSManAction.SEND, INPUT.replace("QQ==", "?")), 2150858791),
-        (of_command_shell(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858753),
+        (of_command_shell(WSManAction.CONNECT, "<rsp:Connect/>"), 2150858791),
     ],
 )
 def test_a_wrong_request_to_a_command_shell_gets_its_fault(text: str, code: int) -> None:
@@ -250,8 +256,8 @@ def test_a_wrong_request_to_a_command_shell_gets_its_fault(text: str, code: int)
 def test_the_end_of_a_line_has_its_code_and_ends_each_stream_that_was_asked_for() -> None:
     body = f'<rsp:Receive><rsp:DesiredStream CommandId="{COMMAND}">stdout stderr</rsp:DesiredStream></rsp:Receive>'
     request = wsman.parse(of_command_shell(WSManAction.RECEIVE, body).encode())
-    received = wsman.Received(command_id=COMMAND, pieces=(("stdout", b"a"), ("stderr", b"b")), done=True, exit_code=-5)
-    root = ElementTree.fromstring(wsman.respond(request, received))
+    received = responses.Received(command_id=COMMAND, pieces=(("stdout", b"a"), ("stderr", b"b")), done=True, exit_code=-5)
+    root = ElementTree.fromstring(responses.respond(request, received))
     streams = [(one.get("Name"), b64decode(one.text or ""), one.get("End")) for one in root.findall(".//rsp:Stream", NAMESPACES)]
     assert streams == [("stdout", b"a", None), ("stderr", b"b", None), ("stdout", b"", "true"), ("stderr", b"", "true")]
     assert root.findtext(".//rsp:CommandState/rsp:ExitCode", namespaces=NAMESPACES) == "-5"

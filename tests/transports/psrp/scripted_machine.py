@@ -26,6 +26,7 @@ from lab.machine import (
     PipelineIO,
     PipelineRequest,
     PipelineStopped,
+    PSValue,
     ShellName,
 )
 from lab.machine import Credential as Delegated
@@ -109,7 +110,7 @@ class ScriptedMachine:
     def log_off(self) -> None:
         pass
 
-    def open_runspace(self, shell: ShellName) -> ScriptedMachine:
+    def open_runspace(self, shell: ShellName, arguments: Mapping[str, PSValue] | None = None) -> ScriptedMachine:
         self.opened += 1
         return self
 
@@ -130,6 +131,12 @@ class ScriptedMachine:
 
     def command_metadata(self, names: Sequence[str]) -> Sequence[CommandMetadata]:
         return [CommandMetadata(name=name, command_type=8) for name in names if name in self.commands]
+
+    def another(self) -> ScriptedMachine:
+        return self
+
+    def reset(self) -> None:
+        pass
 
     def close(self) -> None:
         self.closed.release()

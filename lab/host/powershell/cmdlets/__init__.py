@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.host.powershell.cmdlets import accounts, files, network, objects, output, remoting, session, system
+from lab.host.powershell.cmdlets import accounts, asking, files, network, objects, output, remoting, session, system
 
-MODULES = (accounts, files, network, objects, output, remoting, session, system)
+MODULES = (accounts, asking, files, network, objects, output, remoting, session, system)

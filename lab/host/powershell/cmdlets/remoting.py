@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
+from lab.host.powershell.dotnet import full_name
 from lab.host.powershell.errors import Terminating, binding_error, not_emulated, refuse, shown
-from lab.host.powershell.remotes import Remote, RemoteIO, broken, credential_of, new_credential, not_there, remote_request, remote_script
+from lab.host.powershell.interaction import make
+from lab.host.powershell.remotes import Remote, RemoteIO, broken, credential_of, not_there, remote_request, remote_script
 from lab.host.powershell.values import as_list, like, stored, to_text, to_wire
 from lab.host.remote_client import ChainTooLong, NotThere, Way, failed, passage
-from lab.machine import CREDENTIAL_TYPE, ErrorRecord, PipelineRequest, PSObject, RemoteFault, RemoteScheme, SecureString
+from lab.machine import ErrorRecord, PipelineRequest, PSObject, RemoteFault, RemoteScheme, SecureString
 
 _CORE = "Microsoft.PowerShell.Core"
 _SECURITY = "Microsoft.PowerShell.Security"
@@ -303,11 +305,9 @@ def convert_to_secure_string(call: Call) -> Iterator[object]:
     module="Microsoft.PowerShell.Utility",
 )
 def new_object(call: Call) -> Iterator[object]:
-    """A PSCredential; other types are refused by name."""
-    name = call.text("TypeName")
-    if name.lower().removeprefix("system.management.automation.") != "pscredential":
+    """A credential, a choice, a field of a form, a secure string; other types are refused by name."""
+    name = full_name(call.text("TypeName"))
+    made = make(name, [stored(one) for one in as_list(call.value("ArgumentList"))])
+    if made is None:
         raise refuse(f"New-Object {shown(name)}", activity=call.spec.name)
-    given = [stored(one) for one in as_list(call.value("ArgumentList"))]
-    if len(given) != 2 or not isinstance(given[1], SecureString):
-        raise refuse(f"a {CREDENTIAL_TYPE} of anything but a name and a secure string", activity=call.spec.name)
-    yield new_credential(to_text(given[0]), given[1])
+    yield made

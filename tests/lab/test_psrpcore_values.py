@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -15,8 +16,9 @@ from psrpcore import types as ps
 from pypsrp.complex_objects import GenericComplexObject
 from pypsrp.serializer import Serializer
 
-from lab.machine import CommandMetadata, ErrorRecord, Parameter, PSObject, PSValue, SecureString
-from lab.winrm import values
+from lab import psrpcore_values as values
+from lab.machine import ErrorRecord, PSObject, PSValue, SecureString
+from lab.winrm import messages
 
 _CIPHER = psrpcore.PSRemotingCrypto()
 
@@ -109,60 +111,20 @@ RECORD = ErrorRecord(
 )
 
 
-def test_an_error_record_says_everything_it_knows() -> None:
-    wire = values.error_record(RECORD)
-    element = ps.serialize(wire, _CIPHER)
-    back = ps.deserialize(ElementTree.fromstring(ElementTree.tostring(element)), _CIPHER)
-    assert isinstance(back, ps.ErrorRecord)
-    assert back.Exception.Message == RECORD.message
-    assert back.Exception.PSTypeNames[0] == f"Deserialized.{RECORD.exception_type}"
-    assert back.FullyQualifiedErrorId == RECORD.error_id
-    assert back.CategoryInfo.Category == ps.ErrorCategory.ObjectNotFound
-    assert (back.CategoryInfo.Activity, back.CategoryInfo.TargetName) == ("Get-Item", "C:\\x")
-    assert back.CategoryInfo.Reason == "ItemNotFoundException"
-    assert element.findtext(".//*[@N='InvocationInfo_PositionMessage']") == RECORD.position.replace("\n", "_x000A_")
-
-
-def test_a_category_that_powershell_does_not_have_is_not_specified() -> None:
-    record = ErrorRecord(message="m", exception_type="System.Exception", error_id="e", category="Whatever")
-    assert values.error_record(record).CategoryInfo.Category == ps.ErrorCategory.NotSpecified
-
-
-def test_metadata_brings_the_common_parameters_where_there_are_any() -> None:
-    def parameters(has_common: bool) -> set[str]:
-        metadata = CommandMetadata(name="exit", command_type=2, has_common_parameters=has_common, parameters=("Name",))
-        return {str(name) for name in values.command_metadata(metadata).Parameters}
-
-    assert parameters(False) == {"Name"}
-    assert {"Name", "Verbose", "ErrorAction"} <= parameters(True)
-
-
-def test_a_pipeline_tells_scripts_arguments_switches_and_statements_apart() -> None:
-    first = psrpcore.Command("Get-Item", is_script=False, use_local_scope=True)
-    first.add_parameter("Path", ps.PSString("C:\\")).add_parameter("Force", True).add_argument(ps.PSInt(3))
-    first.end_of_statement = True
-    second = psrpcore.Command("whoami", is_script=True)
-    second.redirect_error()
-    pipeline = psrpcore.PowerShell(add_to_history=True)
-    pipeline.commands = [first, second]
-
-    request = values.pipeline_request(pipeline, [ps.PSString("piped")])
-
-    assert request.input == ("piped",)
-    assert request.add_to_history
-    one, two = request.commands
-    assert (one.text, one.is_script, one.use_local_scope, one.end_of_statement, one.merge_to_output) == (
-        "Get-Item",
-        False,
-        True,
-        True,
-        False,
-    )
-    assert one.parameters == (Parameter(name="Path", value="C:\\"), Parameter(name="Force", value=True), Parameter(name=None, value=3))
-    assert (two.text, two.is_script, two.use_local_scope, two.end_of_statement, two.merge_to_output) == ("whoami", True, None, False, True)
-
-
 def test_a_secure_string_is_a_secret_to_whoever_prints_it() -> None:
     secret = values.from_wire(ps.PSSecureString("hunter2"))
     assert secret == SecureString("hunter2")
     assert "hunter2" not in f"{secret} {secret!r}"
+
+
+def test_an_error_record_of_another_host_is_what_it_was_there() -> None:
+    record = ErrorRecord(
+        message="Cannot find path 'C:\\x'.",
+        exception_type="System.Management.Automation.ItemNotFoundException",
+        error_id="PathNotFound,Microsoft.PowerShell.Commands.GetItemCommand",
+        category="ObjectNotFound",
+        target="C:\\x",
+        activity="Get-Item",
+    )
+    wire = ps.deserialize(ElementTree.fromstring(messages.error_record(record, str.upper)), _CIPHER)
+    assert values.read_error_record(wire) == replace(record, reason="ItemNotFoundException")
