@@ -42,7 +42,7 @@ SHOWN: list[tuple[str, str]] = [
     ("wevtutil gl Security", "  logFileName: %SystemRoot%\\System32\\Winevt\\Logs\\Security.evtx"),
     ('auditpol /get /subcategory:"Process Creation"', "  Process Creation                        Success"),
     (
-        "auditpol /get /subcategory:{0cce922b-69ae-11d9-bed3-505054503030} /r",
+        'auditpol /get "/subcategory:{0cce922b-69ae-11d9-bed3-505054503030}" /r',
         "WS6,System,Process Creation,{0CCE922B-69AE-11D9-BED3-505054503030},Success,",
     ),
     (
