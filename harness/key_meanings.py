@@ -74,6 +74,7 @@ SETTINGS: Mapping[str, str] = {
     "lab.hosts": "How many hosts it has, or their computers' names.",
     "lab.off": "Settings of logging that its hosts lack, everywhere or, as `HOST/NAME`, at one of them.",
     "lab.index": "Where its events go in an Elasticsearch.",
+    "lab.max_shells": "How many shells one user may have at once on a host.",
     "lab.state_file": "What tells other processes of a lab that stays up.",
     "rules.paths": "Rule files, directories and archives, in place of the lab's own pack.",
     "run.poll_interval": "How often the SIEM is asked.",
