@@ -51,7 +51,7 @@ def prepare() -> Outlet | None:
         except OSError:
             # The lowest one that is free is taken, which is this one: else the next file that is opened would be standard output.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115, PTH123 - for as long as the process lives
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
     sys.stdout, outlet = _safe(sys.stdout, 1)
     sys.stderr, _ = _safe(sys.stderr, 2)
     return outlet

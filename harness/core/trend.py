@@ -21,9 +21,7 @@ Explained = Callable[[int, int, Line], bool]
 """Whether a cause is known of what an expectation became from one run's place to another's."""
 
 
-def trends(
-    ids: Sequence[str], ended: Sequence[datetime], seen: Mapping[Line, Series], flaky: Flaky, explained: Explained
-) -> Trends:
+def trends(ids: Sequence[str], ended: Sequence[datetime], seen: Mapping[Line, Series], flaky: Flaky, explained: Explained) -> Trends:
     """The trend of every expectation: flaky ones first, then those that were unmet when last judged, then by name."""
     lines = [_trend(line, found, flaky, explained) for line, found in seen.items()]
     lines.sort(key=lambda trend: (not trend.flaky, _last_side(trend) is not False, trend.line))

@@ -16,7 +16,7 @@ from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import platformdirs
 
@@ -253,7 +253,7 @@ class History:
         names = self._connection.execute("SELECT id, planned, rule, fires FROM line")
         return {(planned, rule, bool(fires)): by_line[number] for number, planned, rule, fires in names if number in by_line}
 
-    def _columns(self, run: _Run) -> Sequence[tuple[Any, ...]]:
+    def _columns(self, run: _Run) -> tuple[Sequence[int], Sequence[Outcome], Sequence[timedelta | None]]:
         """The lines of a run's verdicts in their order, the outcomes, and the times."""
         found = self._connection.execute("SELECT line, outcome, took FROM verdict WHERE run = ? ORDER BY line", (run.number,)).fetchall()
         lines, outcomes, times = zip(*found, strict=True) if found else ((), (), ())

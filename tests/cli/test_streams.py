@@ -26,8 +26,9 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full
 
 def shell(line: str, *, cwd: Path, env: Mapping[str, str]) -> tuple[int, str]:
     """The code of the first command of a line of bash, in which `harness` is ours, and what the line printed."""
-    command = f"harness() {{ {shlex.quote(sys.executable)} -m harness.cli \"$@\"; }}; {line}; exit ${{PIPESTATUS[0]}}"
-    ran = subprocess.run(["bash", "-c", command], cwd=cwd, env=environment(own_state(cwd, env)), capture_output=True, text=True, check=False)
+    command = f'harness() {{ {shlex.quote(sys.executable)} -m harness.cli "$@"; }}; {line}; exit ${{PIPESTATUS[0]}}'
+    own = environment(own_state(cwd, env))
+    ran = subprocess.run(["bash", "-c", command], cwd=cwd, env=own, capture_output=True, text=True, check=False)
     assert "Traceback" not in ran.stdout + ran.stderr, ran.stderr
     return ran.returncode, ran.stdout + ran.stderr
 
