@@ -172,6 +172,7 @@ report = sample.gap()
 for number in count():
     with opened(Path(sys.argv[1]), make=True) as history:
         history.append(replace(report, run_id=f"{sys.argv[2]}-{number}"), keep=40)
+        history.prune(keep=40 - number % 3)
     sys.stdout.write(f"{number}\\n")
     sys.stdout.flush()
 """
@@ -271,6 +272,27 @@ def test_trends_and_times_over_runs(path: Path) -> None:
         assert (len(earlier), len(later)) in ((1, 2), (0, 0))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_trends_of_runs_that_judged_different_things(path: Path, seed: int) -> None:
+    """Alike and unlike ones in turn, and one of nothing at all among them."""
+    chance = random.Random(seed)
+    whole = green("whole", 0)
+    few = [chance.sample(whole.verdicts, chance.randrange(len(whole.verdicts))) for _ in range(2)]
+    chosen = [chance.choice([whole.verdicts, tuple(few[0]), tuple(few[1]), ()]) for _ in range(12)]
+    reports = [replace(whole, run_id=f"run-{at}", finished_at=sample.after(at), verdicts=found) for at, found in enumerate(chosen)]
+    keep(path, *reports)
+    records = [remembered(report) for report in reports]
+    with opened(path) as history:
+        found = history.trends(12, Flaky(), also=replace(records[0], run_id="now", finished_at=sample.after(99)))
+    assert found.runs == (*(report.run_id for report in reports[1:]), "now")
+    by_run = [{verdict.line: verdict for verdict in record.verdicts} for record in [*records[1:], records[0]]]
+    assert {trend.line for trend in found.lines} == {line for run in by_run for line in run}
+    for trend in found.lines:
+        seen = [run.get(trend.line) for run in by_run]
+        assert trend.outcomes == tuple(verdict.outcome if verdict is not None else None for verdict in seen)
+        assert trend.took == tuple(verdict.took if verdict is not None else None for verdict in seen)
+
+
 def test_no_question_reads_through_all_verdicts(path: Path) -> None:
     keep(path, run("a"), green("g", 10))
     asked: list[str] = []
@@ -286,8 +308,8 @@ def test_no_question_reads_through_all_verdicts(path: Path) -> None:
                 assert not plan.startswith(("SCAN v", "SCAN p", "SCAN verdict", "SCAN part", "SCAN run_part")), (statement, plan)
 
 
-def test_a_history_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
-    """As the harness wrote it before it remembered more than reports."""
+def of_the_first_version(path: Path, *kept: tuple[Report, bytes]) -> None:
+    """A file as the harness wrote it before it remembered more than reports."""
     path.parent.mkdir()
     connection = sqlite3.connect(path)
     connection.execute(
@@ -296,16 +318,81 @@ def test_a_history_of_the_first_version_is_brought_up_to_date(path: Path) -> Non
         " report BLOB NOT NULL) STRICT"
     )
     connection.execute("CREATE INDEX run_by_end ON run (finished_at)")
-    for report, packed in (
-        (green("old", 0), zlib.compress(dump_report(green("old", 0)).encode())),
-        (run("damaged", 10), b"junk"),
-    ):
+    for report, packed in kept:
         moments = [at.astimezone(UTC).isoformat(timespec="microseconds") for at in (report.started_at, report.finished_at)]
         row = (report.run_id, *moments, report.exit_code, len(report.verdicts), "ws5", "embedded", packed)
         connection.execute("INSERT INTO run VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()
+
+
+def packed_first(report: Report) -> tuple[Report, bytes]:
+    return report, zlib.compress(dump_report(report).encode())
+
+
+_KILLED_MIGRATING = """
+import os, signal, sys
+from pathlib import Path
+from harness.history import opened, rows
+done = []
+def replace(connection, number, raw, whole=rows.replace):
+    connection.execute("PRAGMA cache_spill = 1")
+    connection.execute("PRAGMA cache_size = 1")
+    whole(connection, number, raw)
+    done.append(number)
+    if len(done) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+rows.replace = replace
+with opened(Path(sys.argv[1])):
+    pass
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_killed_while_it_is_brought_up_to_date_it_is_as_it_was(path: Path) -> None:
+    reports = [run(name, at) for at, name in enumerate("abcde")]
+    of_the_first_version(path, *map(packed_first, reports))
+    assert start(_KILLED_MIGRATING, str(path)).wait(timeout=60) == -signal.SIGKILL
+    assert path.with_name("history.sqlite-journal").stat().st_size > 0
+    with opened(path) as history:
+        assert [history.report(report.run_id) for report in reports] == reports
+        assert {len(history.record(report.run_id).verdicts) for report in reports} == {16}
+
+
+_KILLED_FORGETTING = """
+import os, signal, sys
+from pathlib import Path
+from harness.history import opened
+def met(statement):
+    if statement.startswith(sys.argv[2]):
+        history._connection.set_progress_handler(lambda: os.kill(os.getpid(), signal.SIGKILL), int(sys.argv[3]))
+with opened(Path(sys.argv[1])) as history:
+    history._connection.execute("PRAGMA cache_size = 1")
+    history._connection.set_trace_callback(met)
+    history.prune(keep=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    ("statement", "steps", "left"),
+    [("DELETE FROM run", 10, 9), ("DELETE FROM part", 40, 9), ("VACUUM", 10, 2), ("VACUUM", 60, 2)],
+)
+def test_killed_while_it_forgets_it_has_forgotten_all_or_nothing(path: Path, statement: str, steps: int, left: int) -> None:
+    reports = [run(f"run-{number}", number) for number in range(9)]
+    keep(path, *reports)
+    assert start(_KILLED_FORGETTING, str(path), statement, str(steps)).wait(timeout=60) == -signal.SIGKILL
+    with opened(path) as history:
+        assert [history.report(report.run_id) for report in reports[-left:]] == reports[-left:]
+    assert len(ids(path)) == left
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+def test_a_history_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    of_the_first_version(path, packed_first(green("old", 0)), (run("damaged", 10), b"junk"))
     with opened(path) as history:
         assert history.report("old") == green("old", 0)
         assert history.record("last-green") == replace(

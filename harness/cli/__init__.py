@@ -6,19 +6,29 @@ One module a group of commands. Whatever is heavy is imported by the command tha
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
 
 from harness import __version__
-from harness.cli import completion, doctor, history, hunt, init, lab, merge, replay, report, rules, run, schema
+from harness.cli import completion, doctor, history, hunt, init, lab, merge, replay, report, rules, run, schema, streams
 from harness.errors import HarnessError
 
 
 def main() -> None:
     """The entry point of the `harness` command."""
-    sys.exit(_main(sys.argv[1:]))
+    outlet = streams.prepare()
+    try:
+        code = _main(sys.argv[1:])
+        sys.stdout.flush()
+    except OSError:
+        if outlet is None or outlet.lost is None:
+            raise
+        code = 1  # with its reader, whom nobody need tell why
+    if why := streams.why_lost(outlet):
+        click.echo(f"harness: {why}", err=True)
+        code = 2
+    sys.exit(code)
 
 
 def _main(arguments: list[str]) -> int:
@@ -32,9 +42,6 @@ def _main(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:  # the reader of a pipe has gone: nobody is there to be told
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return code if isinstance(code, int) else 0
 
 

@@ -11,7 +11,8 @@ import click
 
 from harness.cli.ending import Ending, ending_options
 from harness.cli.options import PATH, config_option
-from harness.cli.outputs import annotating, annotations_option, output_options, writers
+from harness.cli.outputs import annotating, annotations_option, output_options, tell, writers
+from harness.cli.streams import be_patient
 
 if TYPE_CHECKING:
     from harness.ports import Reporter
@@ -29,11 +30,13 @@ def merge(reports: tuple[Path, ...], **asked: Any) -> int:
     REPORTS are the files of --json of all the parts. Ends with the code that the whole run would have ended with.
     """
     from harness.core.merge import merge as merged
+    from harness.errors import UsageError
     from harness.model.report import RunFinished
     from harness.reports.console import make_console
     from harness.reports.json import read_report
     from harness.reports.terminal import TerminalReporter
 
+    be_patient()
     ending = Ending.of(asked)
     files, to_stdout = writers(asked, ending.baseline_of())
     report = ending.appraised(merged({str(path): read_report(path) for path in reports}))
@@ -43,7 +46,8 @@ def merge(reports: tuple[Path, ...], **asked: Any) -> int:
         TerminalReporter(err if to_stdout else out, err) as terminal,
     ):
         reporters: list[Reporter] = [*files, terminal, *annotations]
-        for reporter in reporters:
-            reporter.see(RunFinished(report=report))
+        wrong = tell(reporters, RunFinished(report=report))
     ending.keep(report)
+    if wrong:
+        raise UsageError(*wrong)
     return report.exit_code

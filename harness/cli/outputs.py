@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from harness.model.report import Report
+    from harness.errors import Problem
+    from harness.model.report import Progress, Report
     from harness.ports import Reporter
     from harness.reports.document import DocumentReporter
 
@@ -86,6 +87,19 @@ def writers(asked: dict[str, Any], baseline: Callable[[Report], Report] | None) 
         for name, place in places.items()
         if place is not None
     ], bool(to_stdout)
+
+
+def tell(reporters: Iterable[Reporter], progress: Progress) -> list[Problem]:
+    """Tell each of them; what some could not write. A file that cannot be written takes no other report with it."""
+    from harness.errors import UsageError
+
+    wrong: list[Problem] = []
+    for reporter in reporters:
+        try:
+            reporter.see(progress)
+        except UsageError as error:
+            wrong += error.problems
+    return wrong
 
 
 def _made(baseline: Callable[[Report], Report] | None) -> Callable[[str], Callable[[Report], str]]:

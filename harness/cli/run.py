@@ -17,10 +17,12 @@ import click
 from harness.cli import completion
 from harness.cli.ending import Ending, ending_options
 from harness.cli.options import PATH, config_option, read_settings
-from harness.cli.outputs import annotating, annotations_option, output_options, writers
+from harness.cli.outputs import annotating, annotations_option, output_options, tell, writers
+from harness.cli.streams import be_patient
 
 if TYPE_CHECKING:
     from harness.assemble import Request
+    from harness.errors import Problem
     from harness.ports import Reporter
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -91,14 +93,17 @@ def run(pausing: bool, **asked: Any) -> int:
     from harness.assemble import assembled
     from harness.cli.pausing import PauseOnFailure
     from harness.clock import SystemClock
+    from harness.errors import UsageError
     from harness.model.report import RunFinished
     from harness.reports.console import make_console
     from harness.reports.terminal import TerminalReporter
 
+    be_patient()
     ending = Ending.of(asked)
     files, to_stdout = writers(asked, ending.baseline_of())
     out, err = (make_console(stream, os.environ) for stream in (sys.stdout, sys.stderr))
     code = 3
+    wrong: list[Problem] = []
     with (
         annotating(asked, sys.stderr if to_stdout else sys.stdout) as annotations,
         interruptible() as cancel,
@@ -110,11 +115,12 @@ def run(pausing: bool, **asked: Any) -> int:
             reporters.append(PauseOnFailure(err, ready.rules, terminal.close, cancel, SystemClock()))
         for made in ready.engine.run(cancel):
             progress = RunFinished(report=ending.appraised(made.report)) if isinstance(made, RunFinished) else made
-            for reporter in reporters:
-                reporter.see(progress)
+            wrong += tell(reporters, progress)
             if isinstance(progress, RunFinished):
                 code = progress.report.exit_code
                 ending.keep(progress.report)
+    if wrong:
+        raise UsageError(*wrong)
     return code
 
 
@@ -160,7 +166,8 @@ def request_of(asked: Mapping[str, Any]) -> Request:
 
 @contextmanager
 def interruptible() -> Iterator[Event]:
-    """The first interrupt ends the run in order, cleanups included; the second one at once."""
+    """The first interrupt ends the run in order, cleanups included; the second one at once. So does a terminal that is closed, unless
+    somebody (`nohup`) said that it should not matter."""
     cancel = Event()
 
     def interrupt(number: int, frame: object) -> None:
@@ -168,7 +175,10 @@ def interruptible() -> Iterator[Event]:
             raise KeyboardInterrupt
         cancel.set()
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in ending}
     try:
         yield cancel
     finally:

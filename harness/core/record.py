@@ -17,7 +17,7 @@ from harness.logic.needs import ANY_CHANNEL, ANY_EVENT_ID, wanted_by
 from harness.logic.why import formula_text, near_kinds, shown
 from harness.model.changes import PastVerdict
 from harness.model.facts import Failure, Observed, SiemStatus
-from harness.model.intent import Action, EnterPSSession, Expectation, InvokeCommand, PlannedStep, Rule
+from harness.model.intent import Action, Connect, EnterPSSession, Expectation, InvokeCommand, PlannedStep, Rule, WinRS
 from harness.model.report import Aspect, Circumstance, Clause, HostTelemetry, Report, RuleRecord, RunRecord, StepRecord
 from harness.model.tree import And, Formula, Node, Not, Or, Test
 from harness.model.verdicts import Gate, GateKind, GateState, Verdict
@@ -90,6 +90,8 @@ def steps_of(planned: Iterable[PlannedStep]) -> tuple[StepRecord, ...]:
 
 def _step_lines(planned: PlannedStep) -> Iterator[str]:
     step = planned.step
+    if step.via is not None:
+        yield f"by way of {step.via}"
     yield from _action_lines(step.action)
     if step.cleanup is not None:
         yield "afterwards:"
@@ -107,8 +109,14 @@ def _action_lines(action: Action) -> Iterator[str]:
             yield "one remote call:"
             yield from script.splitlines()
             yield from (f"argument {name}: {value!r}" for name, value in sorted(arguments.items()))
-        case _:
-            yield "a session, in which nothing is run"
+        case WinRS(command=command):
+            yield "one command line in a remote shell:"
+            yield command
+            yield from (f"variable {name}: {value!r}" for name, value in sorted(action.environment.items()))
+            yield from (f"{name}: {value!r}" for name, value in (("directory", action.directory), ("input", action.stdin)) if value)
+            yield f"code page: {action.code_page}"
+        case Connect(transport=transport):
+            yield f"a session of {transport.value}, in which nothing is run"
 
 
 def circumstances_of(status: SiemStatus) -> tuple[Circumstance, ...]:

@@ -14,18 +14,16 @@ from harness.core.cover import MET, UNMET
 from harness.model.changes import Flaky, Line, Trend, Trends
 from harness.model.verdicts import Outcome
 
-Seen = tuple[int, Outcome, timedelta | None]
-"""Of an expectation in a run: the run's place among those asked, its outcome, its time to detect."""
+Series = tuple[Sequence[Outcome | None], Sequence[timedelta | None]]
+"""An expectation's outcomes and its times to detect, one of each a run; None where a run did not have it."""
 
 Explained = Callable[[int, int, Line], bool]
 """Whether a cause is known of what an expectation became from one run's place to another's."""
 
 
-def trends(
-    ids: Sequence[str], ended: Sequence[datetime], seen: Mapping[Line, Sequence[Seen]], flaky: Flaky, explained: Explained
-) -> Trends:
+def trends(ids: Sequence[str], ended: Sequence[datetime], seen: Mapping[Line, Series], flaky: Flaky, explained: Explained) -> Trends:
     """The trend of every expectation: flaky ones first, then those that were unmet when last judged, then by name."""
-    lines = [_trend(line, found, len(ids), flaky, explained) for line, found in seen.items()]
+    lines = [_trend(line, found, flaky, explained) for line, found in seen.items()]
     lines.sort(key=lambda trend: (not trend.flaky, _last_side(trend) is not False, trend.line))
     return Trends(runs=tuple(ids), ended=tuple(ended), lines=tuple(lines))
 
@@ -45,14 +43,12 @@ def _last_side(trend: Trend) -> bool | None:
     return next((known for outcome in reversed(trend.outcomes) if (known := side(outcome)) is not None), None)
 
 
-def _trend(line: Line, seen: Sequence[Seen], count: int, flaky: Flaky, explained: Explained) -> Trend:
+def _trend(line: Line, seen: Series, flaky: Flaky, explained: Explained) -> Trend:
     planned, rule, fires = line
-    outcomes: list[Outcome | None] = [None] * count
-    took: list[timedelta | None] = [None] * count
-    for place, outcome, time in seen:
-        outcomes[place], took[place] = outcome, time
-    times = [time for time in took if time is not None] if fires else []
-    turned = list(_turns(outcomes, count - flaky.runs))
+    outcomes, took = seen
+    # Sorted once: what is in order already is sorted again in one pass.
+    times = sorted(time for time in took if time is not None) if fires else []
+    turned = list(_turns(outcomes, len(outcomes) - flaky.runs))
     # Causes are dear to look for: only where there are turns enough.
     turns = sum(not explained(one, other, line) for one, other in turned) if len(turned) >= flaky.turns else len(turned)
     return Trend(
@@ -98,7 +94,7 @@ def by_rule(found: Trends) -> tuple[RuleTrend, ...]:
 
 def _rule_trend(rule: str, lines: Sequence[Trend], count: int) -> RuleTrend:
     sides = [[side(line.outcomes[place]) for line in lines] for place in range(count)]
-    times = [time for line in lines if line.fires for time in line.took if time is not None]
+    times = sorted(time for line in lines if line.fires for time in line.took if time is not None)
     return RuleTrend(
         rule=rule,
         expectations=len(lines),

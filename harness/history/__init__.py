@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import platformdirs
 
-from harness.core.changes import Times, explaining
-from harness.core.trend import Seen, trends
+from harness.core.trend import trends
 from harness.errors import Problem, UsageError
 from harness.history import rows
 from harness.history.rows import said
@@ -26,6 +28,9 @@ from harness.history.schema import NewerHistory, make_file, migrate, writing
 from harness.model.changes import Flaky, Line, Trends
 from harness.model.report import PastRun, Report, RunRecord
 from harness.model.verdicts import Outcome
+
+if TYPE_CHECKING:
+    from harness.core.changes import Times
 
 _PATIENCE = 30.0
 """Seconds that a run waits for another that is writing."""
@@ -40,7 +45,6 @@ NIGHTS = 30
 
 _GREENS = 50
 _ALIKE = 0.9
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def history_file() -> Path:
@@ -145,12 +149,13 @@ class History:
 
     def times(self, before: RunRecord, after: RunRecord) -> Times:
         """Of each expectation that both detected its times to detect in the last runs up to the one, and from then on up to the other."""
-        earlier = self._numbers("finished_at <= ?", said(before.finished_at))
-        later = self._numbers("finished_at > ? AND finished_at <= ?", said(before.finished_at), said(after.finished_at))
+        earlier = self._ended("finished_at <= ?", said(before.finished_at))
+        later = self._ended("finished_at > ? AND finished_at <= ?", said(before.finished_at), said(after.finished_at))
         found: dict[Line, tuple[list[timedelta], list[timedelta]]] = defaultdict(lambda: ([], []))
-        for at, numbers in enumerate((earlier, later)):
-            for line, seen in self._seen(numbers).items():
-                found[line][at].extend(took for _, outcome, took in seen if took is not None and outcome is Outcome.DETECTED)
+        for at, ended in enumerate((earlier, later)):
+            for line, (outcomes, times) in self._seen(ended).items():
+                seen = zip(outcomes, times, strict=True)
+                found[line][at].extend(took for outcome, took in seen if took is not None and outcome is Outcome.DETECTED)
         return found
 
     def trends(self, last: int, flaky: Flaky, *, until: datetime | None = None, also: RunRecord | None = None) -> Trends:
@@ -159,24 +164,27 @@ class History:
         Raises as `record` does.
         """
         most = last - (also is not None)
-        numbers = self._numbers("1", most=most) if until is None else self._numbers("finished_at <= ?", said(until), most=most)
-        names = [self._connection.execute("SELECT run_id, finished_at FROM run WHERE number = ?", (each,)).fetchone() for each in numbers]
-        ids, ended = [run_id for run_id, _ in names], [datetime.fromisoformat(at) for _, at in names]
-        seen = {line: list(found) for line, found in self._seen(numbers).items()}
+        kept = self._ended("1", most=most) if until is None else self._ended("finished_at <= ?", said(until), most=most)
+        ids, ends = [run.run_id for run in kept], [datetime.fromisoformat(run.finished_at) for run in kept]
+        seen = self._seen(kept, more=also is not None)
         if also is not None:
-            ids, ended = [*ids, also.run_id], [*ended, also.finished_at]
+            ids, ends = [*ids, also.run_id], [*ends, also.finished_at]
             for verdict in also.verdicts:
-                seen.setdefault(verdict.line, []).append((len(numbers), verdict.outcome, verdict.took))
+                outcomes, times = seen.setdefault(verdict.line, _unseen(len(ids)))
+                outcomes[-1], times[-1] = verdict.outcome, verdict.took
+
+        # Imported here: causes are dear to load too, and a list of runs needs none.
+        from harness.core.changes import explaining
 
         @cache
         def record(place: int) -> RunRecord:
-            return also if also is not None and place == len(numbers) else rows.record(self._connection, numbers[place], self._path)
+            return also if also is not None and place == len(kept) else rows.record(self._connection, kept[place].number, self._path)
 
         @cache
         def between(one: int, other: int) -> Callable[[Line], bool]:
             return explaining(record(one), record(other))
 
-        return trends(ids, ended, seen, flaky, lambda one, other, line: between(one, other)(line))
+        return trends(ids, ends, seen, flaky, lambda one, other, line: between(one, other)(line))
 
     def prune(self, *, keep: int | None = None, before: datetime | None = None) -> int:
         """Forget all runs but the newest `keep`, or those that ended before a time; how many. The file becomes smaller."""
@@ -211,11 +219,13 @@ class History:
             raise _wrong(self._path, f"several runs begin with {name!r:.40}", "give more of its id")
         return int(matches[0][0])
 
-    def _numbers(self, where: str, *values: str, most: int = NEAREST) -> list[int]:
+    def _ended(self, where: str, *values: str, most: int = NEAREST) -> list[_Run]:
         """The newest runs of which that holds, the oldest first."""
-        newest = f"SELECT number FROM run WHERE {where} ORDER BY finished_at DESC, number DESC LIMIT ?"  # noqa: S608 - our own conditions
-        found = self._connection.execute(newest, (*values, most))
-        return [number for (number,) in found][::-1]
+        newest = (
+            f"SELECT number, run_id, finished_at FROM run WHERE {where}"  # noqa: S608 - our own conditions
+            " ORDER BY finished_at DESC, number DESC LIMIT ?"
+        )
+        return [_Run(*found) for found in self._connection.execute(newest, (*values, most))][::-1]
 
     def _lines(self, wanted: Iterator[Line]) -> Mapping[Line, int]:
         found = self._connection.execute("SELECT id, planned, rule, fires FROM line")
@@ -226,14 +236,28 @@ class History:
         had = {line for (line,) in self._connection.execute("SELECT line FROM verdict WHERE run = ?", (run,))}
         return len(had.intersection(lines))
 
-    def _seen(self, numbers: Sequence[int]) -> Mapping[Line, Sequence[Seen]]:
-        """What each expectation was in these runs, by their places."""
-        by_line: dict[int, list[Seen]] = defaultdict(list)
-        for place, number in enumerate(numbers):
-            for line, outcome, took in self._connection.execute("SELECT line, outcome, took FROM verdict WHERE run = ?", (number,)):
-                by_line[line].append((place, _OUTCOMES[outcome], took * _MICROSECOND if took is not None else None))
+    def _seen(self, runs: Sequence[_Run], *, more: bool = False) -> dict[Line, tuple[list[Outcome | None], list[timedelta | None]]]:
+        """What each expectation was in these runs, and in one `more` that is not told yet.
+
+        Night after night has the same expectations, so that runs are read as columns, and what they share is turned over at once: a
+        thousand runs of hundreds of expectations are half a million verdicts, too many to look at one by one.
+        """
+        count = len(runs) + more
+        by_line: dict[int, tuple[list[Outcome | None], list[timedelta | None]]] = defaultdict(lambda: _unseen(count))
+        columns = ((place, *self._columns(run)) for place, run in enumerate(runs))
+        for lines, alike in groupby(columns, key=itemgetter(1)):
+            places, _, outcomes, times = zip(*alike, strict=True)
+            for line, seen, took in zip(lines, zip(*outcomes, strict=True), zip(*times, strict=True), strict=True):
+                known = by_line[line]
+                known[0][places[0] : places[-1] + 1], known[1][places[0] : places[-1] + 1] = seen, took
         names = self._connection.execute("SELECT id, planned, rule, fires FROM line")
         return {(planned, rule, bool(fires)): by_line[number] for number, planned, rule, fires in names if number in by_line}
+
+    def _columns(self, run: _Run) -> tuple[Sequence[int], Sequence[Outcome], Sequence[timedelta | None]]:
+        """The lines of a run's verdicts in their order, the outcomes, and the times."""
+        found = self._connection.execute("SELECT line, outcome, took FROM verdict WHERE run = ? ORDER BY line", (run.number,)).fetchall()
+        lines, outcomes, times = zip(*found, strict=True) if found else ((), (), ())
+        return lines, [_OUTCOMES[outcome] for outcome in outcomes], [None if time is None else timedelta(0, 0, time) for time in times]
 
     def _forget(self, where: str, value: object) -> int:
         gone = self._connection.execute(f"DELETE FROM run WHERE {where}", (value,)).rowcount  # noqa: S608 - our own conditions
@@ -244,6 +268,16 @@ class History:
 
 _BUT_NEWEST = "number NOT IN (SELECT number FROM run ORDER BY finished_at DESC, number DESC LIMIT ?)"
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+class _Run(NamedTuple):
+    number: int
+    run_id: str
+    finished_at: str
+
+
+def _unseen(count: int) -> tuple[list[Outcome | None], list[timedelta | None]]:
+    return [None] * count, [None] * count
 
 
 def _wrong(path: Path, what: str, fix: str = "") -> UsageError:

@@ -16,7 +16,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from harness.core.record import remembered
 from harness.errors import Problem, UsageError
 from harness.model.changes import PastVerdict
 from harness.model.facts import FailureKind
@@ -63,6 +62,8 @@ def replace(connection: sqlite3.Connection, number: int, raw: bytes) -> None:
 
 
 def _fill(connection: sqlite3.Connection, number: int, report: Report, document: dict[str, Any]) -> None:
+    from harness.core.record import remembered
+
     kept = remembered(report)
     environment = document[_ENVIRONMENT] | {"clock_offsets": {}}
     parts = [(_ENVIRONMENT, environment), (_TELEMETRY, document["telemetry"]), (_STEPS, document["steps"])]

@@ -65,17 +65,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _end_in_order(config: pytest.Config) -> None:
-    """What ends a job of CI is to end a run as Ctrl-C does: cleanups are run."""
+    """What ends a job of CI, or a terminal that is closed, is to end a run as Ctrl-C does: cleanups are run."""
     if threading.current_thread() is not threading.main_thread():
         return
 
     def ended(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, ended)
+    numbers = [signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ended) for number in numbers}
 
     def restore() -> None:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     config.add_cleanup(restore)
 

@@ -16,6 +16,7 @@ from harness.core.trend import by_rule
 from harness.model.changes import Cause, CauseKind, Change, ChangeKind, PastVerdict, Trend, Trends
 from harness.model.report import PastRun, RunRecord
 from harness.model.verdicts import Outcome
+from harness.reports.remedies import REMEDY
 from harness.reports.words import EXIT_MEANING, count_of, grouped, inert, named, seconds, short
 
 
@@ -70,7 +71,8 @@ def counted_changes(found: Sequence[Change]) -> str:
 
 
 def change_lines(found: Sequence[Change], titles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Lines of foreign text, each with its style: a head for what changed alike, where, and the causes with their evidence."""
+    """Lines of foreign text, each with its style: a head for what changed alike, where, the causes with their evidence, and
+    what to do about the likeliest."""
     for (kind, rule, outcomes, causes), alike in grouped(
         found, lambda change: (change.kind, change.line[1], _outcomes(change), _stable(change.causes))
     ):
@@ -81,6 +83,8 @@ def change_lines(found: Sequence[Change], titles: Mapping[str, str]) -> Iterator
             # Of what changed alike the evidence of the first stands for all.
             for line in alike[0].causes[number].evidence:
                 yield f"    - {line}", ""
+            if not number and kind is not ChangeKind.MENDED:
+                yield f"  what to do: {REMEDY[cause[0]]}", "bold"
 
 
 def _stable(causes: Sequence[Cause]) -> tuple[tuple[CauseKind, str], ...]:

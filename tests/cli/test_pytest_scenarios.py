@@ -216,12 +216,12 @@ def test_the_first_failure_ends_the_run_and_cleans_up(suite: Suite, marker: str)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
-def test_an_interrupt_cleans_up(suite: Suite, marker: str, number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_cleans_up(suite: Suite, marker: str, number: str) -> None:
     suite.scenario("x", chain(marker).replace(f"Write-Output {marker}-2", f"Write-Output {marker}-under-way; Start-Sleep -Seconds 50"))
     process = subprocess.Popen([sys.executable, "-m", "pytest", *ON_ONE], cwd=suite.path, stdout=subprocess.PIPE, text=True)
     wait_until(lambda: any(f"{marker}-under-way" in text for text in suite.lab.scripts()))
-    process.send_signal(number)
+    process.send_signal(signal.Signals[number])
     out, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, out
     assert counts(suite, marker) == [1, 0, 0, 0, 1]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.core.standing import standing_in
 from harness.model.report import Report
 from harness.reports.json import load_report
 from tests.cli.commands import UpLab, harness
@@ -66,3 +69,92 @@ def test_what_is_no_part_is_refused(tmp_path: Path, part: str) -> None:
     asked = harness("plan", f"--shard={part}", cwd=tmp_path)
     assert asked.code == 2
     assert "is no part of a whole" in asked.err
+
+
+RULE = "4f5e3c0a-6c1e-4f0e-9a55-0c0c2f6a1d77"
+NIGHTLY = f"""
+[lab]
+ingest_delay = "50ms"
+rule_interval = "200ms"
+[[quarantine]]
+rule = "{RULE}"
+scenario = "held"
+until = 2099-01-01
+reason = "the vendor is asked"
+[[objective]]
+rule = "{RULE}"
+p95 = "1ms"
+"""
+NIGHTLY_RULE = f"""
+title: whoami was run
+id: {RULE}
+status: test
+logsource: {{service: security, product: windows}}
+detection:
+    selection: {{EventID: 4688, CommandLine|contains: whoami}}
+    condition: selection
+level: medium
+"""
+
+
+def nightly(directory: Path, **lines: str) -> None:
+    """A scenario of each name, which types that line."""
+    for name, line in lines.items():
+        step = f"- name: one\n    enter_pssession: [{line}]\n    expect: [{{rule: {RULE}, within: 2s}}]"
+        (directory / f"{name}.scenario.yml").write_text(f"id: {name}\ntitle: {name}\ntechnique: T1021.006\nsteps:\n  {step}\n")
+    (directory / "rule.yml").write_text(NIGHTLY_RULE)
+    (directory / "harness.toml").write_text(NIGHTLY)
+
+
+def appraisal(report: Report) -> object:
+    """What the runs before it say of it, but for what differs from run to run."""
+    assert report.comparison is not None
+    assert report.trends is not None
+    return (
+        report.exit_code,
+        report.fail_on,
+        report.comparison.baseline,
+        sorted(report.comparison.known),
+        sorted((change.line, change.kind, change.causes[0].kind) for change in report.comparison.changes),
+        sorted((breach.rule, breach.p95, breach.runs) for breach in report.breaches),
+        sorted((line.line, line.outcomes, line.turns, line.flaky) for line in report.trends.lines),
+        sorted((verdict.planned, standing_in(report, verdict)) for verdict in report.verdicts),
+    )
+
+
+@pytest.mark.parametrize(("fail_on", "code"), [("new", 1), ("gap", 1), ("late", 0), ("objective", 1), ("never", 0)])
+def test_merged_parts_are_held_against_earlier_runs_as_the_whole_is(nights: Path, tmp_path: Path, fail_on: str, code: int) -> None:
+    reports = []
+    for name in ("whole", "parts"):
+        place = shutil.copytree(nights, tmp_path / name)
+        env = {"HARNESS_HISTORY": str(place / "h.sqlite"), "HARNESS_LAB_STATE_FILE": str(nights / "lab.json")}
+        told = ("--baseline", "last-green", "--fail-on", fail_on, "--json")
+        asked = ("run", ".", "--lab", "--rules", "rule.yml", "--target", "lab-ws1")
+        if name == "whole":
+            ended = harness(*asked, *told, "whole.json", cwd=place, env=env)
+        else:
+            for part in (1, 2):
+                harness(*asked, "--shard", f"{part}/2", "--json", f"{part}.json", cwd=place, env=env)
+            ended = harness("merge", "2.json", "1.json", *told, "whole.json", cwd=place, env=env)
+        assert ended.code == code, ended.said
+        reports.append(appraisal(load_report((place / "whole.json").read_text())))
+    assert reports[0] == reports[1]
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two nights, the last green although it had gaps; since then scenarios were changed, one is mended, some break."""
+    place = tmp_path_factory.mktemp("nights")
+    env = {"HARNESS_HISTORY": str(place / "h.sqlite"), "HARNESS_LAB_STATE_FILE": str(place / "lab.json")}
+    nightly(place, held="whoami", known="hostname", mended="hostname", breaks="whoami")
+    assert harness("lab", "up", cwd=place, env=env).code == 0
+    try:
+        for baseline, fail_on in (("first.json", "never"), ("first.json", "new")):
+            asked = ("run", ".", "--lab", "--rules", "rule.yml", "--target", "lab-ws1", "--fail-on", fail_on)
+            against = ("--baseline", baseline) if fail_on == "new" else ()
+            ended = harness(*asked, *against, "--json", baseline if fail_on == "never" else "green.json", cwd=place, env=env)
+            assert ended.code == 0, ended.said
+        nightly(place, held="hostname", mended="whoami", breaks="hostname")
+        yield place
+    finally:
+        harness("lab", "down", cwd=place, env=env)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.trend import Seen, by_rule, percentile, trends
+from harness.core.trend import Series, by_rule, percentile, trends
 from harness.model.changes import Flaky, Line
 from harness.model.verdicts import Outcome
 from tests.reports import sample_reports as sample
@@ -19,7 +19,7 @@ OUTCOME = {"+": Outcome.DETECTED, "M": Outcome.MISSED, "?": Outcome.INCONCLUSIVE
 
 def over(strip: str, *, explained: bool = False, flaky: Flaky | None = None) -> tuple[int, bool]:
     """Turns, and whether it is flaky, of such a strip of outcomes; a blank is a run without the expectation."""
-    seen = [(place, OUTCOME[mark], None) for place, mark in enumerate(strip) if mark != " "]
+    seen = [OUTCOME.get(mark) for mark in strip], [None] * len(strip)
     ended = [sample.after(place) for place in range(len(strip))]
     found = trends([str(place) for place in range(len(strip))], ended, {LINE: seen}, flaky or Flaky(), lambda *_: explained)
     (line,) = found.lines
@@ -66,9 +66,9 @@ def test_a_percentile_is_one_of_the_times_and_enough_are_no_larger(seconds: list
 
 def test_rules_are_counted_over_their_expectations() -> None:
     other: Line = ("s/2@ws1", "rule", True)
-    seen: dict[Line, list[Seen]] = {
-        LINE: [(0, Outcome.DETECTED, timedelta(seconds=1)), (1, Outcome.MISSED, None)],
-        other: [(1, Outcome.DETECTED, timedelta(seconds=3))],
+    seen: dict[Line, Series] = {
+        LINE: ([Outcome.DETECTED, Outcome.MISSED], [timedelta(seconds=1), None]),
+        other: ([None, Outcome.DETECTED], [None, timedelta(seconds=3)]),
     }
     (rule,) = by_rule(trends(["a", "b"], [sample.START, sample.after(1)], seen, Flaky(), lambda *_: False))
     assert (rule.expectations, rule.met, rule.judged) == (2, (1, 1), (1, 2))
