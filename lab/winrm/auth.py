@@ -27,6 +27,7 @@ from spnego._ntlm_raw.crypto import ntowfv1
 from spnego.exceptions import SpnegoError
 
 from lab.machine import Account, Credential, Package
+from lab.winrm.ntlm import Computer, negotiation
 
 _BOUNDARY: Final = b"Encrypted Boundary"
 _CLOSING: Final = b"--" + _BOUNDARY + b"--\r\n"
@@ -208,10 +209,12 @@ def no_kerberos() -> str:
 class Accounts:
     """The accounts of one endpoint. `open` before the first logon, `close` after the last.
 
-    Raises ValueError for a name that the account file cannot hold, or two accounts of one name.
+    `computer` is what it calls itself to those who log on. Raises ValueError for a name that the account file cannot hold, or two accounts
+    of one name.
     """
 
-    def __init__(self, accounts: Sequence[EndpointAccount], keytab: Path | None = None) -> None:
+    def __init__(self, accounts: Sequence[EndpointAccount], keytab: Path | None = None, *, computer: Computer | None = None) -> None:
+        self.computer = computer if computer is not None else Computer()
         self._keytab = keytab
         self._by_principal: dict[str, Account] = {}
         self._lines: dict[str, str] = {}
@@ -225,7 +228,7 @@ class Accounts:
             nt_hash = ntowfv1(entry.password)
             spellings = [account.name, f"{account.domain}\\{account.name}", f"{account.name}@{account.domain}"]
             if entry.realm:
-                spellings.append(f"{account.name}@{entry.realm}")
+                spellings += [f"{account.name}@{entry.realm}", f"{entry.realm}\\{account.name}"]
             for spelling in spellings:
                 principal = spelling.upper()
                 if self._by_principal.setdefault(principal, account) != account:
@@ -299,10 +302,9 @@ class SecurityContext:
         if scheme is Scheme.KERBEROS:
             self._context: Any = spnego.server(protocol="kerberos")
         else:
-            # The pure Python SPNEGO, whatever GSSAPI is installed: it takes bare NTLM tokens too, and Kerberos where it has a keytab.
-            self._context = spnego.server(
-                protocol="credssp" if self._credssp else "negotiate", options=spnego.NegotiateOptions.use_negotiate
-            )
+            self._context = negotiation(accounts.computer)
+            if self._credssp:
+                self._context = spnego.server(protocol="credssp", credssp_negotiate_context=self._context)
         self._protocol = f"application/HTTP-{_PROTOCOLS.get(scheme, 'SPNEGO')}-session-encrypted"
         self.account: Account | None = None
         self.package = Package.NTLM

@@ -384,6 +384,11 @@ def _text(element: ElementTree.Element | None) -> str:
     return (element.text or "").strip() if element is not None else ""
 
 
+def _attribute(element: ElementTree.Element, name: str) -> str:
+    """An attribute of the shell's schema: without a namespace, as the schema has it, or with the schema's, which Windows takes as well."""
+    return element.get(name, "") or element.get(f"{{{SHELL}}}{name}", "")
+
+
 def _child(root: ElementTree.Element, name: str) -> ElementTree.Element:
     element = root.find(f"{{{SOAP}}}Body/{{{SHELL}}}{name}")
     if element is None:
@@ -428,7 +433,7 @@ def _parse_create(root: ElementTree.Element) -> Create:
     if creation is None:
         raise _invalid_body("A PowerShell shell needs a creationXml.")
     return Create(
-        shell_id=_identifier(shell.get("ShellId", "")),
+        shell_id=_identifier(_attribute(shell, "ShellId")),
         creation=_base64(_text(creation)),
         idle_timeout=_idle_timeout(shell),
         input_streams=_text(shell.find(f"{{{SHELL}}}InputStreams")) or "stdin pr",
@@ -443,14 +448,14 @@ def _parse_create(root: ElementTree.Element) -> Create:
 def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell:
     shell = _child(root, "Shell")
     variables = shell.findall(f"{{{SHELL}}}Environment/{{{SHELL}}}Variable")
-    environment = {variable.get("Name", ""): variable.text or "" for variable in variables}
+    environment = {_attribute(variable, "Name"): variable.text or "" for variable in variables}
     if any(not name or "=" in name for name in environment):
         raise invalid_parameter("An environment variable has no name, or one with an equals sign.")
     code_page = _options(root).get("WINRS_CODEPAGE", "")
     if code_page and not (code_page.isascii() and code_page.isdigit() and len(code_page) < 6):
         raise invalid_parameter(f"WINRS_CODEPAGE {code_page!r} is not a number.")
     return CreateCommandShell(
-        shell_id=_identifier(shell.get("ShellId", "")),
+        shell_id=_identifier(_attribute(shell, "ShellId")),
         idle_timeout=_idle_timeout(shell),
         input_streams=_text(shell.find(f"{{{SHELL}}}InputStreams")) or "stdin",
         output_streams=_text(shell.find(f"{{{SHELL}}}OutputStreams")) or "stdout stderr",
@@ -480,7 +485,7 @@ def _buffer_mode(element: ElementTree.Element) -> BufferMode | None:
 
 def _shell_name(shell: ElementTree.Element) -> str:
     """The client's name for a shell: an attribute [MS-WSMV 2.2.4.38], or as some send it an element."""
-    return shell.get("Name", "") or _text(shell.find(f"{{{SHELL}}}Name"))
+    return _attribute(shell, "Name") or _text(shell.find(f"{{{SHELL}}}Name"))
 
 
 def _language(root: ElementTree.Element, header: str) -> str:
@@ -496,12 +501,12 @@ def _parse_disconnect(root: ElementTree.Element) -> Disconnect:
 
 def _parse_reconnect(root: ElementTree.Element) -> Reconnect:
     body = root.find(f"{{{SOAP}}}Body/{{{SHELL}}}Reconnect")  # a client that comes back to its shell may have nothing to say
-    return Reconnect(command_id="" if body is None else body.get("CommandId", "").upper())
+    return Reconnect(command_id="" if body is None else _attribute(body, "CommandId").upper())
 
 
 def _parse_connect(root: ElementTree.Element) -> Connect:
     body = _child(root, "Connect")
-    command_id = body.get("CommandId", "").upper()
+    command_id = _attribute(body, "CommandId").upper()
     content = body.find(f"{{{POWERSHELL}}}connectXml")
     if content is None and not command_id:
         raise _invalid_body("Who connects to a PowerShell shell needs a connectXml.")
@@ -558,7 +563,7 @@ def _parse_config(part: str) -> Callable[[ElementTree.Element], GetConfig]:
 def _parse_command(root: ElementTree.Element) -> Command:
     line = _child(root, "CommandLine")
     return Command(
-        command_id=_identifier(line.get("CommandId", "")),
+        command_id=_identifier(_attribute(line, "CommandId")),
         fragment=_base64("".join(_text(argument) for argument in line.findall(f"{{{SHELL}}}Arguments"))),
     )
 
@@ -567,7 +572,7 @@ def _parse_run_line(root: ElementTree.Element) -> RunLine:
     line = _child(root, "CommandLine")
     words = [line.find(f"{{{SHELL}}}Command"), *line.findall(f"{{{SHELL}}}Arguments")]
     return RunLine(
-        command_id=_identifier(line.get("CommandId", "")),
+        command_id=_identifier(_attribute(line, "CommandId")),
         line=" ".join(word.text or "" for word in words if word is not None).strip(),
         skip_shell=_is_true(_options(root).get("WINRS_SKIP_CMD_SHELL", "")),
     )
@@ -578,13 +583,13 @@ def _parse_send(root: ElementTree.Element) -> Send:
     if len(streams) != 1:
         raise _invalid_body("A Send needs one stream.")
     (stream,) = streams
-    if stream.get("Name") not in ("stdin", "pr"):
+    if _attribute(stream, "Name") not in ("stdin", "pr"):
         raise Fault(2150859147, "w:InvalidParameter", f"There is no input stream {stream.get('Name')!r}.")
     return Send(
-        command_id=stream.get("CommandId", "").upper(),
+        command_id=_attribute(stream, "CommandId").upper(),
         data=_base64(_text(stream)),
-        end=_is_true(stream.get("End", "")),
-        stream=stream.get("Name", ""),
+        end=_is_true(_attribute(stream, "End")),
+        stream=_attribute(stream, "Name"),
     )
 
 
@@ -601,12 +606,12 @@ def _receive(root: ElementTree.Element, known: tuple[str, ...]) -> Receive:
     wanted = tuple(_text(stream).split())
     if stream is None or not wanted or not set(wanted) <= set(known):
         raise Fault(2150859149, "w:InvalidParameter", f"The output streams are {' and '.join(known)}.")
-    return Receive(command_id=stream.get("CommandId", "").upper(), streams=wanted)
+    return Receive(command_id=_attribute(stream, "CommandId").upper(), streams=wanted)
 
 
 def _parse_signal(root: ElementTree.Element) -> Signal:
     signal = _child(root, "Signal")
-    return Signal(command_id=signal.get("CommandId", "").upper(), code=_text(signal.find(f"{{{SHELL}}}Code")).lower())
+    return Signal(command_id=_attribute(signal, "CommandId").upper(), code=_text(signal.find(f"{{{SHELL}}}Code")).lower())
 
 
 def _parse_delete(_: ElementTree.Element) -> Delete:
