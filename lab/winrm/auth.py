@@ -38,6 +38,8 @@ _TLS_DATA: Final = 0x17
 # What an NTLM authenticate message has where it binds itself to a channel: MsvAvChannelBindings, 16 bytes [MS-NLMP 2.2.2.1].
 _NTLM_BINDING: Final = b"\x0a\x00\x10\x00"
 _NTLM: Final = b"NTLMSSP\0"
+_NTLM_NEGOTIATE: Final = _NTLM + b"\x01"
+_GSSAPI: Final = b"\x60"
 _CHANNEL_BOUND: Final = 0x800  # GSS_C_CHANNEL_BOUND_FLAG, of MIT krb5 1.19 on
 _PACKAGES: Final = {"ntlm": Package.NTLM, "kerberos": Package.KERBEROS}
 
@@ -279,6 +281,11 @@ class Accounts:
 def fingerprint(certificate: bytes) -> str:
     """A certificate's (DER) SHA-256 in lower-case digits."""
     return hashlib.sha256(certificate).hexdigest()
+
+
+def begins_exchange(token: bytes) -> bool:
+    """Whether a token of Negotiate or Kerberos is the first of an exchange: a GSS-API token [RFC 2743 3.1], or a bare NTLM negotiate message."""
+    return token.startswith((_GSSAPI, _NTLM_NEGOTIATE))
 
 
 class SecurityContext:
