@@ -284,7 +284,7 @@ def fingerprint(certificate: bytes) -> str:
 
 
 def begins_exchange(token: bytes) -> bool:
-    """Whether a token of Negotiate or Kerberos is the first of an exchange: a GSS-API token [RFC 2743 3.1], or a bare NTLM negotiate message."""
+    """Whether a token of Negotiate or Kerberos is an exchange's first: one of GSS-API [RFC 2743 3.1], or NTLM's negotiate message."""
     return token.startswith((_GSSAPI, _NTLM_NEGOTIATE))
 
 

@@ -38,8 +38,11 @@ _UNDERSTOOD = frozenset(
     [f"{{{ADDRESSING}}}{name}" for name in ("Action", "MessageID", "To", "ReplyTo", "FaultTo", "From", "RelatesTo")]
     + [f"{{{WSMAN}}}{name}" for name in ("ResourceURI", "SelectorSet", "OptionSet", "OperationTimeout", "MaxEnvelopeSize", "Locale")]
     + [f"{{{MS_WSMAN}}}{name}" for name in ("DataLocale", "SessionId", "OperationID", "SequenceId", "ActivityId")]
+    + [f"{{{SHELL}}}CompressionType"]
 )
-_DURATION = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z", re.ASCII)
+_DURATION = re.compile(
+    r"P(?:(\d{1,3})Y)?(?:(\d{1,4})M)?(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,10 @@ class BufferMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewShell:
-    """What both kinds of shell are opened with. `idle_timeout` in seconds or None; `name` is the client's for it."""
+    """What both kinds of shell are opened with. `idle_timeout` in seconds or None; `name` is the client's for it.
+
+    `compressed`: what is sent and received from now on is as `xpress` has it.
+    """
 
     shell_id: str
     idle_timeout: float | None
@@ -82,6 +88,7 @@ class NewShell:
     name: str = ""
     locale: str = "en-US"
     data_locale: str = "en-US"
+    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,7 +372,8 @@ def _parse_duration(text: str) -> float:
     match = _DURATION.match(text)
     if match is None or not any(match.groups()):
         raise Fault(2150858881, "w:UnsupportedFeature", f"{text!r} is not a duration.")
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    years, months, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    days += years * 365 + months * 30  # nobody waits so long, but some write every part, the empty ones too
     return min(((days * 24 + hours) * 60 + minutes) * 60 + seconds, _LONGEST_TIMEOUT * 24)
 
 
@@ -442,6 +450,7 @@ def _parse_create(root: ElementTree.Element) -> Create:
         name=_shell_name(shell),
         locale=_language(root, f"{{{WSMAN}}}Locale"),
         data_locale=_language(root, f"{{{MS_WSMAN}}}DataLocale"),
+        compressed=_compressed(root),
     )
 
 
@@ -462,6 +471,7 @@ def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell
         name=_shell_name(shell),
         locale=_language(root, f"{{{WSMAN}}}Locale"),
         data_locale=_language(root, f"{{{MS_WSMAN}}}DataLocale"),
+        compressed=_compressed(root),
         environment=environment,
         directory=_text(shell.find(f"{{{SHELL}}}WorkingDirectory")),
         code_page=int(code_page or _OEM_CODE_PAGE),
@@ -492,6 +502,14 @@ def _language(root: ElementTree.Element, header: str) -> str:
     """The language that a client wants texts or data in, as its shell's description tells it."""
     element = root.find(f"{{{SOAP}}}Header/{header}")
     return ("" if element is None else element.get("{http://www.w3.org/XML/1998/namespace}lang", ""))[:32] or "en-US"
+
+
+def _compressed(root: ElementTree.Element) -> bool:
+    """Whether the client wants streams compressed; there is one algorithm [MS-WSMV 3.2.4.1.19]."""
+    algorithm = _text(root.find(f"{{{SOAP}}}Header/{{{SHELL}}}CompressionType"))
+    if algorithm.lower() not in ("", "xpress"):
+        raise Fault(2150858881, "w:UnsupportedFeature", f"There is no compression {algorithm!r}.")
+    return bool(algorithm)
 
 
 def _parse_disconnect(root: ElementTree.Element) -> Disconnect:
@@ -579,15 +597,16 @@ def _parse_run_line(root: ElementTree.Element) -> RunLine:
 
 
 def _parse_send(root: ElementTree.Element) -> Send:
+    # Several elements may carry pieces of what is one stream [MS-PSRP 3.1.5.1.1].
     streams = _child(root, "Send").findall(f"{{{SHELL}}}Stream")
-    if len(streams) != 1:
-        raise _invalid_body("A Send needs one stream.")
-    (stream,) = streams
+    if not streams or len({(_attribute(one, "Name"), _attribute(one, "CommandId").upper()) for one in streams}) > 1:
+        raise _invalid_body("A Send needs a stream, and no more than one.")
+    stream = streams[-1]
     if _attribute(stream, "Name") not in ("stdin", "pr"):
         raise Fault(2150859147, "w:InvalidParameter", f"There is no input stream {stream.get('Name')!r}.")
     return Send(
         command_id=_attribute(stream, "CommandId").upper(),
-        data=_base64(_text(stream)),
+        data=b"".join(_base64(_text(one)) for one in streams),
         end=_is_true(_attribute(stream, "End")),
         stream=_attribute(stream, "Name"),
     )

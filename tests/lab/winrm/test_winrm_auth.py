@@ -207,9 +207,7 @@ def test_any_bytes_that_are_no_encrypted_body_are_garbled(data: bytes) -> None:
 
 
 def test_the_challenge_names_the_emulated_computer_and_no_other() -> None:
-    users = Accounts(
-        [EndpointAccount(account=PURPLE, password="p")], computer=Computer(name="WS7", domain="LAB", dns_domain="lab.example")
-    )
+    users = Accounts([EndpointAccount(account=PURPLE, password="p")], computer=Computer(name="WS7", domain="LAB", dns_domain="lab.example"))
     users.open()
     try:
         token = spnego.client("purple", "p", protocol="ntlm").step()

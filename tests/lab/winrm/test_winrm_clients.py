@@ -23,6 +23,7 @@ from winrm.protocol import Protocol
 
 from lab.machine import Account, CommandIO, CommandLine, PipelineIO, PipelineRequest
 from lab.winrm import Access, Endpoint, EndpointAccount, Quotas, Scheme
+from lab.winrm.xpress import expand, stored
 from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallMachine, endpoint, wsman
 
 NS = {
@@ -197,6 +198,30 @@ def test_attributes_may_have_the_schemas_namespace(served: Endpoint) -> None:
     assert ask(served, envelope(f"{NS['rsp']}/Signal", CMD, body, shell=shell)).status == 200
     assert ask(served, envelope(f"{NS['rsp']}/Signal", CMD, body, shell=shell)).fault == 2150858843
     close(served, shell)
+
+
+def test_streams_are_compressed_where_a_client_says_so(served: Endpoint) -> None:
+    """As PowerShell's own client opens its shells, with a header that must be understood."""
+    header = '<rsp:CompressionType env:mustUnderstand="true">xpress</rsp:CompressionType>'
+    shell = ask(served, envelope(f"{NS['x']}/Create", CMD, NEW, options=OPTIONS, header=header)).text(".//w:Selector")
+    shown = ask(served, envelope(f"{NS['x']}/Get", NS["rsp"], "", shell=shell))
+    assert shown.text(".//rsp:CompressionMode") == "XpressCompression"
+    command = run(served, shell, "cat")
+    pieces = [b64encode(stored(piece)).decode() for piece in (b"one\r\ntw", b"o\r\n")]
+    streams = "".join(f'<rsp:Stream Name="stdin" CommandId="{command}">{piece}</rsp:Stream>' for piece in pieces)
+    assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, f"<rsp:Send>{streams}</rsp:Send>", shell=shell)).status == 200
+    plain = f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{command}">{b64encode(b"three").decode()}</rsp:Stream></rsp:Send>'
+    assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, plain, shell=shell)).fault == 87
+    end = f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{command}" End="true"/></rsp:Send>'
+    assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, end, shell=shell)).status == 200
+    said, code = output(served, shell, command)
+    assert (expand(said["stdout"]), code) == (b"<one><two>", "0")
+    close(served, shell)
+
+
+def test_there_is_no_other_compression(served: Endpoint) -> None:
+    header = '<rsp:CompressionType env:mustUnderstand="true">deflate</rsp:CompressionType>'
+    assert ask(served, envelope(f"{NS['x']}/Create", CMD, NEW, options=OPTIONS, header=header)).fault == 2150858881
 
 
 def test_several_commands_of_a_shell_have_their_own_output(served: Endpoint) -> None:
