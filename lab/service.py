@@ -58,6 +58,7 @@ from lab.tap import Tap
 from lab.winrm.auth import Access, EndpointAccount, Scheme, fingerprint
 from lab.winrm.config import Quotas
 from lab.winrm.endpoint import Endpoint
+from lab.winrm.ntlm import Computer
 from lab.winrm.tls import make_authority
 
 _LOG = logging.getLogger("lab")
@@ -174,6 +175,7 @@ class Lab:
             identity=None if own is None else own.authority.issue(f"{host}.{DNS_DOMAIN}", host, "localhost", *addresses),
             client_authorities="" if own is None else own.authority.certificate,
             keytab=Path(self._config.keytab) if self._config.keytab else None,
+            computer=Computer(name=host.upper(), domain=DOMAIN, dns_domain=DNS_DOMAIN),
         )
 
     def stop(self) -> None:

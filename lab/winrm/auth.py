@@ -27,6 +27,7 @@ from spnego._ntlm_raw.crypto import ntowfv1
 from spnego.exceptions import SpnegoError
 
 from lab.machine import Account, Credential, Package
+from lab.winrm.ntlm import Computer, negotiation
 
 _BOUNDARY: Final = b"Encrypted Boundary"
 _CLOSING: Final = b"--" + _BOUNDARY + b"--\r\n"
@@ -37,6 +38,8 @@ _TLS_DATA: Final = 0x17
 # What an NTLM authenticate message has where it binds itself to a channel: MsvAvChannelBindings, 16 bytes [MS-NLMP 2.2.2.1].
 _NTLM_BINDING: Final = b"\x0a\x00\x10\x00"
 _NTLM: Final = b"NTLMSSP\0"
+_NTLM_NEGOTIATE: Final = _NTLM + b"\x01"
+_GSSAPI: Final = b"\x60"
 _CHANNEL_BOUND: Final = 0x800  # GSS_C_CHANNEL_BOUND_FLAG, of MIT krb5 1.19 on
 _PACKAGES: Final = {"ntlm": Package.NTLM, "kerberos": Package.KERBEROS}
 
@@ -208,10 +211,12 @@ def no_kerberos() -> str:
 class Accounts:
     """The accounts of one endpoint. `open` before the first logon, `close` after the last.
 
-    Raises ValueError for a name that the account file cannot hold, or two accounts of one name.
+    `computer` is what it calls itself to those who log on. Raises ValueError for a name that the account file cannot hold, or two accounts
+    of one name.
     """
 
-    def __init__(self, accounts: Sequence[EndpointAccount], keytab: Path | None = None) -> None:
+    def __init__(self, accounts: Sequence[EndpointAccount], keytab: Path | None = None, *, computer: Computer | None = None) -> None:
+        self.computer = computer if computer is not None else Computer()
         self._keytab = keytab
         self._by_principal: dict[str, Account] = {}
         self._lines: dict[str, str] = {}
@@ -225,7 +230,7 @@ class Accounts:
             nt_hash = ntowfv1(entry.password)
             spellings = [account.name, f"{account.domain}\\{account.name}", f"{account.name}@{account.domain}"]
             if entry.realm:
-                spellings.append(f"{account.name}@{entry.realm}")
+                spellings += [f"{account.name}@{entry.realm}", f"{entry.realm}\\{account.name}"]
             for spelling in spellings:
                 principal = spelling.upper()
                 if self._by_principal.setdefault(principal, account) != account:
@@ -278,6 +283,11 @@ def fingerprint(certificate: bytes) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
+def begins_exchange(token: bytes) -> bool:
+    """Whether a token of Negotiate or Kerberos is an exchange's first: one of GSS-API [RFC 2743 3.1], or NTLM's negotiate message."""
+    return token.startswith((_GSSAPI, _NTLM_NEGOTIATE))
+
+
 class SecurityContext:
     """The acceptor's side of one exchange, then the keys of one connection. Not shared between threads.
 
@@ -299,10 +309,9 @@ class SecurityContext:
         if scheme is Scheme.KERBEROS:
             self._context: Any = spnego.server(protocol="kerberos")
         else:
-            # The pure Python SPNEGO, whatever GSSAPI is installed: it takes bare NTLM tokens too, and Kerberos where it has a keytab.
-            self._context = spnego.server(
-                protocol="credssp" if self._credssp else "negotiate", options=spnego.NegotiateOptions.use_negotiate
-            )
+            self._context = negotiation(accounts.computer)
+            if self._credssp:
+                self._context = spnego.server(protocol="credssp", credssp_negotiate_context=self._context)
         self._protocol = f"application/HTTP-{_PROTOCOLS.get(scheme, 'SPNEGO')}-session-encrypted"
         self.account: Account | None = None
         self.package = Package.NTLM

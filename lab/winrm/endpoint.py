@@ -14,6 +14,7 @@ from lab.machine import Machine, Peer
 from lab.winrm.auth import Access, Accounts, EndpointAccount, Scheme, no_kerberos
 from lab.winrm.config import Listener, Quotas, Settings
 from lab.winrm.http import Connection, Security
+from lab.winrm.ntlm import Computer
 from lab.winrm.service import EndpointCounts, Service, Tally
 from lab.winrm.tls import Identity, server_context
 
@@ -29,6 +30,7 @@ class Endpoint:
     `port` 0 takes a free one. `idle_timeout`: seconds after which a shell that nobody asks for is closed; clients may ask for less.
     `quotas` are how much there may be of what. `client_authorities` (PEM) signed the certificates that clients may show.
     `keytab` holds the keys of the service principals by which clients ask for Kerberos; with one, Negotiate takes Kerberos too.
+    `computer` is what the machine is called where NTLM asks it.
     Raises ValueError for accounts that cannot be, certificates that nobody could show, and Kerberos that cannot be.
     `start` and `stop` once each; OSError from `start` where the address is taken.
     """
@@ -46,6 +48,7 @@ class Endpoint:
         identity: Identity | None = None,
         client_authorities: str = "",
         keytab: Path | None = None,
+        computer: Computer | None = None,
     ) -> None:
         access = access if access is not None else Access()
         if Scheme.KERBEROS in access.schemes and keytab is None:
@@ -55,7 +58,7 @@ class Endpoint:
         if Scheme.CERTIFICATE in access.schemes and not (identity is not None and client_authorities):
             raise ValueError("certificates need HTTPS and somebody who signed them")
         self._machine = machine
-        self._accounts = Accounts(accounts, keytab)
+        self._accounts = Accounts(accounts, keytab, computer=computer)
         self._security = Security(
             access=access,
             accounts=self._accounts,

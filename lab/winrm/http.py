@@ -18,7 +18,7 @@ from typing import Final
 import h11
 
 from lab.machine import Account, Credential, Logon, Machine, Package, Peer
-from lab.winrm.auth import Access, Accounts, Garbled, Refused, Scheme, SecurityContext
+from lab.winrm.auth import Access, Accounts, Garbled, Refused, Scheme, SecurityContext, begins_exchange
 from lab.winrm.outbox import ClientGone
 from lab.winrm.service import Client, Reply, Service, Tally
 from lab.winrm.tls import Identity
@@ -234,8 +234,10 @@ class Connection:
             self._proof = proof
 
     def _negotiate(self, scheme: Scheme, token: bytes) -> bytes | None:
-        """One leg of an exchange. A token on an authenticated connection begins a new one. Raises `Refused`."""
-        if self._context is None or self._account is not None:
+        """One leg of an exchange. A token on an authenticated connection begins a new one, and so does a first token at any time: a client
+        that spreads its requests over several connections may have left an exchange half done on this one. Raises `Refused`.
+        """
+        if self._context is None or self._account is not None or (scheme is not Scheme.CREDSSP and begins_exchange(token)):
             self._forget()
             identity = self._security.identity
             self._context = SecurityContext(

@@ -44,6 +44,16 @@ _WAITING: Final = 4 * 1024 * 1024  # bytes of output that wait to be fetched bef
 _KEY_PATIENCE: Final = 10.0  # seconds for a client to take part in an exchange of keys that it was asked for
 _REMEMBERED: Final = 10  # pipelines whose end was told, in case that a client asks for one a second time
 _GLANCE: Final = 0.05  # seconds
+_FOR_POOL: Final = frozenset(
+    {
+        Kind.PUBLIC_KEY,
+        Kind.SET_MAX_RUNSPACES,
+        Kind.SET_MIN_RUNSPACES,
+        Kind.GET_AVAILABLE_RUNSPACES,
+        Kind.RESET_RUNSPACE_STATE,
+    }
+)
+"""What is said to a pool at any time, by whichever way it comes [MS-PSRP 2.2.1]."""
 _VERSION: Final = "5.1.19041.1"
 _PRIVATE_DATA: Final = messages.private_data(
     {
@@ -417,7 +427,8 @@ class PsrpShell(Shell[_Pipeline]):
             for whole in assembler.feed(data):
                 message = fragments.parse(whole)
                 # Some clients send what their hosts answer in the pool's name; whose it is stands in the message itself.
-                whose = pipeline or self._by_id.get(message.pipeline)
+                # And some send what is for the pool as input of a command: for whom a message is, its kind says.
+                whose = None if message.kind in _FOR_POOL else pipeline or self._by_id.get(message.pipeline)
                 if whose is None:
                     self._take(message.kind, self._read(message))
                 else:

@@ -64,6 +64,7 @@ class ShellState:
     locale: str
     data_locale: str
     buffer_mode: BufferMode
+    compressed: bool
     is_connected: bool
     age: float
     idle_for: float
@@ -200,7 +201,8 @@ def _item(item: Item) -> str:
             before = f"<rsp:Name>{escape(item.name)}</rsp:Name>" if item.name else ""
             after = (
                 f"<rsp:MaxIdleTimeOut>PT{item.created.idle_timeout:.3f}S</rsp:MaxIdleTimeOut><rsp:Locale>{escape(item.locale)}</rsp:Locale>"
-                f"<rsp:DataLocale>{escape(item.data_locale)}</rsp:DataLocale><rsp:CompressionMode>NoCompression</rsp:CompressionMode>"
+                f"<rsp:DataLocale>{escape(item.data_locale)}</rsp:DataLocale>"
+                f"<rsp:CompressionMode>{'XpressCompression' if item.compressed else 'NoCompression'}</rsp:CompressionMode>"
                 "<rsp:ProfileLoaded>Yes</rsp:ProfileLoaded><rsp:Encoding>UTF8</rsp:Encoding>"
                 f"<rsp:BufferMode>{item.buffer_mode}</rsp:BufferMode>"
                 f"<rsp:State>{'Connected' if item.is_connected else 'Disconnected'}</rsp:State>"

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import uuid4
 
 from lab.machine import Account, Logon, OutOfResources, ShellName
-from lab.winrm import config, faults, responses, wsman
+from lab.winrm import config, faults, responses, wsman, xpress
 from lab.winrm.outbox import Aborted
 from lab.winrm.psrp import PsrpShell
 from lab.winrm.winrs import WinrsShell
@@ -206,12 +206,14 @@ class Service:
                 shell.command(command_id, line, skip_shell=skip)
                 return responses.Started(command_id=command_id)
             case wsman.Send(command_id=command_id, data=data, stream=stream), PsrpShell() as shell:
-                shell.send(command_id, data, stream)
+                shell.send(command_id, _expanded(data, held), stream)
             case wsman.Send(command_id=command_id, data=data, end=end), WinrsShell() as shell:
-                shell.send(command_id, data, end=end)
+                shell.send(command_id, _expanded(data, held), end=end)
             case wsman.Receive(command_id=command_id, streams=streams), shell:
                 patience = header.operation_timeout
                 pieces, done, code = shell.receive(command_id, header.stream_budget, patience, client.still_there, streams)
+                if held.opened_with.compressed:
+                    pieces = tuple((name, xpress.stored(piece)) for name, piece in pieces)
                 return responses.Received(command_id=command_id, pieces=pieces, done=done, exit_code=code)
             case wsman.Signal(command_id=command_id, code=code), shell:
                 shell.signal(command_id, code, header.operation_timeout)
@@ -324,6 +326,7 @@ class Service:
             locale=create.locale,
             data_locale=create.data_locale,
             buffer_mode=shell.buffer_mode,
+            compressed=create.compressed,
             is_connected=shell.is_connected,
             age=shell.age(),
             idle_for=shell.idle_for(),
@@ -375,6 +378,16 @@ class Service:
     def _all(self) -> list[AnyShell]:
         with self._lock:
             return [held.shell for held in self._shells.values()]
+
+
+def _expanded(data: bytes, held: _Held) -> bytes:
+    """What a Send says, whether or not the shell's streams are compressed."""
+    if not held.opened_with.compressed:
+        return data
+    try:
+        return xpress.expand(data)
+    except xpress.Corrupt as error:
+        raise faults.invalid_parameter(f"The stream cannot be expanded: {error}.") from None
 
 
 def _created(held: _Held) -> responses.Created:

@@ -38,8 +38,11 @@ _UNDERSTOOD = frozenset(
     [f"{{{ADDRESSING}}}{name}" for name in ("Action", "MessageID", "To", "ReplyTo", "FaultTo", "From", "RelatesTo")]
     + [f"{{{WSMAN}}}{name}" for name in ("ResourceURI", "SelectorSet", "OptionSet", "OperationTimeout", "MaxEnvelopeSize", "Locale")]
     + [f"{{{MS_WSMAN}}}{name}" for name in ("DataLocale", "SessionId", "OperationID", "SequenceId", "ActivityId")]
+    + [f"{{{SHELL}}}CompressionType"]
 )
-_DURATION = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z", re.ASCII)
+_DURATION = re.compile(
+    r"P(?:(\d{1,3})Y)?(?:(\d{1,4})M)?(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,10 @@ class BufferMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewShell:
-    """What both kinds of shell are opened with. `idle_timeout` in seconds or None; `name` is the client's for it."""
+    """What both kinds of shell are opened with. `idle_timeout` in seconds or None; `name` is the client's for it.
+
+    `compressed`: what is sent and received from now on is as `xpress` has it.
+    """
 
     shell_id: str
     idle_timeout: float | None
@@ -82,6 +88,7 @@ class NewShell:
     name: str = ""
     locale: str = "en-US"
     data_locale: str = "en-US"
+    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,7 +372,8 @@ def _parse_duration(text: str) -> float:
     match = _DURATION.match(text)
     if match is None or not any(match.groups()):
         raise Fault(2150858881, "w:UnsupportedFeature", f"{text!r} is not a duration.")
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    years, months, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    days += years * 365 + months * 30  # nobody waits so long, but some write every part, the empty ones too
     return min(((days * 24 + hours) * 60 + minutes) * 60 + seconds, _LONGEST_TIMEOUT * 24)
 
 
@@ -382,6 +390,11 @@ def _parse_envelope_size(text: str) -> int:
 
 def _text(element: ElementTree.Element | None) -> str:
     return (element.text or "").strip() if element is not None else ""
+
+
+def _attribute(element: ElementTree.Element, name: str) -> str:
+    """An attribute of the shell's schema: without a namespace, as the schema has it, or with the schema's, which Windows takes as well."""
+    return element.get(name, "") or element.get(f"{{{SHELL}}}{name}", "")
 
 
 def _child(root: ElementTree.Element, name: str) -> ElementTree.Element:
@@ -428,7 +441,7 @@ def _parse_create(root: ElementTree.Element) -> Create:
     if creation is None:
         raise _invalid_body("A PowerShell shell needs a creationXml.")
     return Create(
-        shell_id=_identifier(shell.get("ShellId", "")),
+        shell_id=_identifier(_attribute(shell, "ShellId")),
         creation=_base64(_text(creation)),
         idle_timeout=_idle_timeout(shell),
         input_streams=_text(shell.find(f"{{{SHELL}}}InputStreams")) or "stdin pr",
@@ -437,26 +450,28 @@ def _parse_create(root: ElementTree.Element) -> Create:
         name=_shell_name(shell),
         locale=_language(root, f"{{{WSMAN}}}Locale"),
         data_locale=_language(root, f"{{{MS_WSMAN}}}DataLocale"),
+        compressed=_compressed(root),
     )
 
 
 def _parse_create_command_shell(root: ElementTree.Element) -> CreateCommandShell:
     shell = _child(root, "Shell")
     variables = shell.findall(f"{{{SHELL}}}Environment/{{{SHELL}}}Variable")
-    environment = {variable.get("Name", ""): variable.text or "" for variable in variables}
+    environment = {_attribute(variable, "Name"): variable.text or "" for variable in variables}
     if any(not name or "=" in name for name in environment):
         raise invalid_parameter("An environment variable has no name, or one with an equals sign.")
     code_page = _options(root).get("WINRS_CODEPAGE", "")
     if code_page and not (code_page.isascii() and code_page.isdigit() and len(code_page) < 6):
         raise invalid_parameter(f"WINRS_CODEPAGE {code_page!r} is not a number.")
     return CreateCommandShell(
-        shell_id=_identifier(shell.get("ShellId", "")),
+        shell_id=_identifier(_attribute(shell, "ShellId")),
         idle_timeout=_idle_timeout(shell),
         input_streams=_text(shell.find(f"{{{SHELL}}}InputStreams")) or "stdin",
         output_streams=_text(shell.find(f"{{{SHELL}}}OutputStreams")) or "stdout stderr",
         name=_shell_name(shell),
         locale=_language(root, f"{{{WSMAN}}}Locale"),
         data_locale=_language(root, f"{{{MS_WSMAN}}}DataLocale"),
+        compressed=_compressed(root),
         environment=environment,
         directory=_text(shell.find(f"{{{SHELL}}}WorkingDirectory")),
         code_page=int(code_page or _OEM_CODE_PAGE),
@@ -480,13 +495,21 @@ def _buffer_mode(element: ElementTree.Element) -> BufferMode | None:
 
 def _shell_name(shell: ElementTree.Element) -> str:
     """The client's name for a shell: an attribute [MS-WSMV 2.2.4.38], or as some send it an element."""
-    return shell.get("Name", "") or _text(shell.find(f"{{{SHELL}}}Name"))
+    return _attribute(shell, "Name") or _text(shell.find(f"{{{SHELL}}}Name"))
 
 
 def _language(root: ElementTree.Element, header: str) -> str:
     """The language that a client wants texts or data in, as its shell's description tells it."""
     element = root.find(f"{{{SOAP}}}Header/{header}")
     return ("" if element is None else element.get("{http://www.w3.org/XML/1998/namespace}lang", ""))[:32] or "en-US"
+
+
+def _compressed(root: ElementTree.Element) -> bool:
+    """Whether the client wants streams compressed; there is one algorithm [MS-WSMV 3.2.4.1.19]."""
+    algorithm = _text(root.find(f"{{{SOAP}}}Header/{{{SHELL}}}CompressionType"))
+    if algorithm.lower() not in ("", "xpress"):
+        raise Fault(2150858881, "w:UnsupportedFeature", f"There is no compression {algorithm!r}.")
+    return bool(algorithm)
 
 
 def _parse_disconnect(root: ElementTree.Element) -> Disconnect:
@@ -496,12 +519,12 @@ def _parse_disconnect(root: ElementTree.Element) -> Disconnect:
 
 def _parse_reconnect(root: ElementTree.Element) -> Reconnect:
     body = root.find(f"{{{SOAP}}}Body/{{{SHELL}}}Reconnect")  # a client that comes back to its shell may have nothing to say
-    return Reconnect(command_id="" if body is None else body.get("CommandId", "").upper())
+    return Reconnect(command_id="" if body is None else _attribute(body, "CommandId").upper())
 
 
 def _parse_connect(root: ElementTree.Element) -> Connect:
     body = _child(root, "Connect")
-    command_id = body.get("CommandId", "").upper()
+    command_id = _attribute(body, "CommandId").upper()
     content = body.find(f"{{{POWERSHELL}}}connectXml")
     if content is None and not command_id:
         raise _invalid_body("Who connects to a PowerShell shell needs a connectXml.")
@@ -558,7 +581,7 @@ def _parse_config(part: str) -> Callable[[ElementTree.Element], GetConfig]:
 def _parse_command(root: ElementTree.Element) -> Command:
     line = _child(root, "CommandLine")
     return Command(
-        command_id=_identifier(line.get("CommandId", "")),
+        command_id=_identifier(_attribute(line, "CommandId")),
         fragment=_base64("".join(_text(argument) for argument in line.findall(f"{{{SHELL}}}Arguments"))),
     )
 
@@ -567,24 +590,25 @@ def _parse_run_line(root: ElementTree.Element) -> RunLine:
     line = _child(root, "CommandLine")
     words = [line.find(f"{{{SHELL}}}Command"), *line.findall(f"{{{SHELL}}}Arguments")]
     return RunLine(
-        command_id=_identifier(line.get("CommandId", "")),
+        command_id=_identifier(_attribute(line, "CommandId")),
         line=" ".join(word.text or "" for word in words if word is not None).strip(),
         skip_shell=_is_true(_options(root).get("WINRS_SKIP_CMD_SHELL", "")),
     )
 
 
 def _parse_send(root: ElementTree.Element) -> Send:
+    # Several elements may carry pieces of what is one stream [MS-PSRP 3.1.5.1.1].
     streams = _child(root, "Send").findall(f"{{{SHELL}}}Stream")
-    if len(streams) != 1:
-        raise _invalid_body("A Send needs one stream.")
-    (stream,) = streams
-    if stream.get("Name") not in ("stdin", "pr"):
+    if not streams or len({(_attribute(one, "Name"), _attribute(one, "CommandId").upper()) for one in streams}) > 1:
+        raise _invalid_body("A Send needs a stream, and no more than one.")
+    stream = streams[-1]
+    if _attribute(stream, "Name") not in ("stdin", "pr"):
         raise Fault(2150859147, "w:InvalidParameter", f"There is no input stream {stream.get('Name')!r}.")
     return Send(
-        command_id=stream.get("CommandId", "").upper(),
-        data=_base64(_text(stream)),
-        end=_is_true(stream.get("End", "")),
-        stream=stream.get("Name", ""),
+        command_id=_attribute(stream, "CommandId").upper(),
+        data=b"".join(_base64(_text(one)) for one in streams),
+        end=_is_true(_attribute(stream, "End")),
+        stream=_attribute(stream, "Name"),
     )
 
 
@@ -601,12 +625,12 @@ def _receive(root: ElementTree.Element, known: tuple[str, ...]) -> Receive:
     wanted = tuple(_text(stream).split())
     if stream is None or not wanted or not set(wanted) <= set(known):
         raise Fault(2150859149, "w:InvalidParameter", f"The output streams are {' and '.join(known)}.")
-    return Receive(command_id=stream.get("CommandId", "").upper(), streams=wanted)
+    return Receive(command_id=_attribute(stream, "CommandId").upper(), streams=wanted)
 
 
 def _parse_signal(root: ElementTree.Element) -> Signal:
     signal = _child(root, "Signal")
-    return Signal(command_id=signal.get("CommandId", "").upper(), code=_text(signal.find(f"{{{SHELL}}}Code")).lower())
+    return Signal(command_id=_attribute(signal, "CommandId").upper(), code=_text(signal.find(f"{{{SHELL}}}Code")).lower())
 
 
 def _parse_delete(_: ElementTree.Element) -> Delete:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import struct
 from contextlib import suppress
@@ -13,9 +14,10 @@ import spnego
 from hypothesis import given
 from hypothesis import strategies as st
 from pypsrp.encryption import WinRMEncryption
+from spnego._ntlm_raw.messages import AvId, Challenge, NegotiateFlags
 
 from lab.machine import Account, Package
-from lab.winrm import EndpointAccount
+from lab.winrm import Computer, EndpointAccount, Scheme
 from lab.winrm.auth import Accounts, Garbled, Refused, SecurityContext
 
 PURPLE = Account(domain="LAB", name="purple", sid="S-1-5-21-1")
@@ -202,3 +204,56 @@ def test_any_bytes_that_are_no_encrypted_body_are_garbled(data: bytes) -> None:
     for body in (data, b"Length=3\r\napplication/octet-stream\r\n" + data + b"--Encrypted Boundary--\r\n"):
         with pytest.raises(Garbled):
             context.unseal(body)
+
+
+def test_the_challenge_names_the_emulated_computer_and_no_other() -> None:
+    users = Accounts([EndpointAccount(account=PURPLE, password="p")], computer=Computer(name="WS7", domain="LAB", dns_domain="lab.example"))
+    users.open()
+    try:
+        token = spnego.client("purple", "p", protocol="ntlm").step()
+        assert token is not None
+        answer = SecurityContext(users).step(token)
+        assert answer is not None
+        challenge = Challenge.unpack(answer)
+        names = challenge.target_info
+        assert names is not None
+        assert challenge.target_name == "LAB"
+        assert challenge.flags & NegotiateFlags.target_type_domain
+        assert not challenge.flags & NegotiateFlags.target_type_server
+        del names[AvId.timestamp], names[AvId.eol]
+        assert list(names.items()) == [
+            (AvId.nb_domain_name, "LAB"),
+            (AvId.nb_computer_name, "WS7"),
+            (AvId.dns_domain_name, "lab.example"),
+            (AvId.dns_computer_name, "ws7.lab.example"),
+            (AvId.dns_tree_name, "lab.example"),
+        ]
+    finally:
+        users.close()
+
+
+@pytest.mark.parametrize("scheme", [Scheme.NEGOTIATE, Scheme.CREDSSP])
+def test_no_answer_tells_the_name_of_the_machine_below(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "a-name-that-nobody-may-see")
+    users = accounts((PURPLE, "p"))
+    users.open()
+    try:
+        client = spnego.client("purple", "p", protocol="credssp" if scheme is Scheme.CREDSSP else "negotiate")
+        server, said, token = SecurityContext(users, scheme), b"", client.step()
+        while token and (answer := server.step(token)):
+            said += answer
+            token = client.step(answer)
+        assert server.account == PURPLE
+        assert b"a-name-that-nobody-may-see".upper() not in said.replace(b"\0", b"").upper()
+    finally:
+        users.close()
+
+
+@pytest.mark.parametrize("user", ["lab.example\\purple", "LAB\\purple", "purple@lab.example"])
+def test_a_domain_has_two_names(user: str) -> None:
+    users = Accounts([EndpointAccount(account=PURPLE, password="p", realm="LAB.EXAMPLE")])
+    users.open()
+    try:
+        assert logged_on(users, user, "p", "ntlm")[0].account == PURPLE
+    finally:
+        users.close()

@@ -17,11 +17,13 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import pytest
+import spnego
 from pypsrp.powershell import PowerShell, RunspacePool
 from winrm.protocol import Protocol
 
 from lab.machine import Account, CommandIO, CommandLine, PipelineIO, PipelineRequest
 from lab.winrm import Access, Endpoint, EndpointAccount, Quotas, Scheme
+from lab.winrm.xpress import expand, stored
 from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallMachine, endpoint, wsman
 
 NS = {
@@ -173,6 +175,53 @@ def test_input_ends_where_it_says_so(served: Endpoint) -> None:
         assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, f"<rsp:Send>{stream}</rsp:Send>", shell=shell)).status == 200
     assert output(served, shell, command)[0]["stdout"] == b"<one><two>"
     close(served, shell)
+
+
+def test_attributes_may_have_the_schemas_namespace(served: Endpoint) -> None:
+    """As CXF writes them where a description of the service says that they are qualified."""
+    shell = open_shell(served)
+    command = run(served, shell, "cat")
+    data = b64encode(b"a\r\n").decode()
+    body = f'<rsp:Send><rsp:Stream rsp:Name="stdin" rsp:CommandId="{command}" rsp:End="true">{data}</rsp:Stream></rsp:Send>'
+    assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, body, shell=shell)).status == 200
+    body = f'<rsp:Receive><rsp:DesiredStream rsp:CommandId="{command}">stdout stderr</rsp:DesiredStream></rsp:Receive>'
+    text = ""
+    while True:
+        answer = ask(served, envelope(f"{NS['rsp']}/Receive", CMD, body, shell=shell))
+        text += "".join(b64decode(one.text or "").decode() for one in answer.root.iterfind(".//rsp:Stream", NS))
+        state = answer.root.find(".//rsp:CommandState", NS)
+        assert state is not None
+        if state.get("State", "").endswith("/Done"):
+            break
+    assert text == "<a>"
+    body = f'<rsp:Signal rsp:CommandId="{command}"><rsp:Code>{NS["rsp"]}/signal/terminate</rsp:Code></rsp:Signal>'
+    assert ask(served, envelope(f"{NS['rsp']}/Signal", CMD, body, shell=shell)).status == 200
+    assert ask(served, envelope(f"{NS['rsp']}/Signal", CMD, body, shell=shell)).fault == 2150858843
+    close(served, shell)
+
+
+def test_streams_are_compressed_where_a_client_says_so(served: Endpoint) -> None:
+    """As PowerShell's own client opens its shells, with a header that must be understood."""
+    header = '<rsp:CompressionType env:mustUnderstand="true">xpress</rsp:CompressionType>'
+    shell = ask(served, envelope(f"{NS['x']}/Create", CMD, NEW, options=OPTIONS, header=header)).text(".//w:Selector")
+    shown = ask(served, envelope(f"{NS['x']}/Get", NS["rsp"], "", shell=shell))
+    assert shown.text(".//rsp:CompressionMode") == "XpressCompression"
+    command = run(served, shell, "cat")
+    pieces = [b64encode(stored(piece)).decode() for piece in (b"one\r\ntw", b"o\r\n")]
+    streams = "".join(f'<rsp:Stream Name="stdin" CommandId="{command}">{piece}</rsp:Stream>' for piece in pieces)
+    assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, f"<rsp:Send>{streams}</rsp:Send>", shell=shell)).status == 200
+    plain = f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{command}">{b64encode(b"three").decode()}</rsp:Stream></rsp:Send>'
+    assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, plain, shell=shell)).fault == 87
+    end = f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{command}" End="true"/></rsp:Send>'
+    assert ask(served, envelope(f"{NS['rsp']}/Send", CMD, end, shell=shell)).status == 200
+    said, code = output(served, shell, command)
+    assert (expand(said["stdout"]), code) == (b"<one><two>", "0")
+    close(served, shell)
+
+
+def test_there_is_no_other_compression(served: Endpoint) -> None:
+    header = '<rsp:CompressionType env:mustUnderstand="true">deflate</rsp:CompressionType>'
+    assert ask(served, envelope(f"{NS['x']}/Create", CMD, NEW, options=OPTIONS, header=header)).fault == 2150858881
 
 
 def test_several_commands_of_a_shell_have_their_own_output(served: Endpoint) -> None:
@@ -391,6 +440,25 @@ def test_so_many_users_may_have_shells_and_no_more() -> None:
 
 
 # --- IPv6 -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["ntlm", "negotiate"])
+def test_an_exchange_begins_anew_where_another_was_left_half_done(served: Endpoint, protocol: str) -> None:
+    """Clients with a pool of connections send the second half of an exchange by another one, and use this one again later."""
+    with closing(HTTPConnection("127.0.0.1", served.port, timeout=20)) as connection:
+
+        def leg(token: bytes | None) -> tuple[int, bytes]:
+            assert token is not None
+            connection.request("POST", "/wsman", b"", {"Authorization": f"Negotiate {b64encode(token).decode()}"})
+            response = connection.getresponse()
+            response.read()
+            return response.status, b64decode(response.headers.get("WWW-Authenticate", "").partition(" ")[2])
+
+        assert leg(spnego.client("purple", PASSWORD, protocol=protocol).step())[0] == 401
+        client = spnego.client("purple", PASSWORD, protocol=protocol)
+        status, answer = leg(client.step())
+        assert (status, bool(answer)) == (401, True)
+        assert leg(client.step(answer))[0] == 200
 
 
 def test_everything_goes_over_ipv6() -> None:

@@ -384,6 +384,20 @@ def test_the_size_of_a_pool_is_set_where_it_can_be(client: Client, call: str, si
     assert f'<B N="SetMinMaxRunspacesResponse">{str(done).lower()}</B><I64 N="ci">7</I64>'.encode() in pieces[0][1]
 
 
+def test_what_is_said_to_the_pool_by_way_of_a_command_is_for_the_pool(client: Client, machine: SmallMachine) -> None:
+    gate = threading.Event()
+    machine.scripts["wait"] = lambda request, io: io.output(gate.wait(PATIENCE))
+    waiting = client.start("wait")
+    client.pool.set_max_runspaces(2)
+    payload = client.pool.data_to_send()
+    assert payload is not None
+    client.shell.send(str(waiting.pipeline_id).upper(), payload.data, "stdin")
+    (answer,) = client.listen()
+    assert answer.success is True
+    gate.set()
+    assert kinds(client.all_of(waiting)) == ["PipelineOutput", "PipelineState"]
+
+
 def test_a_runspace_is_reset_where_nothing_runs(client: Client, machine: SmallMachine) -> None:
     client.pool.reset_runspace_state()
     client.talk()

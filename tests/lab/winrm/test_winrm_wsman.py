@@ -43,7 +43,16 @@ def refusal(text: str) -> wsman.RequestFault:
 
 @pytest.mark.parametrize(
     ("duration", "seconds"),
-    [("PT20S", 20.0), ("PT20.500S", 20.5), ("PT1M", 60.0), ("P0DT0H1M2S", 62.0), ("P1D", 86400.0), ("PT0.000S", 0.0)],
+    [
+        ("PT20S", 20.0),
+        ("PT20.500S", 20.5),
+        ("PT1M", 60.0),
+        ("P0DT0H1M2S", 62.0),
+        ("P1D", 86400.0),
+        ("P0Y0M0DT0H1M0.000S", 60.0),
+        ("P1Y2M", 86400.0),
+        ("PT0.000S", 0.0),
+    ],
 )
 def test_the_operation_timeout_is_a_duration(duration: str, seconds: float) -> None:
     request = wsman.parse(receive(f"<w:OperationTimeout>{duration}</w:OperationTimeout>").encode())
