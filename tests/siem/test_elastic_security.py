@@ -290,3 +290,14 @@ def test_a_rule_that_two_engines_run_is_proven_missed_by_the_slower_alone(kibana
     bench.stop_schedule()
     bench.clock.wait(60)
     assert siem.sweep([watch], facts.cursor).schedule_running, "the other's next execution is still to come"
+
+
+def test_an_engine_that_stands_still_proves_nothing_in_place_of_one_that_runs(kibana: Kibana) -> None:
+    siem = kibana.with_sources(ElastAlert(kibana.bench.writeback, INTERVAL))
+    kibana.bench.deploy([sigma(WHOAMI, "whoami.exe")])
+    for number in range(2):
+        kibana.execution(WHOAMI, kibana.now() - timedelta(hours=5 + number), name="whoami started")
+    kibana.bench.run_rules()
+    assert siem.check(frozenset({WHOAMI})).rules[WHOAMI].interval < FIVE
+    facts = siem.sweep([Watch(host="ws1", since=kibana.bench.start, rules=frozenset({WHOAMI}))], "")
+    assert [run.window_end - run.window_start for run in facts.runs] == [LOOK_BACK]

@@ -338,12 +338,14 @@ class _Cursor:
 
 def _all_rules(engines: Mapping[str, Engine]) -> dict[str, tuple[str, RuleState]]:
     """The rules of every engine, each with the engine's name. One that several run is taken from the slowest of them: before that had
-    its turn, nothing is missed."""
+    its turn, nothing is missed. What an engine that stands still has counts only where no other has it."""
     found: dict[str, tuple[str, RuleState]] = {}
+    rank: dict[str, tuple[bool, bool, timedelta]] = {}
     for name, engine in engines.items():
         for rule, state in engine.rules.items():
-            if rule not in found or (state.enabled, state.interval) > (found[rule][1].enabled, found[rule][1].interval):
-                found[rule] = (name, state)
+            standing = (engine.running, state.enabled, state.interval)
+            if rule not in found or standing > rank[rule]:
+                found[rule], rank[rule] = (name, state), standing
     return found
 
 
