@@ -165,8 +165,8 @@ class Engine:
                 status = self._siem.check(rules)
                 after = self._clock.now()
                 self._offsets["siem"] = (status.now - (before + (after - before) / 2)).total_seconds()
-            if status is None:
-                yield SiemTrouble(message=_trouble(attempt.retry_state))
+            if status is None and (message := _trouble(attempt.retry_state)):
+                yield SiemTrouble(message=message)
         assert status is not None
         self._siem_name = status.name
         self._circumstances += circumstances_of(status)
@@ -242,7 +242,8 @@ class Engine:
                     facts = self._siem.sweep(watches, self._cursor)
                 if facts is None:
                     away_since = away_since or asked_at
-                    yield SiemTrouble(message=_trouble(attempt.retry_state))
+                    if message := _trouble(attempt.retry_state):
+                        yield SiemTrouble(message=message)
                     yield from self._take(ledger)
                 else:
                     if away_since is not None:
@@ -427,5 +428,6 @@ def _asked_to_wait(state: RetryCallState) -> float:
 
 
 def _trouble(state: RetryCallState) -> str:
+    """Why it is asked again; nothing where it is not, because asking again would not mend it."""
     error = state.outcome.exception() if state.outcome is not None else None
-    return f"the SIEM does not answer: {error}"
+    return f"the SIEM does not answer: {error}" if isinstance(error, SiemUnavailable) else ""

@@ -74,6 +74,8 @@ def _start(programs: Path, name: str, rules: Path, url: str, run_every: float, b
     host, _, port = address.rstrip("/").rpartition(":")
     if scheme != "http" or not port.isdigit():
         raise ServerError(f"{url} is not of the form http://HOST:PORT")
+    if not rules.is_dir():
+        raise ServerError(f"{rules} is no directory: harness rules translate --to elastalert --out DIR makes one")
     config = instance / "config.yaml"
     settings = {
         "es_host": host,

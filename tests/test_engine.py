@@ -166,6 +166,7 @@ def test_a_refusal_of_the_siem_is_not_asked_for_twice() -> None:
     stage.play()
     assert stage.siem.checks == 1
     assert stage.transport.tried == []
+    assert not any(isinstance(item, SiemTrouble) for item in stage.seen), "nobody says that it is asked again"
 
 
 def test_a_siem_that_asks_to_be_left_alone_is_left_alone() -> None:

@@ -97,6 +97,15 @@ def test_a_document_that_cannot_be_fetched_now_is_not_one_that_is_not_there(prox
     wire.close()
 
 
+@pytest.mark.parametrize("code", [401, 403, 404, 405, 503])
+def test_who_does_not_tell_its_version_may_be_asked_all_else(proxy: FaultyProxy, code: int) -> None:
+    wire = Wire(Connection(urls=(proxy.url,)))
+    proxy.faults.extend([status(code), product(response())])
+    assert wire.version() == ""
+    assert wire.search([SEARCH])[0].shards == 1
+    wire.close()
+
+
 def test_nobody_listens() -> None:
     wire = Wire(Connection(urls=("http://127.0.0.1:9",)))
     with pytest.raises(SiemUnavailable, match="cannot be reached"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from harness.errors import SiemError, SiemUnavailable
 from harness.events import winlogbeat
 from harness.events.ingested import ingested, mappings
 from harness.model.facts import Facts, Probe, Watch
@@ -15,7 +17,7 @@ from harness.rules.elastic import ElasticRules
 from harness.siem.elastic.client import ElasticSiem
 from harness.siem.elastic.elastalert import ElastAlert
 from harness.siem.elastic.probe import QueryProbe, Question
-from harness.siem.elastic.wire import PAGE, Connection, Wire
+from harness.siem.elastic.wire import PAGE, Connection, Search, Wire
 from harness.translate.es_filter import filters
 from harness.translate.refusal import NotExpressible
 from lab.process import RULE_PACK
@@ -23,12 +25,17 @@ from tests.events.event_builders import process_created
 from tests.needs import needs_elasticsearch
 from tests.siem.contract_siem import watching
 from tests.siem.elastic_bench import ElasticBench, elastic_bench
-from tests.siem.faulty_proxy import faulty_proxy
+from tests.siem.faulty_proxy import faulty_proxy, passed_on, status
 from tests.siem.siem_builders import HOSTNAME, INGEST_DELAY, INTERVAL, OTHER, WHOAMI, sigma
 
 pytestmark = needs_elasticsearch
 
 BAD: Mapping[str, Any] = {"regexp": {"winlog.event_data.NewProcessName": {"value": "a" * 1001}}}  # index.max_regex_length is 1000
+
+
+def nested(depth: int) -> Mapping[str, Any]:
+    """A query that the server cannot even parse where it is deeper than indices.query.bool.max_nested_depth, which is 30."""
+    return {"bool": {"filter": [nested(depth - 1)]}} if depth else {"match_all": {}}
 
 
 @pytest.fixture
@@ -101,14 +108,54 @@ def test_only_what_no_source_runs_is_probed(on: ElasticBench) -> None:
     assert {run.rule for run in facts.runs} == {WHOAMI}
 
 
-def test_a_query_that_the_server_refuses_harms_nothing_else(on: ElasticBench) -> None:
-    siem = probing(on, {HOSTNAME: program("hostname.exe"), OTHER: Question(filters=(BAD,))})
+@pytest.mark.parametrize("bad", [BAD, nested(40)], ids=["refused by a shard", "refused with all that was asked"])
+def test_a_query_that_the_server_refuses_harms_nothing_else(on: ElasticBench, bad: Mapping[str, Any]) -> None:
+    siem = probing(on, {HOSTNAME: program("hostname.exe"), OTHER: Question(filters=(bad,))})
     ship(on, 1, "hostname.exe")
     facts = siem.sweep([Watch(host="ws1", since=on.start, rules=frozenset({HOSTNAME, OTHER}))], "")
     assert len(facts.observed) == 1
     assert len(answers(facts)[HOSTNAME].found[0]) == 1
     assert "(400" in answers(facts)[OTHER].refused
     assert answers(facts)[OTHER].found == (frozenset(),)
+
+
+def test_what_was_refused_with_all_the_rest_is_asked_once(on: ElasticBench) -> None:
+    good = [f"00000000-0000-4000-8000-{number:012d}" for number in range(20)]
+    bad = [f"00000000-0000-4000-9000-{number:012d}" for number in range(3)]
+    questions = dict.fromkeys(good, program("hostname.exe")) | dict.fromkeys(
+        bad, Question(filters=(program("a.exe").filters[0], nested(40)))
+    )
+    ship(on, 1, "hostname.exe")
+    with faulty_proxy(on.url) as proxy:
+        siem = probing(on, questions, Wire(Connection(urls=(proxy.url,))))
+        watch = Watch(host="ws1", since=on.start, rules=frozenset(questions))
+        for _ in range(2):
+            proxy.seen.clear()
+            facts = siem.sweep([watch], "")
+            assert {rule for rule, probe in answers(facts).items() if probe.refused} == set(bad)
+            assert {len(answers(facts)[rule].found[0]) for rule in good} == {1}
+        assert proxy.seen == ["POST /_msearch"]
+
+
+def test_a_request_that_must_be_answered_and_is_refused_is_an_error(on: ElasticBench) -> None:
+    needed = Search(index=on.events, query=nested(40))
+    with pytest.raises(SiemError, match=r"\(400"):
+        on.wire.search([needed, Search(index=on.events, query={"match_all": {}}, optional=True)])
+
+
+def test_a_point_in_time_that_is_lost_is_asked_for_anew(on: ElasticBench) -> None:
+    for number in range(PAGE):
+        on.log(number, "hostname.exe")
+    on.settle()
+    with faulty_proxy(on.url) as proxy:
+        wire = Wire(Connection(urls=(proxy.url,)))
+        wanted = Search(index=on.events, query={"match_all": {}})
+        lost = json.dumps({"error": {"type": "search_context_missing_exception"}, "status": 404}).encode()
+        proxy.faults.extend([passed_on, passed_on, status(404, lost)])
+        with pytest.raises(SiemUnavailable, match="lost the point in time"):
+            wire.search([wanted])
+        assert len(wire.search([wanted])[0].hits) == PAGE
+        wire.close()
 
 
 def test_more_than_a_page_is_found_whole(on: ElasticBench) -> None:

@@ -13,6 +13,7 @@ from harness.events import winlogbeat
 from harness.model.facts import Facts, Watch
 from harness.siem.elastic.client import ElasticSiem
 from harness.siem.elastic.watcher import Watcher, moment
+from servers import machine
 from tests.events.event_builders import process_created
 from tests.needs import needs_elasticsearch
 from tests.siem.elastic_bench import ElasticBench, elastic_bench
@@ -101,7 +102,8 @@ class History:
 
 @pytest.fixture
 def on() -> Iterator[History]:
-    with elastic_bench() as bench:
+    # Watcher has one history for a whole cluster: whoever else runs these tests on this server would write into it.
+    with machine.locked("tests-of-watcher"), elastic_bench() as bench:
         made = History(bench)
         try:
             yield made

@@ -68,7 +68,10 @@ class ElasticSiem:
         self._probed: frozenset[str] = frozenset()
         self.severities = severities
         self._ingest_lag = ingest_lag
-        self._heartbeat = rule_interval
+        self._rule_interval = rule_interval
+        # By source: how often something of its engine runs; and of the rules that it alone can prove missed.
+        self._heartbeats: Mapping[str, timedelta] = {}
+        self._provers: Mapping[str, str] = {}
         self._clock = clock
         self._offset: _Offset | None = None
         self._sweeps = 0
@@ -93,17 +96,21 @@ class ElasticSiem:
         recent, *answers = self._wire.search([self._telemetry.recent(now), *self._searches_of_rules(now)])
         engines = self._engines(answers, now)
         found = _all_rules(engines)
-        states = {rule: found.get(rule) or self._absent(rule) for rule in rules}
+        self._heartbeats = {
+            name: min((state.interval for state in engine.rules.values() if state.enabled), default=self._rule_interval)
+            for name, engine in engines.items()
+        }
+        self._provers = {rule: name for rule, (name, _) in found.items()}
+        states = {rule: found[rule][1] if rule in found else self._absent(rule) for rule in rules}
         if self._probe is not None:
             states = {rule: state if state.runs else self._with_probe(state, self._probe) for rule, state in states.items()}
             self._probed = frozenset(rule for rule, state in states.items() if state.probed)
-        self._heartbeat = min((state.interval for state in found.values() if state.enabled), default=self._heartbeat)
         return SiemStatus(
             name=NAME,
             # Who asks takes the answer for one of the moment midway.
             now=started + (self._clock.now() - started) / 2 + self._offset.length,
             ingest_lag=max(self._ingest_lag, ingest_lag(recent) or _NOTHING),
-            schedule_running=any(engine.running for engine in engines),
+            schedule_running=any(engine.running for engine in engines.values()),
             rules=states,
             version=self._wire.version(),
             mappings={pattern: digest for pattern in self._events if (digest := self._mapping(pattern))},
@@ -181,16 +188,17 @@ class ElasticSiem:
             run
             for name, part in found
             for run in part.runs
+            if self._provers.get(run.rule, name) == name
             # A run whose alerts were not all there becomes a proof once they are, and is then told anew.
             if run.rule in rules and self._fresh(("run", name, run.id, str(run.ok)), before, seen_at, run.rule in had) is not None
         ]
-        lasts = [part.last_run for _, part in found if part.last_run is not None]
+        heard = [(self._heartbeats.get(name, self._rule_interval), part.last_run) for name, part in found if part.last_run is not None]
         return Facts(
             observed=tuple(observed),
             alerts=tuple(alerts),
             runs=tuple(runs),
             now=now,
-            schedule_running=bool(lasts) and runs_still(max(lasts), self._heartbeat, now),
+            schedule_running=any(runs_still(last_run, heartbeat, now) for heartbeat, last_run in heard),
             cursor=before.after(self._sweeps, now, hosts, rules, last).text(),
             probes=(
                 tuple(self._probe.read(answers[len(asked) - len(probes) :], probed, whole, max(hosts.values()), now))
@@ -222,12 +230,12 @@ class ElasticSiem:
     def _searches_of_rules(self, now: datetime) -> list[Search]:
         return [search for source in self._sources for search in source.searches_of_rules(now)]
 
-    def _engines(self, answers: Sequence[Answer], now: datetime) -> list[Engine]:
-        found = []
+    def _engines(self, answers: Sequence[Answer], now: datetime) -> dict[str, Engine]:
+        found = {}
         start = 0
         for source in self._sources:
             end = start + len(source.searches_of_rules(now))
-            found.append(source.engine(answers[start:end], now))
+            found[source.name] = source.engine(answers[start:end], now)
             start = end
         return found
 
@@ -328,11 +336,16 @@ class _Cursor:
         return _Cursor(sweep=sweep, swept=swept, hosts=hosts, rules=rules, seen=newest)
 
 
-def _all_rules(engines: Sequence[Engine]) -> dict[str, RuleState]:
-    """The rules of every engine. One that several have is taken from the first that runs it."""
-    found: dict[str, RuleState] = {}
-    for engine in engines:
-        found |= {rule: state for rule, state in engine.rules.items() if rule not in found or not found[rule].enabled}
+def _all_rules(engines: Mapping[str, Engine]) -> dict[str, tuple[str, RuleState]]:
+    """The rules of every engine, each with the engine's name. One that several run is taken from the slowest of them: before that had
+    its turn, nothing is missed. What an engine that stands still has counts only where no other has it."""
+    found: dict[str, tuple[str, RuleState]] = {}
+    rank: dict[str, tuple[bool, bool, timedelta]] = {}
+    for name, engine in engines.items():
+        for rule, state in engine.rules.items():
+            standing = (engine.running, state.enabled, state.interval)
+            if rule not in found or standing > rank[rule]:
+                found[rule], rank[rule] = (name, state), standing
     return found
 
 

@@ -51,12 +51,14 @@ class QueryProbe:
     def read(
         self, answers: Sequence[Answer], rules: Sequence[str], hosts: Sequence[Mapping[str, Any]], since: datetime, asked_at: datetime
     ) -> Sequence[Probe]:
-        """The answers to `searches` of the same rules and hosts."""
+        """The answers to `searches` of the same rules and hosts. What was refused is not asked again: it would be refused again."""
         left = iter(answers)
         probes = []
         for rule in rules:
             parts = [[next(left) for _ in hosts] for _ in self._question(rule).filters]
-            refused = next((answer.refused for part in parts for answer in part if answer.refused), "")
+            refused = self.refusal(rule) or next((answer.refused for part in parts for answer in part if answer.refused), "")
+            if refused:
+                self._questions[rule] = Question(refusal=refused)
             found = tuple(frozenset(hit["_id"] for answer in part for hit in answer.hits) for part in parts)
             probes.append(Probe(rule=rule, since=since, asked_at=asked_at, found=found, refused=refused))
         return probes

@@ -64,10 +64,11 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Suppressed:
-    """Of what rule (this installation's id), and when, alerts were folded into one."""
+    """Of what rule (this installation's id), and between when, alerts were folded into one."""
 
     uuid: str
-    at: tuple[datetime, ...]
+    first: datetime
+    last: datetime
     alert: str
 
 
@@ -216,8 +217,8 @@ class ElasticSecurity:
         except ValueError:
             return
         succeeded = _first(fields, "event.outcome") == "success" and _first(fields, "kibana.alerting.outcome") in ("", "success")
-        # Alerts are written within the execution, and counted up by it where they are suppressed.
-        folded = [one.alert for one in suppressed if one.uuid == uuid and any(started_at <= at <= finished_at for at in one.at)]
+        # The alert tells the last execution that folded some into it, and how many there were: any since it was written may have.
+        folded = [one.alert for one in suppressed if one.uuid == uuid and started_at <= one.last and one.first <= finished_at]
         message = "" if succeeded else (_first(fields, "error.message") or "the execution did not succeed")[:300]
         yield RuleRun(
             id=hit["_id"],
@@ -227,7 +228,7 @@ class ElasticSecurity:
             started_at=started_at,
             finished_at=finished_at,
             ok=succeeded and not folded,
-            message=message or (f"it suppressed further alerts into {folded[0]}" if folded else ""),
+            message=message or (f"it may have suppressed further alerts into {folded[0]}" if folded else ""),
         )
 
 
@@ -276,8 +277,8 @@ def _suppressed(hit: Hit) -> Iterator[_Suppressed]:
         times = [iso_time(text) for field in ("@timestamp", "kibana.alert.last_detected") if (text := _first(fields, field))]
     except ValueError:
         return
-    if count > 0:
-        yield _Suppressed(uuid=_first(fields, "kibana.alert.rule.uuid"), at=tuple(times), alert=hit["_id"])
+    if count > 0 and times:
+        yield _Suppressed(uuid=_first(fields, "kibana.alert.rule.uuid"), first=min(times), last=max(times), alert=hit["_id"])
 
 
 def _of_buckets(answer: Answer) -> Iterator[Hit]:

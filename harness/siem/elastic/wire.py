@@ -10,11 +10,12 @@ import logging
 import ssl
 import warnings
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 from elastic_transport import ConnectionTimeout as ElasticTimeout
@@ -22,7 +23,7 @@ from elastic_transport import NodeConfig, RequestsHttpNode
 from elastic_transport import SerializationError as ElasticSerializationError
 from elastic_transport import TlsError as ElasticTlsError
 from elastic_transport import TransportError as ElasticTransportError
-from elasticsearch import ApiError, BadRequestError, Elasticsearch, UnsupportedProductError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError, UnsupportedProductError
 
 from harness.errors import Problem, SiemDenied, SiemError, SiemUnavailable, UsageError
 
@@ -150,18 +151,12 @@ class Wire:
 
     def search(self, searches: Sequence[Search]) -> list[Answer]:
         """All of them in one request, but for the further pages of those that find more than a page."""
-        lines: list[Mapping[str, Any]] = []
-        for search in searches:
-            lines += [{"index": search.index, "ignore_unavailable": True, "allow_partial_search_results": False}, search.body()]
         with self._mapped():
-            responses = self._client.msearch(searches=lines).body["responses"]
-            if len(responses) != len(searches):
-                raise ValueError("the number of responses is not that of searches")
-            answers = [self._answer_to(search, response) for search, response in zip(searches, responses, strict=True)]
-            return [
-                self._whole(search) if search.whole and search.size and len(answer.hits) >= search.size else answer
-                for search, answer in zip(searches, answers, strict=True)
-            ]
+            answers = self._first_pages(searches)
+        return [
+            self._pages(search) if search.whole and search.size and len(answer.hits) >= search.size else answer
+            for search, answer in zip(searches, answers, strict=True)
+        ]
 
     def documents(self, references: Sequence[Reference]) -> Mapping[Reference, Hit]:
         """Those of these documents that are there and may be read, in one request."""
@@ -181,11 +176,11 @@ class Wire:
             return {name: frozenset(types) for name, types in fields.items()}
 
     def version(self) -> str:
-        """The server's version; empty where it may not be asked."""
+        """The server's version; empty where it does not tell: whoever may search need not be told that."""
         try:
             with self._mapped():
                 return str(self._client.info().body["version"]["number"])
-        except SiemDenied:
+        except SiemError:
             return ""
 
     def write(self, index: str, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Written]:
@@ -236,13 +231,38 @@ class Wire:
         """Give the connections back."""
         self._client.close()
 
-    def _answer_to(self, search: Search, response: Mapping[str, Any]) -> Answer:
+    def _first_pages(self, searches: Sequence[Search]) -> list[Answer]:
+        """All of them in one request. Where the server refuses that as a whole, for one that it cannot parse, the one is found by halves:
+        first those that must be answered are parted from the optional ones."""
+        lines: list[Mapping[str, Any]] = []
+        for search in searches:
+            lines += [{"index": search.index, "ignore_unavailable": True, "allow_partial_search_results": False}, search.body()]
         try:
-            return self._answer(response)
+            responses = self._client.msearch(searches=lines).body["responses"]
+        except BadRequestError as error:
+            optional = [number for number, search in enumerate(searches) if search.optional]
+            if not optional:
+                raise
+            if len(searches) == 1:
+                return [_refused(self._api_failure(error))]
+            needed = [number for number, search in enumerate(searches) if not search.optional]
+            middle = len(optional) // 2
+            found: dict[int, Answer] = {}
+            for part in (needed, optional) if needed else (optional[:middle], optional[middle:]):
+                found |= zip(part, self._first_pages([searches[number] for number in part]), strict=True)
+            return [found[number] for number in range(len(searches))]
+        if len(responses) != len(searches):
+            raise ValueError("the number of responses is not that of searches")
+        return [self._tolerated(search, partial(self._answer, response)) for search, response in zip(searches, responses, strict=True)]
+
+    def _tolerated(self, search: Search, ask: Callable[[], Answer]) -> Answer:
+        """The answer; of an optional search also why there is none, where that is for what it asks."""
+        try:
+            return ask()
         except SiemError as error:
             if not search.optional or isinstance(error, SiemDenied | SiemUnavailable):
                 raise
-            return Answer(hits=(), aggregations={}, shards=0, refused=str(error))
+            return _refused(error)
 
     def _answer(self, response: Mapping[str, Any]) -> Answer:
         if "error" in response:
@@ -252,6 +272,16 @@ class Wire:
             (first, *_) = shards.get("failures") or [{}]
             raise self._failure(int(first.get("status", 503)), first.get("reason", {"type": "only a part was searched"}), None)
         return Answer(hits=response["hits"]["hits"], aggregations=response.get("aggregations", {}), shards=shards["total"])
+
+    def _pages(self, search: Search) -> Answer:
+        def ask() -> Answer:
+            with self._mapped():
+                try:
+                    return self._whole(search)
+                except NotFoundError:  # its node was restarted, or an index removed: the same may be asked anew
+                    raise SiemUnavailable("Elasticsearch lost the point in time that pages were read from") from None
+
+        return self._tolerated(search, ask)
 
     def _whole(self, search: Search) -> Answer:
         """Every page of one search, of one moment, so that what is written meanwhile neither doubles nor hides a hit."""
@@ -293,9 +323,7 @@ class Wire:
         except UnsupportedProductError:
             raise SiemError("what answers is not an Elasticsearch that this program can ask") from None
         except ApiError as error:
-            body = error.body
-            reason = body.get("error", "") if isinstance(body, Mapping) else ""
-            raise self._failure(error.meta.status, reason, error.meta.headers.get("retry-after")) from None
+            raise self._api_failure(error) from None
         except ElasticTlsError as error:
             text = str(error.message)
             if "CERTIFICATE_VERIFY_FAILED" in text or "Fingerprints did not match" in text:
@@ -310,6 +338,10 @@ class Wire:
             raise SiemUnavailable(f"Elasticsearch cannot be reached: {self._clean(str(error.message))}") from None
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise SiemUnavailable(f"what answers does not answer as Elasticsearch does ({type(error).__name__})") from None
+
+    def _api_failure(self, error: ApiError) -> SiemError:
+        reason = error.body.get("error", "") if isinstance(error.body, Mapping) else ""
+        return self._failure(error.meta.status, reason, error.meta.headers.get("retry-after"))
 
     def _failure(self, status: int, reason: object, retry_after: str | None) -> SiemError:
         text = self._clean(_reason(reason))
@@ -328,6 +360,10 @@ class Wire:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
+def _refused(error: SiemError) -> Answer:
+    return Answer(hits=(), aggregations={}, shards=0, refused=str(error))
 
 
 def _client(connection: Connection) -> Elasticsearch:
