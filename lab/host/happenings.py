@@ -82,13 +82,17 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRun:
-    """A command of a pipeline that ran. `kind` is "Cmdlet", "Function", "Script" or "Alias"; `pipeline_id` counts in its runspace."""
+    """A command of a pipeline that ran. `kind` is "Cmdlet", "Function", "Script" or "Alias"; `pipeline_id` counts in its runspace.
+
+    `line` is the line of the script in which the command begins, blanks before it included; empty for a command that no script holds.
+    """
 
     name: str
     kind: str
     bindings: tuple[Binding, ...]
     pipeline_id: int
     script_name: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

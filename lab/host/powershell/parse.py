@@ -75,6 +75,7 @@ class _Source:
     def __init__(self, text: str) -> None:
         self._bytes = text.encode("utf-8", "replace")
         self._inserted: list[int] = []
+        self._lines: dict[int, str] = {}
 
     def parse(self) -> Node:
         parser = Parser(_LANGUAGE)
@@ -93,6 +94,14 @@ class _Source:
     def text(self, node: Node) -> str:
         """The node's text as it was received."""
         return self.slice(node.start_byte, node.end_byte)
+
+    def line(self, node: Node) -> str:
+        """The line in which the node begins, without its end. One string for all nodes of a line, however long it is."""
+        start = node.start_byte - node.start_point[1]
+        if start not in self._lines:
+            end = self._bytes.find(b"\n", start)
+            self._lines[start] = self.slice(start, end if end >= 0 else len(self._bytes)).removesuffix("\r")
+        return self._lines[start]
 
     def slice(self, start: int, end: int) -> str:
         """The received text between two places of the mended one."""
@@ -455,7 +464,7 @@ class _Reader:
                     raise Refused(f"the command element '{other}'")
         if name is None:
             raise Refused("a command without a name")
-        return s.CommandCall(operator, name, tuple(arguments), tuple(redirections), self._text(node).strip())
+        return s.CommandCall(operator, name, tuple(arguments), tuple(redirections), self._source.line(node))
 
     def _command_name(self, node: Node) -> s.Expression:
         inner = _named(node)
