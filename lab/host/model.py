@@ -11,19 +11,28 @@ import random
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from lab.host import accounts as sam
-from lab.host import hives, inventory
+from lab.host import hives, inventory, registry, services
 from lab.host.files import File, FileFault, FileSystem
-from lab.host.happenings import FileCreation, Image, LogonSession, Process, Witness
+from lab.host.happenings import (
+    AccountChange,
+    FileCreation,
+    Image,
+    LogonSession,
+    Process,
+    RegistryChange,
+    ServiceChange,
+    Witness,
+)
 from lab.host.images import KERNEL, SYSTEM32, executables, needs_console
 from lab.host.logs import EventLogs
 from lab.host.network import TcpIp
-from lab.host.registry import Registry
+from lab.host.registry import Registry, RegistryFault
 from lab.host.services import CANNOT_START, Service, ServiceControl, ServiceFault
 from lab.machine import Account, Credential, Network, Package
 
@@ -109,11 +118,13 @@ class Host:
         self.tasks = list(inventory.TASKS)
         self.shares = list(inventory.SHARES)
         self.execution_policy = "RemoteSigned"
-        self.execution_policy = "RemoteSigned"
         self._furnish()
         self.system_logon = self._well_known(0x3E7, sam.SYSTEM)
         self._boot()
         self.files.on_created = self._file_created
+        self.registry.on_changed = self._registry_changed
+        self.services.on_changed = self._service_changed
+        self.sam.on_changed = self._account_changed
         self.witness = witness
 
     # --- names ------------------------------------------------------------------------------------------------------------
@@ -341,7 +352,7 @@ class Host:
 
     @contextmanager
     def acting(self, process: Process) -> Iterator[None]:
-        """What this thread does to the host meanwhile is this process's doing: files that come about are told as its."""
+        """What this thread does to the host meanwhile is this process's doing, and told as its."""
         token = _ACTING.set(process)
         try:
             yield
@@ -352,6 +363,33 @@ class Host:
         process = _ACTING.get()
         if process is not None and self.witness is not None:
             self.witness.file_created(FileCreation(process=process, path=path, created=file.created))
+
+    def _registry_changed(self, act: registry.Act, path: str, value: registry.Value | None) -> None:
+        process = _ACTING.get()
+        if process is not None and self.witness is not None:
+            self.witness.registry_changed(RegistryChange(process=process, act=act, key=path, value=value))
+
+    def _service_changed(self, act: services.Act, service: Service, before: Service | None) -> None:
+        process = _ACTING.get()
+        if process is None:
+            return
+        with self.acting(self.service_control), suppress(RegistryFault):  # a full registry keeps no service from being
+            match act:
+                case services.Act.DELETED:
+                    self.registry.remove(hives.service_key(service), recurse=True)
+                case services.Act.INSTALLED:
+                    hives.put_service(self.registry, service)
+                case services.Act.CHANGED if before is not None:
+                    hives.change_service(self.registry, before, service)
+        if self.witness is not None:
+            self.witness.service_changed(ServiceChange(act=act, service=service, before=before, logon=process.logon))
+
+    def _account_changed(
+        self, act: sam.Act, entry: sam.LocalUser | sam.LocalGroup, before: sam.LocalUser | sam.LocalGroup | None, member: str
+    ) -> None:
+        process = _ACTING.get()
+        if process is not None and self.witness is not None:
+            self.witness.account_changed(AccountChange(act=act, entry=entry, before=before, member=member, logon=process.logon))
 
     def _create(
         self, parent: Process | None, path: str, line: str, logon: LogonSession, directory: str, image: Image, *, slash: bool = True
