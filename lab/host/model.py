@@ -10,6 +10,7 @@ import ntpath
 import random
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -38,6 +39,8 @@ from lab.machine import Account, Credential, Network, Package
 
 MAX_PROCESSES = 2_000
 """Live processes at once: a bound against a received fork bomb, far above what a scenario starts."""
+REST = 1_500
+"""Processes that end before a pid is given again: with those that live fewer than there are pids."""
 UPTIME = timedelta(hours=7, minutes=23, seconds=41)
 
 
@@ -91,6 +94,8 @@ class Host:
         self.booted = now() - UPTIME
         self._lock = threading.RLock()
         self._processes: dict[int, Process] = {}
+        # Windows gives the pid again that was freed first (the kernel's table of them is strictly FIFO): none comes back at once.
+        self._freed: deque[int] = deque(maxlen=REST)
         self._consoles: set[int] = set()
         self._console_of: dict[int, Process] = {}
         self._holders: dict[int, int] = {}
@@ -334,6 +339,7 @@ class Host:
                 ended.append((console, 0))
             for one, _ in ended:
                 del self._processes[one.pid]
+                self._freed.append(one.pid)
             over = [one.logon for one, _ in ended if self._let_go(one.logon)]
         if self.witness is not None:
             for one, code in ended:
@@ -431,7 +437,7 @@ class Host:
     def _new_pid(self) -> int:
         while True:
             pid = self.random.randrange(250, 4_000) * 4
-            if pid not in self._processes:
+            if pid not in self._processes and pid not in self._freed:
                 return pid
 
     def _process_guid(self, started: datetime) -> UUID:

@@ -191,13 +191,16 @@ def test_a_host_that_is_down_cannot_be_connected_to(two: Two) -> None:
 
 
 def test_a_host_that_goes_down_breaks_the_session(two: Two) -> None:
-    script = "$s = New-PSSession ws2 -Credential $c; Start-Sleep 1; Invoke-Command -Session $s { 1 }; $s.State"
-    stopper = threading.Timer(0.6, two.endpoints["WS2"].stop)
-    stopper.start()
-    output, errors = two.run(script)
-    stopper.join()
-    assert output == ["Broken"]
-    assert [one.fq_error for one in errors] == ["WinRMOperationAborted,PSSessionStateBroken"]
+    with RunspacePool(two.wsman()) as pool:
+        pool.exchange_keys()
+        opening, using = PowerShell(pool), PowerShell(pool)
+        opening.add_script("param($c) $s = New-PSSession ws2 -Credential $c; $s.State")
+        opening.add_parameter("c", PSCredential(username="LAB\\purple", password=PASSWORD))  # type: ignore[no-untyped-call]
+        assert [str(one) for one in opening.invoke()] == ["Opened"]
+        two.endpoints["WS2"].stop()
+        using.add_script("Invoke-Command -Session $s { 1 }; $s.State")
+        assert [str(one) for one in using.invoke()] == ["Broken"]
+    assert [one.fq_error for one in using.streams.error] == ["WinRMOperationAborted,PSSessionStateBroken"]
 
 
 def test_names_that_are_not_the_labs_lead_nowhere(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
