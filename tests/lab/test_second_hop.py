@@ -182,6 +182,11 @@ def test_what_windows_refuses_is_refused_in_its_words(two: Two, script: str, err
     assert [one.fq_error for one in errors] == [error]
 
 
+def test_what_is_piped_in_goes_through_the_blocks_of_the_script_there(two: Two) -> None:
+    script = '1..2 | Invoke-Command ws2 -Credential $c { param($a) process { "$a$_" } end { $env:COMPUTERNAME } } -ArgumentList x'
+    assert two.run(script) == (["x1", "x2", "WS2"], [])
+
+
 def test_a_host_that_is_down_cannot_be_connected_to(two: Two) -> None:
     two.endpoints["WS2"].stop()
     _, (error,) = two.run("Invoke-Command ws2 -Credential $c { 1 }")

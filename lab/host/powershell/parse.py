@@ -63,6 +63,9 @@ def parse(text: str) -> s.Body:
         raise ParseFault("\0", text.count("\n", 0, text.index("\0")) + 1)
     source = _Source(text)
     root = source.parse()
+    if _begins_with_block(root, source):
+        # The grammar knows begin, process and end in a script block alone, and takes them for commands in a script.
+        root = source.parse_as_block()
     try:
         return _Reader(source).script(root)
     except RecursionError:
@@ -90,6 +93,18 @@ class _Source:
             near = self.text(culprit).strip().splitlines()
             raise ParseFault(near[0][:80] if near else "", culprit.start_point[0] + 1)
         return root
+
+    def parse_as_block(self) -> Node:
+        """The same text between braces: the script block that it is the inside of. Raises `ParseFault`."""
+        self._insert([(0, b"{")])
+        for last in (b"\n", b"}"):  # on a line of its own: the text may end in a comment
+            self._insert([(len(self._bytes), last)])
+        node: Node | None = self.parse()
+        while node is not None and node.type != "script_block_expression":
+            node = next((child for child in node.children if child.is_named and child.type != "comment"), None)
+        if node is None:
+            raise ParseFault("", 1)
+        return node
 
     def text(self, node: Node) -> str:
         """The node's text as it was received."""
@@ -143,6 +158,17 @@ class _Source:
         for at, blank in sorted(mends, reverse=True):
             self._bytes = self._bytes[:at] + blank + self._bytes[at:]
             self._inserted = sorted([place + 1 if place >= at else place for place in self._inserted] + [at])
+
+
+def _begins_with_block(root: Node, source: _Source) -> bool:
+    """Whether a script's first statement is one of the blocks that run before, for each of, and after its input."""
+    statements = next((child for child in root.children if child.type == "statement_list"), None)
+    node = statements.children[0] if statements is not None and statements.children else None
+    while node is not None and node.type in ("pipeline", "pipeline_chain"):
+        node = node.children[0] if node.children else None
+    if node is None or node.type != "command":
+        return False
+    return bool(re.match(r"(?i)(begin|process|end|dynamicparam)\s*\{", source.text(node).lstrip()))
 
 
 def _first_error(root: Node) -> Node:
