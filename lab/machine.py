@@ -451,6 +451,7 @@ class RemoteScheme(StrEnum):
     """How a client of the lab's own authenticates, in WinRM's words."""
 
     NEGOTIATE = "Negotiate"
+    KERBEROS = "Kerberos"
     CREDSSP = "CredSSP"
     BASIC = "Basic"
 
