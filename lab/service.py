@@ -131,6 +131,7 @@ class Lab:
                 now=clock.now,
                 seed=secrets.randbits(64),
                 off=off - {AGENT},
+                agent=AGENT not in off,
                 network=network,
             )
             endpoint = self._endpoint(machine, account, name, certificates)

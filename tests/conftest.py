@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness.spark import spark_session
 from servers import kdc, machine
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["pytester"]
+
+# How long an example takes is the machine's affair; what asserts a time is a benchmark.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:

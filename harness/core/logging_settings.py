@@ -95,17 +95,22 @@ def findings(about: str, rules: Mapping[str, Rule], lines: Sequence[str]) -> Ite
     yield _agent(about, _services(lines))
     yield from _refusals(about, lines)
     hindered = {id for id, rule in rules.items() if not _can_fire(rule, state)}
-    for setting in asked:
-        if state[setting] is False:
-            hurt = sorted(asked[setting] & hindered)
-            health = Health.BROKEN if hurt else Health.WARNING
-            so = f"{_rules(hurt)} cannot fire" if hurt else f"{_rules(sorted(asked[setting]))} can still fire by other events"
-            yield Finding(about=f"{about}'s {setting.title}", health=health, what=f"it is off: {so}", fix=mend(setting))
-    made = [setting for setting in asked if state[setting]]
+    off = [setting for setting in asked if state[setting] is False]
+    for setting in off:
+        if hurt := sorted(asked[setting] & hindered):
+            what = f"it is off: {_rules(hurt)} cannot fire"
+            yield Finding(about=f"{about}: {setting.title}", health=Health.BROKEN, what=what, fix=mend(setting))
+    if not all(asked[setting] & hindered for setting in off):
+        # What is off and does no harm is said without alarm: every rule has other events to fire on.
+        harmless = ", ".join(setting.title for setting in off if not asked[setting] & hindered)
+        off_text = f"; off, and no rule depends on it alone: {harmless}"
+    else:
+        off_text = ""
+    made = sum(state[setting] is True for setting in asked)
     if made:
         unknown = sum(state[setting] is None for setting in asked)
         more = f"; of {unknown} the host does not tell" if unknown else ""
-        what = f"{len(made)} of {len(asked)} settings behind {len(rules)} rules are made{more}"
+        what = f"{made} of {len(asked)} settings behind {len(rules)} rules are made{more}{off_text}"
         yield Finding(about=f"{about}'s logging", health=Health.OK, what=what)
 
 

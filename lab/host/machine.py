@@ -18,11 +18,12 @@ from uuid import UUID
 
 from harness.events.windows import WindowsEvent
 from lab.host.files import FileFault, PathNotFound, absolute
-from lab.host.happenings import Binding, CommandRun, Connection, Engine, Image, LogonRefusal, LogonSession, Process, RemoteShell, Witness
+from lab.host.happenings import Binding, CommandRun, Connection, Engine, LogonRefusal, LogonSession, Process, RemoteShell, Witness
 from lab.host.model import Host, NotExecutable, ProcessLimit
 from lab.host.powershell.interpreter import VERSION, ConsolePowerShell, Interpreter
 from lab.host.programs.base import Input, Unmodelled, World, find_program, launch
 from lab.host.programs.cmd_line import LineFault, expanded
+from lab.host.provision import provision, sysmon_pid
 from lab.host.telemetry import Origin, Sink, Telemetry
 from lab.machine import (
     Account,
@@ -57,7 +58,6 @@ _CMD = "C:\\Windows\\System32\\cmd.exe"
 
 _NOT_SUPPORTED = 50
 """ERROR_NOT_SUPPORTED: the exit code of a line that Windows would have run and this host cannot."""
-_SYSMON = "C:\\Windows\\Sysmon64.exe"
 
 
 class EmulatedMachine:
@@ -76,7 +76,7 @@ class EmulatedMachine:
             lsass_pid=host.lsass.pid,
             services_pid=host.service_control.pid,
             winrm_pid=host.winrm_service.pid,
-            sysmon_pid=_install_sysmon(host).pid,
+            sysmon_pid=sysmon_pid(host),
             machine_id=host.machine_guid.time_low,
             filter_id=host.random.randrange(65_000, 90_000),
         )
@@ -340,37 +340,21 @@ def emulated_host(
     now: Callable[[], datetime],
     seed: int,
     off: frozenset[str] = frozenset(),
+    agent: bool = True,
     network: Network | None = None,
 ) -> EmulatedMachine:
     """A Windows host, booted and provisioned with Sysmon, an audit policy and PowerShell logging. The same seed gives the same host.
 
     `name` is the computer name, `domain` the DNS domain, `ip` and `seen_from` the host's and the driver's lab addresses; `accounts` are
     its administrators. `now` gives aware times in UTC. `off` names the settings of `harness.events.audit.SETTINGS` that it lacks.
-    `network` is where it finds other hosts; without one it is alone.
+    `agent`: whether the program runs that would ship its events. `network` is where it finds other hosts; without one it is alone.
     """
     # Reproducible chance is the point; nothing secret comes of it.
     random = Random(seed)  # noqa: S311
     host = Host(name=name, domain=domain, ip=ip, seen_from=seen_from, accounts=accounts, now=now, random=random)
     host.network = network
+    provision(host, off, agent=agent)
     return EmulatedMachine(host, sink, off)
-
-
-def _install_sysmon(host: Host) -> Process:
-    image = Image(
-        original_name="Sysmon64.exe",
-        description="System activity monitor",
-        product="Sysinternals Sysmon",
-        company="Sysinternals - www.sysinternals.com",
-        version="11.11",
-    )
-    host.files.write(_SYSMON, b"MZ", image=image)
-    return host.start_process(
-        parent=host.service_control,
-        path=_SYSMON,
-        command_line=_SYSMON,
-        logon=host.system_logon,
-        directory="C:\\Windows\\system32",
-    )
 
 
 def _discovery(names: Sequence[str], found: Sequence[CommandMetadata]) -> tuple[tuple[CommandRun, ...], ...]:

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from lab.host import accounts as sam
 from lab.host import hives, inventory, registry, services
+from lab.host.audit_policy import AuditPolicy
 from lab.host.files import File, FileFault, FileSystem
 from lab.host.happenings import (
     AccountChange,
@@ -36,6 +37,7 @@ from lab.host.network import TcpIp
 from lab.host.registry import Registry, RegistryFault
 from lab.host.services import CANNOT_START, Service, ServiceControl, ServiceFault
 from lab.machine import Account, Credential, Network, Package
+from lab.windows.data import audited
 
 MAX_PROCESSES = 2_000
 """Live processes at once: a bound against a received fork bomb, far above what a scenario starts."""
@@ -107,6 +109,7 @@ class Host:
         self.sam = sam.Sam(name, self.machine_sid, self.accounts, now)
         self.services = ServiceControl(self._service_began, self._service_ended)
         self.logs = EventLogs()
+        self.audit_policy = AuditPolicy(audited())
         self.files = FileSystem(now)
         self.tcpip = TcpIp(name=name, domain=domain, ip=ip, mac=self.mac, driver=seen_from, booted=self.booted, owner_of=self._owner_of)
         self.registry = Registry(now)

@@ -67,6 +67,11 @@ def provisioned() -> tuple[HostSetting, ...]:
     return tuple(made)
 
 
+def audited() -> Mapping[str, int]:
+    """What is audited on a target, by the GUIDs of subcategories in upper case: 1 success, 3 failures as well."""
+    return {setting.guid.upper(): 3 if setting.title in _FAILURES_TOO else 1 for setting in provisioned() if setting.editor is Editor.AUDIT}
+
+
 def traced() -> tuple[HostSetting, ...]:
     """What Sysmon logs on a target, by its filtering tags."""
     return tuple(setting for setting in SETTINGS.values() if setting.editor is Editor.SYSMON and setting.title in _TRACED)
@@ -88,7 +93,7 @@ def _psd1(setting: HostSetting) -> Iterator[str]:
     }
     match setting.editor:
         case Editor.AUDIT:
-            fields |= {"Guid": setting.guid.upper(), "Value": 3 if setting.title in _FAILURES_TOO else 1}
+            fields |= {"Guid": setting.guid.upper(), "Value": audited()[setting.guid.upper()]}
         case Editor.LOG:
             fields |= {"Log": setting.log, "Size": _LOG_BYTES[setting.name]}
     pairs = [f"{name} = {_literal(value)}" for name, value in fields.items()]

@@ -23,6 +23,25 @@ def test_a_lab_is_well(lab: UpLab, tmp_path: Path) -> None:
     assert lines[0] == "ok      SIEM: embedded answers"
 
 
+def test_a_target_is_asked_what_it_logs_of_what_the_rules_need(tmp_path: Path) -> None:
+    off = ["lab-ws1/process-creation", "lab-ws1/sysmon", "lab-ws2/filtering-platform-connection", "lab-ws2/module-logging"]
+    (tmp_path / "harness.toml").write_text(f"[lab]\noff = {json.dumps(off)}\n")
+    found = harness("doctor", "--lab", "--json", "found.json", cwd=tmp_path, env={"HARNESS_LAB_STATE_FILE": str(tmp_path / "lab.json")})
+    assert found.code == 1, found.said
+    by_name = {finding["about"]: finding for finding in json.loads((tmp_path / "found.json").read_text())["findings"]}
+    broken = {name for name, finding in by_name.items() if finding["health"] != "ok"}
+    assert broken == {
+        "target lab-ws1: Process Creation",
+        "target lab-ws1: Sysmon",
+        "target lab-ws2: Filtering Platform Connection",
+        "target lab-ws2: PowerShell Module Logging",
+    }
+    creation = by_name["target lab-ws1: Process Creation"]
+    assert "5cc2cda8" in creation["what"]
+    assert creation["fix"] == 'auditpol /set /subcategory:"{0CCE922B-69AE-11D9-BED3-505054503030}" /success:enable'
+    assert "winlogbeat runs" in by_name["target lab-ws1's agent"]["what"]
+
+
 def test_each_target_is_told_what_is_wrong_with_it(lab: UpLab, tmp_path: Path) -> None:
     with socket.socket() as taken:  # bound and not listening: nobody else's either
         taken.bind(("127.0.0.1", 0))

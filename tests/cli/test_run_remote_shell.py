@@ -97,7 +97,6 @@ def test_what_must_stay_quiet_does_and_a_failing_command_is_no_miss(lab: UpLab) 
 
 
 def test_the_null_action_and_a_cleanup_use_the_shell_too(lab: UpLab) -> None:
-    scripts = len(lab.scripts())
     ended = ran(
         lab,
         "null.scenario.yml",
@@ -111,15 +110,16 @@ def test_the_null_action_and_a_cleanup_use_the_shell_too(lab: UpLab) -> None:
               - rule: {CONNECTION}
               - {{rule: {CHILD_OF_SHELL}, fires: false}}
           - name: with a cleanup
-            winrs: echo lab>C:\\Windows\\Temp\\b2.txt
+            winrs: echo lab>C:\\Windows\\Temp\\null-action.txt
             cleanup:
-              winrs: del C:\\Windows\\Temp\\b2.txt
+              winrs: del C:\\Windows\\Temp\\null-action.txt
             expect:
               - rule: {CHILD_OF_SHELL}
         """,
     )
     assert ended.code == 0, ended.said
-    assert lab.scripts()[scripts:] == ["echo lab>C:\\Windows\\Temp\\b2.txt", "del C:\\Windows\\Temp\\b2.txt"]
+    sent = [text for text in lab.scripts() if "null-action.txt" in text]
+    assert sent == ["echo lab>C:\\Windows\\Temp\\null-action.txt", "del C:\\Windows\\Temp\\null-action.txt"]
     (cleanup,) = ended.full.cleanups
     assert isinstance(cleanup.outcome, Execution)
     assert cleanup.outcome.exit_code == 0

@@ -54,10 +54,10 @@ def test_where_all_is_made_two_lines_say_so() -> None:
 @pytest.mark.parametrize(
     ("lines", "about"),
     [
-        (answer(creation=0), "target ws5's Process Creation"),
+        (answer(creation=0), "target ws5: Process Creation"),
         (answer(creation=2), ""),
-        (answer(blocks="0x0"), "target ws5's PowerShell Script Block Logging"),
-        (answer(log="false"), "target ws5's the log Microsoft-Windows-PowerShell/Operational"),
+        (answer(blocks="0x0"), "target ws5: PowerShell Script Block Logging"),
+        (answer(log="false"), "target ws5: the log Microsoft-Windows-PowerShell/Operational"),
     ],
     ids=["audit", "failures-alone", "registry", "log"],
 )
@@ -72,9 +72,11 @@ def test_what_is_off_is_named_with_the_line_that_mends_it(lines: list[str], abou
 
 def test_a_rule_that_has_another_kind_of_event_can_still_fire() -> None:
     both = either((SECURITY, 4688), (SYSMON, 1))
-    assert health(answer(creation=0), both)["target ws5's Process Creation"] is Health.WARNING
+    (_, logging) = findings("target ws5", {"either": both}, answer(creation=0))
+    assert (logging.health, logging.about) == (Health.OK, "target ws5's logging")
+    assert "no rule depends on it alone: Process Creation" in logging.what
     neither = health(answer(creation=0, sysmon="Stopped"), both)
-    assert neither["target ws5's Process Creation"] is neither["target ws5's Sysmon"] is Health.BROKEN
+    assert neither["target ws5: Process Creation"] is neither["target ws5: Sysmon"] is Health.BROKEN
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_who_may_not_read_the_audit_policy_is_told_so_and_nothing_is_held_to_be_
     lines = ["refused|auditpol ended with 5", *answer()[2:]]
     found = health(lines, CREATED)
     assert found["target ws5's audit policy"] is Health.UNKNOWN
-    assert "target ws5's Process Creation" not in found
+    assert "target ws5: Process Creation" not in found
 
 
 @pytest.mark.parametrize("line", ["", "audit|", "audit|{}", "value|x", "service|", "service|a|b|c", "is|enabled: maybe", "\x00|" * 50])

@@ -27,6 +27,7 @@ from harness.transports.winrm import WinrmTransport
 from lab.machine import Account, CommandIO, CommandLine, Logon, Package, Peer, PipelineIO, PipelineRequest
 from lab.machine import Credential as Delegated
 from lab.winrm import Access, Authority, Endpoint, EndpointAccount, Identity, Scheme, fingerprint, make_authority
+from lab.winrm.config import Quotas
 from servers.kdc import REALM
 from servers.machine import Place
 from tests.lab.winrm.small_machine import PASSWORD, PURPLE, SmallMachine, endpoint
@@ -354,7 +355,7 @@ def test_a_closed_port_is_no_connection(pki: Pki, action: Action) -> None:
 
 @pytest.mark.parametrize("action", EMPTY)
 def test_a_quota_is_told_with_its_code(pki: Pki, action: Action) -> None:
-    with serving(pki, Greeter(), max_shells=1) as served:
+    with serving(pki, Greeter(), quotas=Quotas(max_shells=1)) as served:
         first = opened(served, action, Auth.NTLM, Channel(), tls=False)
         assert "2150859173" in refused(Refused, served, action, Auth.NTLM, Channel(), tls=False)
         first.close()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from xml.sax.saxutils import escape
+from dataclasses import replace
+from itertools import groupby
 
 from harness.events.windows import WindowsEvent
+from harness.events.windows_xml import render
 from lab.host import inventory
+from lab.host.audit_policy import INCLUSION, Subcategory
+from lab.host.files import FileFault, absolute
 from lab.host.programs.base import Run, program
 
 _CHANNEL = "The specified channel could not be found."
@@ -82,7 +86,7 @@ def _query(run: Run, records: list[WindowsEvent], options: dict[str, str]) -> in
         if options.get("f", options.get("format", "xml")).lower() == "text":
             run.write(*_as_text(place, event))
         else:
-            run.write(as_xml(event))
+            run.write(render(replace(event, message="")))
     return 0
 
 
@@ -107,56 +111,46 @@ def _as_text(place: int, event: WindowsEvent) -> list[str]:
     ]
 
 
-def as_xml(event: WindowsEvent) -> str:
-    """An event in the form that the event log renders [event schema, winmeta]."""
-    named = [f"<Data Name='{escape(name)}'>{escape(value)}</Data>" for name, value in event.data.items()]
-    bare = [f"<Data>{escape(value)}</Data>" for value in event.strings]
-    guid = f" Guid='{event.provider_guid}'" if event.provider_guid else ""
-    user = f"<Security UserID='{event.user_sid}'/>" if event.user_sid else "<Security/>"
-    return (
-        "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System>"
-        f"<Provider Name='{escape(event.provider)}'{guid}/><EventID>{event.event_id}</EventID><Version>{event.version}</Version>"
-        f"<Level>{int(event.level)}</Level><Task>{event.task}</Task><Opcode>{event.opcode}</Opcode><Keywords>0x{event.keywords:x}</Keywords>"
-        f"<TimeCreated SystemTime='{event.created:%Y-%m-%dT%H:%M:%S}.{event.created.microsecond * 1000:09d}Z'/>"
-        f"<EventRecordID>{event.record_id}</EventRecordID><Correlation/>"
-        f"<Execution ProcessID='{event.process_id or 0}' ThreadID='{event.thread_id or 0}'/><Channel>{escape(event.channel)}</Channel>"
-        f"<Computer>{escape(event.computer)}</Computer>{user}</System><EventData>{''.join(named + bare)}</EventData></Event>"
-    )
-
-
-_AUDITED: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("System", (("Security State Change", "Success"), ("System Integrity", "Success and Failure"))),
-    ("Logon/Logoff", (("Logon", "Success and Failure"), ("Logoff", "Success"), ("Special Logon", "Success"))),
-    ("Object Access", (("File System", "No Auditing"), ("Registry", "No Auditing"), ("Filtering Platform Connection", "Success"))),
-    ("Privilege Use", (("Sensitive Privilege Use", "No Auditing"),)),
-    ("Detailed Tracking", (("Process Creation", "Success"), ("Process Termination", "Success"))),
-    ("Policy Change", (("Audit Policy Change", "Success"), ("Authentication Policy Change", "Success"))),
-    ("Account Management", (("User Account Management", "Success"), ("Security Group Management", "Success"))),
-    ("Account Logon", (("Credential Validation", "No Auditing"),)),
-)
-
-
 @program("AUDITPOL.EXE")
 def auditpol(run: Run) -> int:
-    """/get of categories and subcategories; what sets them is not modelled."""
-    given = [one.lower() for one in run.arguments]
-    if len(given) != 2 or given[0] != "/get" or not given[1].startswith(("/category:", "/subcategory:")):
+    """/get of categories and subcategories, for people or as CSV (/r), /list, and /backup; what sets them is not modelled."""
+    given = [one for one in run.arguments if one.lower() != "/r"]
+    as_csv = len(given) < len(run.arguments)
+    verb = given[0].lower() if given else ""
+    option, _, value = given[1].partition(":") if len(given) == 2 else ("", "", "")
+    policy = run.host.audit_policy
+    if not run.process.logon.elevated:
+        run.complain("Error 0x00000522 occurred:", "A required privilege is not held by the client.", "")
+        return 1314
+    if verb == "/backup" and option.lower() == "/file" and value:
+        rows = [",".join((*_AUDIT_HEAD, "Setting Value")), *(f"{_audit_row(run, one)},{one.value}" for one in policy)]
+        try:
+            run.host.files.write(absolute(value, run.world.directory), "".join(f"{row}\r\n" for row in rows).encode("utf-8"))
+        except FileFault:
+            run.complain("Error 0x00000003 occurred:", "The system cannot find the path specified.", "")
+            return 3
+        run.write("The command was successfully executed.")
+        return 0
+    if verb != "/get" or option.lower() not in ("/category", "/subcategory"):
         raise run.unmodelled()
-    kind, _, listed = given[1].partition(":")
-    wanted = [one.strip().strip('"') for one in listed.split(",")]
-    run.write("System audit policy", "Category/Subcategory                      Setting")
-    found = False
-    for category, rows in _AUDITED:
-        whole = kind == "/category" and ("*" in wanted or category.lower() in wanted)
-        kept = [row for row in rows if whole or (kind == "/subcategory" and row[0].lower() in wanted)]
-        if kept:
-            found = True
-            run.write(category, *(f"  {name:<40}{setting}" for name, setting in kept))
+    found = policy.of(value.split(","))
     if not found:
-        run.output.clear()
         run.complain("Error 0x00000057 occurred:", "The parameter is incorrect.", "")
         return 87
+    if as_csv:
+        run.write("", ",".join(_AUDIT_HEAD), *(_audit_row(run, one) for one in found))
+        return 0
+    run.write("System audit policy", "Category/Subcategory                      Setting")
+    for category, lines in groupby(found, key=lambda one: one.category):
+        run.write(category, *(f"  {one.name:<40}{INCLUSION[one.value]}" for one in lines))
     return 0
+
+
+_AUDIT_HEAD = ("Machine Name", "Policy Target", "Subcategory", "Subcategory GUID", "Inclusion Setting", "Exclusion Setting")
+
+
+def _audit_row(run: Run, one: Subcategory) -> str:
+    return f"{run.host.name.upper()},System,{one.name},{one.guid},{INCLUSION[one.value]},"
 
 
 @program("gprslt.exe")

@@ -41,6 +41,14 @@ SHOWN: list[tuple[str, str]] = [
     ('cmd /v:on /c "set X=1& echo !X!"', "1"),
     ("wevtutil gl Security", "  logFileName: %SystemRoot%\\System32\\Winevt\\Logs\\Security.evtx"),
     ('auditpol /get /subcategory:"Process Creation"', "  Process Creation                        Success"),
+    (
+        'auditpol /get "/subcategory:{0cce922b-69ae-11d9-bed3-505054503030}" /r',
+        "WS6,System,Process Creation,{0CCE922B-69AE-11D9-BED3-505054503030},Success,",
+    ),
+    (
+        'auditpol /backup "/file:C:\\Windows\\Temp\\a.csv"; Get-Content C:\\Windows\\Temp\\a.csv',
+        "WS6,System,Logon,{0CCE9215-69AE-11D9-BED3-505054503030},Success and Failure,,3",
+    ),
     ("Get-NetTCPConnection -State Listen | ft LocalPort,OwningProcess -HideTableHeaders", "    47001             4"),
     (
         "Get-ChildItem HKLM:\\Software\\Policies\\Microsoft\\Windows\\PowerShell",

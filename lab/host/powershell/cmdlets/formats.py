@@ -147,7 +147,12 @@ def convert_from_csv(call: Call) -> Iterator[object]:
 def import_csv(call: Call) -> Iterator[object]:
     """Objects of files of CSV."""
     for full in matches_of(call):
-        yield from _objects(call, decode(call.session.host.files.read(full).content).splitlines())
+        try:
+            file = call.session.host.files.read(full)
+        except FileFault as fault:
+            call.error(record_of(fault))
+            continue
+        yield from _objects(call, decode(file.content).splitlines())
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------------
