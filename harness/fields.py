@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, TypeVar, get_args
@@ -160,9 +160,59 @@ def check(model: type[M], document: Document, context: Mapping[str, object] | No
         return None, tuple(_problem(model, document, details) for details in real)
 
 
-def schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
-    """The JSON schema of a file's model, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without_null_defaults(model.model_json_schema()), "title": title}
+def schema_of(model: type[BaseModel], title: str, meanings: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The JSON schema of a file's model, for editors. `meanings` describe the keys, by their path, that the model itself does not."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_without_null_defaults(model.model_json_schema()),
+        "title": title,
+    }
+    for key in keys_of(schema):
+        if key.path in (meanings or {}):
+            key.schema.setdefault("description", (meanings or {})[key.path])
+    return schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key of a schema: its path (`[]` after a list of tables, `*` for a name that its author gives), and what the schema says of it."""
+
+    path: str
+    schema: dict[str, Any]
+    required: bool
+
+
+def keys_of(schema: Mapping[str, Any]) -> Iterator[Key]:
+    """Every key of the tables that a JSON schema knows, outer ones first."""
+    return _keys_below(schema, schema, "")
+
+
+def _keys_below(table: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Iterator[Key]:
+    for name, found in table.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        yield Key(path=here, schema=found, required=name in table.get("required", ()))
+        for inner, suffix in _tables_of(found, root, "", frozenset()):
+            yield from _keys_below(inner, root, here + suffix)
+
+
+def _tables_of(
+    schema: Mapping[str, Any], root: Mapping[str, Any], suffix: str, within: frozenset[str]
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The tables that a value may be or hold, each with what its keys' paths have before them.
+
+    `within` are the definitions that are being looked into: a value may hold others of its own kind.
+    """
+    reference = schema.get("$ref", "")
+    if reference and reference not in within:
+        yield from _tables_of(root["$defs"][reference.rpartition("/")[2]], root, suffix, within | {reference})
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        yield from _tables_of(choice, root, suffix, within)
+    if isinstance(items := schema.get("items"), dict):
+        yield from _tables_of(items, root, f"{suffix}[]", within)
+    if isinstance(others := schema.get("additionalProperties"), dict):
+        yield from _tables_of(others, root, f"{suffix}.*", within)
+    if "properties" in schema:
+        yield schema, suffix
 
 
 def _without_null_defaults(schema: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, WithJsonSchema, field_validator
 
+from harness import key_meanings
 from harness.documents import Document, Loc, Place, parse_yaml, read_text
 from harness.errors import Problem, UsageError
 from harness.fields import (
@@ -330,7 +331,7 @@ def scenario_schema() -> dict[str, Any]:
 
     It is looser than `load_scenarios` only where a schema cannot say it: rule ids, duplicate keys and ids, and what goes with `fires`.
     """
-    schema = schema_of(_ScenarioFile, "harness scenario")
+    schema = schema_of(_ScenarioFile, "harness scenario", key_meanings.SCENARIO)
     for name in ("_ActionEntry", "_Step"):
         schema["$defs"][name]["oneOf"] = [{"required": [action]} for action in _ACTIONS]
     return schema

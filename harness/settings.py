@@ -36,6 +36,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from harness import key_meanings
 from harness.documents import Document, Loc, Place, parse_toml, read_text
 from harness.errors import Problem, UsageError
 from harness.events.audit import SETTINGS
@@ -648,7 +649,7 @@ class _File(Entry):
 
 
 _SECTIONS: Mapping[str, type[Entry]] = {"scope": _Scope, "siem": _Siem, "lab": _Lab, "rules": _Rules, "run": _Run, "history": _History}
-_LISTS: Mapping[Loc, str] = {
+LISTS: Mapping[Loc, str] = {
     ("scope", "hosts"): ",",
     ("siem", "url"): ",",
     ("siem", "events"): ",",
@@ -660,7 +661,7 @@ _LISTS: Mapping[Loc, str] = {
     ("rules", "paths"): os.pathsep,
 }
 _SIEM_SECRETS = ("password", "api_key", "bearer")
-_VARIABLES: Mapping[str, tuple[str, str]] = {
+VARIABLES: Mapping[str, tuple[str, str]] = {
     f"HARNESS_{section}_{key}".upper(): (section, key) for section, model in _SECTIONS.items() for key in model.model_fields
 }
 
@@ -709,7 +710,7 @@ def _checked(merged: Document, environ: Mapping[str, str], without: str = "") ->
 
 def settings_schema() -> dict[str, Any]:
     """The JSON schema of harness.toml, for editors."""
-    return schema_of(_File, "harness settings")
+    return schema_of(_File, "harness settings", key_meanings.SETTINGS)
 
 
 def resolve(reference: str, environ: Mapping[str, str] = os.environ) -> Secret:
@@ -826,10 +827,10 @@ def _tables(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
 def _from_environment(environ: Mapping[str, str]) -> Mapping[Loc, tuple[object, Place]]:
     given: dict[Loc, tuple[object, Place]] = {}
-    for name, loc in _VARIABLES.items():
+    for name, loc in VARIABLES.items():
         # An empty variable is how shells unset one for a command.
         if text := environ.get(name):
-            separator = _LISTS.get(loc)
+            separator = LISTS.get(loc)
             value: object = text if separator is None else [part.strip() for part in text.split(separator)]
             given[loc] = (value, Place(path=name))
     return given
@@ -864,9 +865,9 @@ def _stray_variables(environ: Mapping[str, str], value: Mapping[str, Any]) -> li
     referred = {str(table[key]) for table, key in _secrets(value)}
     problems = []
     for name in sorted(environ):
-        if not name.startswith("HARNESS_") or name in _VARIABLES or name == "HARNESS_CONFIG" or f"env:{name}" in referred:
+        if not name.startswith("HARNESS_") or name in VARIABLES or name == "HARNESS_CONFIG" or f"env:{name}" in referred:
             continue
-        hint = nearest(name, _VARIABLES, likeness=0.9)  # other tools' variables begin with HARNESS_ too
+        hint = nearest(name, VARIABLES, likeness=0.9)  # other tools' variables begin with HARNESS_ too
         if hint or any(name.startswith(f"HARNESS_{section.upper()}_") for section in _SECTIONS):
             problems.append(Problem(path=name, what="is no setting", fix=hint))
     return problems

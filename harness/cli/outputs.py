@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_FORMATS: Mapping[str, str] = {
+FORMATS: Mapping[str, str] = {
     "json": "Write the report as JSON; - is standard output, here and below.",
     "html": "Write it as one page of HTML that needs nothing else.",
     "junit": "Write it as JUnit XML.",
@@ -37,7 +37,7 @@ _FORMATS: Mapping[str, str] = {
 
 def output_options(command: F) -> F:
     """A flag for each format."""
-    for name, text in reversed(list(_FORMATS.items())):
+    for name, text in reversed(list(FORMATS.items())):
         command = click.option(f"--{name}", metavar="FILE", help=text)(command)
     return command
 
@@ -73,7 +73,7 @@ def writers(asked: dict[str, Any], baseline: Callable[[Report], Report] | None) 
     from harness.errors import Problem, UsageError
     from harness.reports.document import DocumentFile, DocumentReporter
 
-    places = {name: asked.pop(name.replace("-", "_")) for name in _FORMATS}
+    places = {name: asked.pop(name.replace("-", "_")) for name in FORMATS}
     to_stdout = [name for name, place in places.items() if place == "-"]
     if len(to_stdout) > 1:
         what = f"--{to_stdout[0]} and --{to_stdout[1]} both write to standard output"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from harness.model.report import REPORT_VERSION, Report
 
 # Text of targets comes here as it is. What would steer a terminal or turn the reading direction is escaped; half a surrogate pair is no
 # character in any encoding, and JSON readers refuse even its escape.
-_UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]")
 
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -30,7 +32,18 @@ MAX_BYTES = 64 * 1024 * 1024
 
 def _escape(found: re.Match[str]) -> str:
     character = found[0]
-    return "\N{REPLACEMENT CHARACTER}" if "\ud800" <= character <= "\udfff" else f"\\u{ord(character):04x}"
+    return "\N{REPLACEMENT CHARACTER}" if "\ud800" <= character <= "\udfff" else json.dumps(character)[1:-1]
+
+
+def _sound(value: Any) -> Any:
+    """The same without halves of surrogate pairs in the names of its tables."""
+    if isinstance(value, Mapping):
+        return {name.encode("utf-8", "replace").decode() if type(name) is str else name: _sound(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_sound, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _sound(getattr(value, field.name)) for field in fields(value) if field.init})
+    return value
 
 
 @cache
@@ -48,7 +61,12 @@ def dump_report(report: Report) -> str:
 
 def report_document(report: Report) -> dict[str, Any]:
     """The report as plain values, as JSON has them."""
-    (document,) = _adapter().dump_python((report,), mode="json")
+    try:
+        (document,) = _adapter().dump_python((report,), mode="json")
+    except UnicodeEncodeError:
+        # Of names in tables (an event's fields, its log) pydantic makes UTF-8 at once; other texts are seen to by `json_text`. It is as
+        # rare as it is hostile, and looking through a whole report is dear.
+        (document,) = _adapter().dump_python((_sound(report),), mode="json")
     assert isinstance(document, dict)
     return document
 

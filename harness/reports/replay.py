@@ -115,7 +115,8 @@ def _sample(sample: Sample, margin: str = "    ") -> Text:
 
 
 def _why(found: Nearest, console: Console) -> None:
-    console.print(Text.assemble("\n", "Why not ", (_named(found.rule), "bold"), f": {found.note}" if found.note else ": the nearest event"))
+    why = inert(found.note) or "the nearest event"
+    console.print(Text.assemble("\n", "Why not ", (_named(found.rule), "bold"), f": {why}"))
     for number, sample in enumerate(found.reached, 1):
         console.print(Text(f"    event {number} is there:"))
         console.print(_sample(sample), soft_wrap=True)

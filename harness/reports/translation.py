@@ -17,7 +17,7 @@ from harness.errors import Problem
 from harness.logic.explain import event_kinds
 from harness.model.intent import Rule
 from harness.model.translation import Sheet, Translation, Trap
-from harness.reports.words import inert
+from harness.reports.words import inert, whole
 
 _PART = 400
 """Characters of a line that are made inert at once: `inert` cuts what is longer, and a query is shown whole."""
@@ -136,7 +136,8 @@ def _fenced(translation: Translation) -> Iterator[str]:
     longest = max((len(run) for run in re.findall(r"`+", translation.text)), default=0)
     fence = "`" * max(3, longest + 1)
     yield f"{fence}{translation.fence}"
-    yield translation.text
+    # Tabs are the text's own; what is not to be seen there must be, even if it can then not be copied.
+    yield "\n".join("\t".join(map(whole, line.split("\t"))) for line in translation.text.split("\n"))
     yield fence
 
 
@@ -158,10 +159,10 @@ def _path(path: str) -> str:
 
 def _code(text: str) -> str:
     """A text inside a code span of a table."""
-    return " ".join(text.replace("`", "'").replace("|", "\\|").split())
+    return whole(" ".join(text.replace("`", "'").replace("|", "\\|").split()))
 
 
 def _escaped(text: str) -> str:
     """A text that is neither markup nor a cell's end. Names in code spans stay as they are."""
-    parts = re.split(r"(`[^`|]*`)", " ".join(text.split()))
+    parts = re.split(r"(`[^`|]*`)", whole(" ".join(text.split())))
     return "".join(part if number % 2 else re.sub(r"([\\\[\]|*_<>`#~])", r"\\\1", part) for number, part in enumerate(parts))

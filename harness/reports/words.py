@@ -49,11 +49,17 @@ def inert(text: str) -> str:
 def whole(text: str) -> str:
     """The same, however long it is: for what people take away from the page."""
     plain = text if text.isascii() and text.isprintable() else "".join(c if _harmless(c) else _escape(c) for c in text)
-    return _COMMAND.sub(r"#\\x23", plain)
+    return _WORKFLOW_COMMAND.sub(r":\\x3a", _COMMAND.sub(r"#\\x23", plain))
 
 
 # What CI systems take for a command wherever in a job's output it stands: Azure Pipelines and GitHub's older form, TeamCity.
 _COMMAND = re.compile(r"##(?=(?:vso|teamcity)?\[)")
+# And what GitHub's runner takes for one at the head of a line, which any word may come to stand at; by name, since PowerShell has `::` too.
+_WORKFLOW_COMMAND = re.compile(
+    r"::(?=(?:add-mask|add-matcher|add-path|debug|echo|endgroup|error|group|notice|remove-matcher|save-state|set-env|set-output|stop-commands"
+    r"|warning)(?: |::))",
+    re.IGNORECASE,
+)
 
 
 def _harmless(character: str) -> bool:

@@ -166,8 +166,8 @@ def test_a_siem_that_is_away_is_no_miss(suite: Suite, monkeypatch: pytest.Monkey
     found.stdout.fnmatch_lines(["*nothing was sent: the SIEM cannot answer*"])
 
 
-def test_the_readmes_own_tests(suite: Suite) -> None:
-    found = re.search(r"```python\n(# test_whoami\.py\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_guides_own_tests(suite: Suite) -> None:
+    found = re.search(r"```python\n(# test_whoami\.py\n.*?)```", (ROOT / "docs" / "pytest.md").read_text(), re.DOTALL)
     assert found is not None
     suite.pytester.makepyfile(test_whoami=found[1])
     suite.run(*ON_LAB).assert_outcomes(passed=2)

@@ -294,12 +294,12 @@ def test_rules_of_the_command_line_and_of_the_settings(suite: Suite) -> None:
     assert [Path(rule.source) for rule in suite.report.rules] == [Path("rules", "mine.yml")]
 
 
-README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs" / "pytest.md").read_text()
 
 
-@pytest.mark.parametrize("command", re.findall(r"^    pytest (.*)$", README, re.MULTILINE), ids=str)
-def test_the_readmes_own_commands(suite: Suite, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    scenario = re.search(r"```yaml\n(# whoami\.scenario\.yml\n.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize("command", re.findall(r"^    pytest (.*)$", GUIDE, re.MULTILINE), ids=str)
+def test_the_guides_own_commands(suite: Suite, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    scenario = re.search(r"```yaml\n(# whoami\.scenario\.yml\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert scenario is not None
     (suite.path / "scenarios").mkdir()
     (suite.path / "scenarios" / "whoami.scenario.yml").write_text(scenario[1])

@@ -6,6 +6,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from html.parser import HTMLParser
 
@@ -13,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.model.changes import Trend, Trends
 from harness.model.report import Report
-from harness.model.verdicts import Verdict
+from harness.model.verdicts import Outcome, Verdict
 from harness.reports.html import dump_html
+from harness.reports.html.chart import ticks
 from harness.reports.html.view import page_of
 from tests.reports import sample_reports as sample
 
@@ -169,3 +172,81 @@ def test_the_timeline_says_what_happened_when() -> None:
 def test_times_to_detect_are_told_in_numbers_too() -> None:
     rows = {row[0][:8]: row[1:] for row in page_of(sample.gap()).time_rows}
     assert rows["734f8d9b"] == ("3", "0.73 s", "0.73 s", "3.50 s")
+
+
+def test_the_head_says_how_much_holds_and_what_needs_a_look() -> None:
+    glance = page_of(sample.gap()).glance
+    figures = {name: (value, note) for name, value, note in glance.figures}
+    assert figures["Gaps"] == ("4", "")
+    assert figures["Expectations met"] == ("8 of 14", "2 known gaps")
+    assert figures["Rules validated"] == ("0 of 3", "3 untested")
+    assert [need.word for need in glance.needs] == ["MISSED", "NOISY", "LATE"]
+    assert glance.needs[0].where == "call-cmdlet/1@ws5, call-cmdlet/1@ws6"
+    assert sum(part.width for part in glance.bar) == pytest.approx(100, abs=0.1)
+    assert (page_of(empty()).glance.figures, page_of(empty()).glance.bar, page_of(empty()).glance.needs) == ((("Gaps", "0", ""),), (), ())
+
+
+def test_what_does_not_count_stands_behind_what_does() -> None:
+    page = page_of(sample.held())
+    assert [need.word for need in page.glance.needs] == ["MISSED", "NOISY", "LATE"]
+    assert "quarantined until" in page.glance.needs[-1].note
+    marks = {
+        verdict.outcome: verdict.marks for step in page.steps for verdict in step.verdicts if verdict.outcome in ("MISSED", "NOISY", "LATE")
+    }
+    assert marks == {"MISSED": ("new",), "NOISY": ("known",), "LATE": ("quarantined",)}
+    assert any(verdict.marks == ("flaky",) for step in page.steps for verdict in step.verdicts)
+
+
+def nights(runs: int, expectations: int) -> Trends:
+    outcomes = (Outcome.DETECTED, Outcome.DETECTED, Outcome.MISSED, None)
+    lines = []
+    for number in range(expectations):
+        found = tuple(outcomes[(place * number) % len(outcomes)] for place in range(runs))
+        took = tuple(timedelta(seconds=1 + place) if outcome is Outcome.DETECTED else None for place, outcome in enumerate(found))
+        lines.append(Trend(planned=f"s-{number}/1@ws5", rule=sample.NETWORK, fires=True, outcomes=found, took=took))
+    ended = tuple(sample.START + timedelta(days=place) for place in range(runs))
+    return Trends(runs=tuple(f"run-{place}" for place in range(runs)), ended=ended, lines=tuple(lines))
+
+
+def test_the_nights_are_columns_that_fill_and_never_leave_the_picture() -> None:
+    shown = page_of(replace(sample.gap(), trends=nights(7, 9))).nights
+    assert shown is not None
+    for block in shown.blocks:
+        assert -0.1 <= block.top <= block.top + block.height <= 100.1
+        assert block.at + block.width <= 100
+    assert sum(block.height for block in shown.blocks if block.at == 0) == pytest.approx(100, abs=0.1)
+    assert [stop.said for stop in shown.stops][:2] == ["run-0: median 1.00 s", "run-1: median 2.00 s"]
+    assert min(stop.top for stop in shown.stops) == 10
+
+
+def test_only_what_moved_or_fails_is_listed_at_once() -> None:
+    shown = page_of(replace(sample.gap(), trends=nights(8, 5))).nights
+    assert shown is not None
+    assert [row.name.rpartition(" at ")[2] for row in shown.steady] == ["s-0/1@ws5", "s-4/1@ws5"]
+    assert [mark.said for mark in shown.steady[0].marks] == ["8 x DETECTED"]
+    assert len(shown.moving) == 3
+    assert page_of(sample.gap()).nights is None
+
+
+def test_sixty_nights_of_five_hundred_expectations_fit_too() -> None:
+    assert len(dump_html(replace(many(500), trends=nights(60, 500))).encode()) < 2_000_000
+
+
+@given(st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=40)))
+def test_an_axis_has_a_few_round_times_in_order(length: timedelta) -> None:
+    made = ticks(length)
+    assert 1 <= len(made) <= 7
+    places = [tick.at for tick in made]
+    assert places == sorted(set(places))
+    assert places[0] == 0
+    assert places[-1] <= 100
+    assert len({tick.said for tick in made}) == len(made)
+
+
+def test_the_way_by_a_jump_host_is_told() -> None:
+    base = sample.gap()
+    first = base.verdicts[0].detonation
+    assert first is not None
+    moved = replace(first, planned=replace(first.planned, target=replace(first.planned.target, via=sample.WS6)))
+    verdicts = tuple(replace(item, detonation=moved) if item.detonation == first else item for item in base.verdicts)
+    assert any("by way of ws6" in step.facts for step in page_of(replace(base, verdicts=verdicts)).steps)

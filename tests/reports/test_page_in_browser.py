@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from harness.model.report import Report
 from harness.reports.html import dump_html
 from tests.needs import chromium, needs_chromium
 from tests.reports import sample_reports as sample
-from tests.reports.test_html_report import HOSTILE, empty, many
+from tests.reports.test_html_report import HOSTILE, empty, many, nights
 
 pytestmark = needs_chromium
 WIDTHS = (360, 820, 1440)
@@ -23,6 +24,8 @@ REPORTS: dict[str, Callable[[], Report]] = {
     "clean": sample.clean,
     "gap": sample.gap,
     "outage": sample.outage,
+    "held": sample.held,
+    "nights": lambda: replace(sample.held(), trends=nights(30, 12)),
     "empty": empty,
     "hostile": partial(sample.hostile, HOSTILE),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -11,62 +11,23 @@ from itertools import pairwise
 from statistics import median
 
 from harness.core.cover import GAPS, MET
-from harness.model.changes import Trend, Trends
+from harness.core.standing import standing_in
+from harness.model.changes import Line
 from harness.model.facts import Detonation, Failure, StreamKind
 from harness.model.intent import Action, EnterPSSession, InvokeCommand, WinRS
 from harness.model.report import Report
 from harness.model.verdicts import Basis, GateKind, GateState, Outcome, RuleCoverage, Verdict
-from harness.reports import standing
+from harness.reports import meanings, standing
 from harness.reports.history import change_lines
+from harness.reports.html.chart import Chart, Lane, Point, share, ticks
+from harness.reports.html.glance import Glance, glance_of
+from harness.reports.html.nights import Nights, nights_of
+from harness.reports.html.tones import GRAVITY, MARK, STATUS_TONE, TONE, gravest
 from harness.reports.ladder import GATE_WORD, gate_evidence, gate_time, outcome_word
 from harness.reports.words import STATUS_ORDER, cleanup_trouble, clock, count_of, grouped, listed, named, seconds, short
 
-_TONE: Mapping[Outcome, str] = {
-    Outcome.DETECTED: "good",
-    Outcome.QUIET: "good",
-    Outcome.GAP_CLOSED: "info",
-    Outcome.KNOWN_GAP: "info",
-    Outcome.NOT_EXERCISABLE: "none",
-    Outcome.LATE: "warn",
-    Outcome.MISGRADED: "warn",
-    Outcome.MISSED: "bad",
-    Outcome.BLIND: "bad",
-    Outcome.NOISY: "bad",
-    Outcome.INCONCLUSIVE: "open",
-}
-_GRAVITY = ("bad", "warn", "open", "info", "good", "none")
-"""Of several verdicts the first of these gives the tone."""
-_MARK = {"bad": "✗", "warn": "!", "open": "?", "info": "○", "good": "✓", "none": "–"}
 _OPEN_AT_ONCE = 10
 _PRINTED = 6
-_TICKS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """A moment of a lane, or a span where `width` is not 0: per cent of the lane's length. `said` is its time in words."""
-
-    at: float
-    width: float
-    tone: str
-    said: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """One kind of moments, from the left as time goes."""
-
-    name: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """Lanes over one axis. `said` is what the picture shows, for those who do not see it."""
-
-    lanes: tuple[Lane, ...]
-    ticks: tuple[tuple[float, str], ...]
-    said: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +52,7 @@ class VerdictRow:
     rule: str
     title: str
     asked: str
+    marks: tuple[str, ...]
     cause: str
     time: str
     gates: tuple[GateRow, ...]
@@ -140,18 +102,6 @@ class MatrixRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrendRow:
-    """An expectation over runs: `marks` are its outcomes; `said` counts them, for those who do not see the marks."""
-
-    name: str
-    marks: tuple[Point, ...]
-    said: str
-    p50: str
-    p95: str
-    flaky: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Everything on the page."""
 
@@ -159,6 +109,7 @@ class Page:
     heading: str
     tone: str
     facts: tuple[tuple[str, str], ...]
+    glance: Glance
     counts: tuple[tuple[str, str, int], ...]
     scenarios: tuple[str, ...]
     matrix: tuple[MatrixRow, ...]
@@ -171,8 +122,8 @@ class Page:
     against: str
     changes: tuple[tuple[str, tuple[str, ...]], ...]
     marks: tuple[str, ...]
-    nights: str
-    trends: tuple[TrendRow, ...]
+    nights: Nights | None
+    words: tuple[tuple[str, str, str], ...]
 
 
 def page_of(report: Report) -> Page:
@@ -189,21 +140,21 @@ def page_of(report: Report) -> Page:
         heading=meaning[:1].upper() + meaning[1:],
         tone={0: "good", 1: "bad"}.get(report.exit_code, "open"),
         facts=(
-            ("Run", report.run_id),
             ("Started", f"{report.started_at:%Y-%m-%d %H:%M:%S} UTC, {seconds(report.finished_at - report.started_at)}"),
             ("Targets", listed(environment.targets, 12)),
             ("SIEM", environment.siem),
             ("Clocks", ", ".join(f"{name} {offset:+.3f} s" for name, offset in sorted(environment.clock_offsets.items()))[:300]),
             ("Driver", f"harness {environment.harness}, Python {environment.python}, {environment.platform}"),
         ),
-        counts=tuple((outcome.value, _TONE[outcome], outcomes[outcome]) for outcome in Outcome if outcomes[outcome]),
+        glance=glance_of(report, titles, [_key(verdict) for verdict in report.verdicts]),
+        counts=tuple((outcome.value, TONE[outcome], outcomes[outcome]) for outcome in Outcome if outcomes[outcome]),
         scenarios=scenarios,
         matrix=tuple(_matrix_row(entry, report.verdicts, scenarios) for entry in ordered if entry.outcomes),
         untested=tuple((short(entry.rule), entry.title) for entry in ordered if not entry.outcomes),
         times=chart,
         time_rows=time_rows,
         targets=tuple(dict.fromkeys(verdict.target for verdict in report.verdicts)),
-        steps=_steps(report.verdicts, titles),
+        steps=_steps(report, titles),
         beside=tuple(_beside(report, titles)),
         against=standing.against(report),
         changes=tuple(_changes(report, titles)),
@@ -212,8 +163,8 @@ def page_of(report: Report) -> Page:
             *(f"Objective not kept: {line}" for line in standing.breached(report.breaches, titles)),
             *(f"Flaky: {line}" for line in standing.flaky(report, titles)),
         ),
-        nights=_nights(report.trends),
-        trends=tuple(_trend_row(trend, titles) for trend in report.trends.lines) if report.trends is not None else (),
+        nights=nights_of(report.trends, titles),
+        words=tuple((outcome.value, TONE[outcome], said) for outcome, said in meanings.OUTCOMES.items() if outcomes[outcome]),
     )
 
 
@@ -226,35 +177,6 @@ def _changes(report: Report, titles: Mapping[str, str]) -> Iterator[tuple[str, t
     heads = [place for place, line in enumerate(lines) if not line.startswith(" ")]
     for start, end in pairwise([*heads, len(lines)]):
         yield lines[start], tuple(line.strip().removeprefix("- ") for line in lines[start + 1 : end])
-
-
-def _nights(trends: Trends | None) -> str:
-    if trends is None or not trends.runs:
-        return ""
-    return f"{count_of(len(trends.runs), 'run')}, {trends.ended[0]:%Y-%m-%d %H:%M} to {trends.ended[-1]:%Y-%m-%d %H:%M} UTC"
-
-
-def _trend_row(trend: Trend, titles: Mapping[str, str]) -> TrendRow:
-    """One expectation: a mark a run from the left, the newest last, each as wide as the others."""
-    count = len(trend.outcomes)
-    marks = tuple(
-        Point(at=round(100 * place / count, 2), width=round(100 / count, 2), tone=_TONE[outcome], said=outcome.value)
-        for place, outcome in enumerate(trend.outcomes)
-        if outcome is not None
-    )
-    tally = Counter(outcome.value for outcome in trend.outcomes if outcome is not None)
-    return TrendRow(
-        name=f"{named(trend.rule, titles)} at {trend.planned}" + ("" if trend.fires else " (stays quiet)"),
-        marks=marks,
-        said=", ".join(f"{number} {outcome}" for outcome, number in tally.items()),
-        p50=seconds(trend.p50) if trend.p50 is not None else "",
-        p95=seconds(trend.p95) if trend.p95 is not None else "",
-        flaky=trend.flaky,
-    )
-
-
-def _tone(verdicts: Iterable[Verdict]) -> str:
-    return min((_TONE[verdict.outcome] for verdict in verdicts), key=_GRAVITY.index)
 
 
 def _key(verdict: Verdict) -> str:
@@ -275,23 +197,23 @@ def _matrix_row(entry: RuleCoverage, verdicts: Sequence[Verdict], scenarios: Seq
         rule=short(entry.rule),
         title=entry.title,
         status=entry.status.value,
-        tone={"VALIDATED": "good", "PARTIAL": "warn", "FAILING": "bad", "INCONCLUSIVE": "open"}.get(entry.status.value, "none"),
+        tone=STATUS_TONE[entry.status],
         times=" to ".join(times),
         cells=tuple(_cell(own[scenario]) if scenario in own else None for scenario in scenarios),
     )
 
 
 def _cell(verdicts: Sequence[Verdict]) -> Cell:
-    tone = _tone(verdicts)
-    gravest = next(verdict for verdict in verdicts if _TONE[verdict.outcome] == tone)
+    tone = gravest(verdicts)
+    worst = next(verdict for verdict in verdicts if TONE[verdict.outcome] == tone)
     counts = Counter(verdict.outcome.value for verdict in verdicts)
     met = sum(verdict.outcome in MET for verdict in verdicts)
     return Cell(
         tone=tone,
-        mark=_MARK[tone],
+        mark=MARK[tone],
         count=f"{met}/{len(verdicts)}",
         said=", ".join(f"{count} {outcome}" for outcome, count in counts.items()),
-        key=_key(gravest),
+        key=_key(worst),
     )
 
 
@@ -312,35 +234,41 @@ def _times(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> tuple[Char
     for rule, times in sorted(found.items(), key=lambda item: -max(item[1])[0]):
         lengths = [time for time, _ in times]
         middle = timedelta(seconds=median(time.total_seconds() for time in lengths))
-        points = tuple(Point(at=_share(time, length), width=0, tone=_TONE[outcome], said=seconds(time)) for time, outcome in times)
-        lanes.append(Lane(name=named(rule, titles), points=points))
+        points = tuple(Point(at=share(time, length), width=0, tone=TONE[outcome], said=seconds(time)) for time, outcome in times)
+        lanes.append(Lane(name=named(rule, titles), points=points, middle=share(middle, length), note=seconds(middle)))
         rows.append((named(rule, titles), str(len(times)), seconds(min(lengths)), seconds(middle), seconds(max(lengths))))
     said = f"Times to detect of {count_of(len(rows), 'rule')}, up to {seconds(slowest)}; the table below has the numbers."
-    return Chart(lanes=tuple(lanes), ticks=_ticks(length), said=said), tuple(rows)
-
-
-def _share(time: timedelta, length: timedelta) -> float:
-    return round(min(max(100 * (time / length), 0.0), 100.0), 2)
-
-
-def _ticks(length: timedelta) -> tuple[tuple[float, str], ...]:
-    return tuple((100 * number / _TICKS, seconds(length * number / _TICKS)) for number in range(_TICKS + 1))
+    return Chart(lanes=tuple(lanes), ticks=ticks(length), said=said), tuple(rows)
 
 
 # --- detonations ----------------------------------------------------------------------------------------------------------
 
 
-def _steps(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> tuple[StepBlock, ...]:
+def _steps(report: Report, titles: Mapping[str, str]) -> tuple[StepBlock, ...]:
     """What failed stands first; else as it was run."""
-    blocks = sorted(grouped(verdicts, lambda verdict: verdict.planned), key=lambda block: _GRAVITY.index(_tone(block[1])))
+    verdicts = report.verdicts
+    flaky = {trend.line for trend in report.trends.lines if trend.flaky} if report.trends is not None else set()
+    marks = {_key(verdict): tuple(_marks(report, verdict, flaky)) for verdict in verdicts}
+    blocks = sorted(grouped(verdicts, lambda verdict: verdict.planned), key=lambda block: GRAVITY.index(gravest(block[1])))
     failing = sum(verdict.outcome in GAPS for verdict in verdicts)
-    return tuple(_step(planned, found, titles, open_failures=failing <= _OPEN_AT_ONCE) for planned, found in blocks)
+    return tuple(_step(planned, found, titles, marks, open_failures=failing <= _OPEN_AT_ONCE) for planned, found in blocks)
 
 
-def _step(planned: str, verdicts: Sequence[Verdict], titles: Mapping[str, str], *, open_failures: bool) -> StepBlock:
+def _marks(report: Report, verdict: Verdict, flaky: Collection[Line]) -> Iterator[str]:
+    """How it stands to the runs before and to what people said of it, a word each."""
+    stands = standing_in(report, verdict)
+    if stands is not None and (report.comparison is not None or verdict.expectation.quarantine is not None):
+        yield stands.value
+    if (verdict.planned, verdict.expectation.rule, verdict.expectation.fires) in flaky:
+        yield "flaky"
+
+
+def _step(
+    planned: str, verdicts: Sequence[Verdict], titles: Mapping[str, str], marks: Mapping[str, tuple[str, ...]], *, open_failures: bool
+) -> StepBlock:
     detonation = next((verdict.detonation for verdict in verdicts if verdict.detonation is not None), None)
     step = detonation.planned.step if detonation is not None else None
-    ordered = sorted(verdicts, key=lambda verdict: _GRAVITY.index(_TONE[verdict.outcome]))
+    ordered = sorted(verdicts, key=lambda verdict: GRAVITY.index(TONE[verdict.outcome]))
     return StepBlock(
         key=f"d-{sha256(planned.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}",
         planned=planned,
@@ -352,7 +280,9 @@ def _step(planned: str, verdicts: Sequence[Verdict], titles: Mapping[str, str], 
         command=_command(detonation.planned.action) if detonation is not None else "",
         printed=_printed(detonation) if detonation is not None else "",
         chart=_timeline(detonation, verdicts) if detonation is not None else None,
-        verdicts=tuple(_verdict(verdict, titles, is_open=open_failures and verdict.outcome in GAPS) for verdict in ordered),
+        verdicts=tuple(
+            _verdict(verdict, titles, marks[_key(verdict)], is_open=open_failures and verdict.outcome in GAPS) for verdict in ordered
+        ),
     )
 
 
@@ -362,7 +292,11 @@ def _facts(detonation: Detonation) -> str:
     if isinstance(outcome, Failure):
         return f"failed after {took}: {outcome.kind.value}: {outcome.message}"
     code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
-    return f"ran in {took} at {clock(detonation.started_at)} UTC{code}" + (f", ended by {outcome.terminated}" if outcome.terminated else "")
+    via = detonation.planned.target.via
+    way = f", by way of {via.name}" if via is not None else ""
+    return f"ran in {took} at {clock(detonation.started_at)} UTC{way}{code}" + (
+        f", ended by {outcome.terminated}" if outcome.terminated else ""
+    )
 
 
 def _command(action: Action) -> str:
@@ -382,7 +316,9 @@ def _printed(detonation: Detonation) -> str:
     if isinstance(outcome, Failure):
         return ""
     errors = (record.text for record in outcome.records if record.stream is StreamKind.ERROR)
-    return " ⏎ ".join([*outcome.output[:_PRINTED], *errors])
+    lines = [line for line in outcome.output if line.strip()]
+    rest = [f"and {len(lines) - _PRINTED} lines more"] if len(lines) > _PRINTED else []
+    return " ⏎ ".join([*lines[:_PRINTED], *rest, *errors])
 
 
 def _timeline(detonation: Detonation, verdicts: Sequence[Verdict]) -> Chart:
@@ -398,7 +334,7 @@ def _timeline(detonation: Detonation, verdicts: Sequence[Verdict]) -> Chart:
         ("alert", GateKind.ALERT, GateState.PASSED),
     ):
         passed = [
-            (gate.at, _TONE[verdict.outcome])
+            (gate.at, TONE[verdict.outcome])
             for verdict in verdicts
             for gate in verdict.gates
             if gate.kind is kind and gate.state is state and gate.at is not None
@@ -407,16 +343,16 @@ def _timeline(detonation: Detonation, verdicts: Sequence[Verdict]) -> Chart:
     last = max([detonation.finished_at, *(at for _, found in lanes for at, _ in found)])
     length = max(last - started, timedelta(milliseconds=1))
     took = detonation.finished_at - started
-    sent = Point(at=0, width=max(_share(took, length), 0.4), tone="none", said=f"sent, executed after {seconds(took)}")
+    sent = Point(at=0, width=max(share(took, length), 0.4), tone="none", said=f"sent, executed after {seconds(took)}")
     drawn = [Lane(name="sent, executed", points=(sent,))]
     for name, found in lanes:
-        points = [Point(at=_share(at - started, length), width=0, tone=tone, said=seconds(at - started)) for at, tone in sorted(set(found))]
+        points = [Point(at=share(at - started, length), width=0, tone=tone, said=seconds(at - started)) for at, tone in sorted(set(found))]
         drawn.append(Lane(name=name, points=tuple(points)))
     said = "; ".join(f"{lane.name}: {listed([point.said for point in lane.points], 4) or 'nothing'}" for lane in drawn)
-    return Chart(lanes=tuple(drawn), ticks=_ticks(length), said=f"Timeline. {said}.")
+    return Chart(lanes=tuple(drawn), ticks=ticks(length), said=f"Timeline. {said}.")
 
 
-def _verdict(verdict: Verdict, titles: Mapping[str, str], *, is_open: bool) -> VerdictRow:
+def _verdict(verdict: Verdict, titles: Mapping[str, str], marks: tuple[str, ...], *, is_open: bool) -> VerdictRow:
     expectation = verdict.expectation
     asked = [] if expectation.fires else ["must stay quiet"]
     if expectation.within is not None:
@@ -429,10 +365,11 @@ def _verdict(verdict: Verdict, titles: Mapping[str, str], *, is_open: bool) -> V
         key=_key(verdict),
         outcome=verdict.outcome.value,
         word=outcome_word(verdict),
-        tone=_TONE[verdict.outcome],
+        tone=TONE[verdict.outcome],
         rule=expectation.rule,
         title=titles.get(expectation.rule, expectation.rule),
         asked=", ".join(asked),
+        marks=marks,
         cause=verdict.cause,
         time=seconds(verdict.time_to_detect) if verdict.time_to_detect is not None else "",
         gates=tuple(
