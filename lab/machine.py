@@ -44,6 +44,15 @@ class Credential:
     password: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who a client said to be, as it was sent; `known` whether the machine has an account of this name."""
+
+    domain: str
+    name: str
+    known: bool
+
+
 class Package(StrEnum):
     """The authentication package of a logon, as Security 4624 names it."""
 
@@ -396,6 +405,9 @@ class Machine(Protocol):
         `delegated` is what the client gave so that the logon may be somebody elsewhere (CredSSP).
         """
 
+    def log_on_refused(self, claim: Claim, package: Package) -> None:
+        """A client named an account and could not show that it is theirs."""
+
 
 # --- the network as the machine sees it -----------------------------------------------------------------------------------
 
@@ -439,6 +451,7 @@ class RemoteScheme(StrEnum):
     """How a client of the lab's own authenticates, in WinRM's words."""
 
     NEGOTIATE = "Negotiate"
+    KERBEROS = "Kerberos"
     CREDSSP = "CredSSP"
     BASIC = "Basic"
 

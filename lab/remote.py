@@ -34,6 +34,7 @@ from urllib3.exceptions import HTTPError
 from lab.machine import (
     Caller,
     CommandIO,
+    Credential,
     ErrorRecord,
     Passage,
     PipelineIO,
@@ -66,7 +67,12 @@ _IDENTIFY: Final = (
 )
 _UNKNOWN_VERSION: Final = "OS: 0.0.0 SP: 0.0 Stack: 3.0"  # what Windows tells who did not log on
 
-_SCHEMES: Final = {RemoteScheme.NEGOTIATE: "ntlm", RemoteScheme.CREDSSP: "credssp", RemoteScheme.BASIC: "basic"}
+_SCHEMES: Final = {
+    RemoteScheme.NEGOTIATE: "ntlm",
+    RemoteScheme.KERBEROS: "kerberos",
+    RemoteScheme.CREDSSP: "credssp",
+    RemoteScheme.BASIC: "basic",
+}
 
 # Two WSMan objects made at once disturb each other's XML prefixes in ElementTree's table of the process.
 _REGISTERING: Final = threading.Lock()
@@ -166,10 +172,18 @@ def _faults(*, open_yet: bool) -> Iterator[None]:
     except _GARBLED:
         raise RemoteFault(Trouble.BROKEN) from None
     except Exception as error:
-        # CredSSP's library derives its errors from Exception alone.
-        if not type(error).__module__.startswith("requests_credssp"):
+        # These libraries derive their errors from Exception alone.
+        if not type(error).__module__.startswith(("requests_credssp", "krb5", "gssapi")):
             raise
         raise RemoteFault(Trouble.BAD_CREDENTIALS) from None
+
+
+def _user(passage: Passage, credential: Credential) -> str:
+    """The account as the scheme wants it spelt: a KDC knows name@REALM alone, the realm being the domain in which the lab's hosts are."""
+    domain, _, name = credential.user.rpartition("\\")
+    if passage.scheme is not RemoteScheme.KERBEROS or "@" in name or not domain:
+        return credential.user
+    return f"{name}@{passage.to.fqdn.partition('.')[2].upper()}"
 
 
 class _Line:
@@ -183,7 +197,7 @@ class _Line:
             self.wsman = WSMan(
                 passage.to.fqdn,
                 port=5986 if passage.secure else 5985,
-                username=credential.user if credential is not None else "ANONYMOUS LOGON",
+                username=_user(passage, credential) if credential is not None else "ANONYMOUS LOGON",
                 password=credential.password if credential is not None else "",
                 ssl=passage.secure,
                 auth=_SCHEMES[passage.scheme],

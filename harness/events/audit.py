@@ -101,7 +101,7 @@ _SUBCATEGORIES: Mapping[int, str] = {
     **dict.fromkeys((4634, 4647), "Logoff"),
     **dict.fromkeys((4698, 4699, 4700, 4701, 4702), "Other Object Access Events"),
     **dict.fromkeys((4720, 4722, 4723, 4724, 4725, 4726, 4738, 4740, 4781, 5379), "User Account Management"),
-    **dict.fromkeys((4727, 4728, 4729, 4730, 4731, 4732, 4733, 4735, 4756, 4757, 4799), "Security Group Management"),
+    **dict.fromkeys((4727, 4728, 4729, 4730, 4731, 4732, 4733, 4734, 4735, 4756, 4757, 4799), "Security Group Management"),
     **dict.fromkeys((4741, 4742, 4743), "Computer Account Management"),
     **dict.fromkeys((4898, 4899), "Certification Services"),
     **dict.fromkeys((5156, 5157, 5158, 5159), "Filtering Platform Connection"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from harness.events import endpoint
@@ -758,6 +759,7 @@ _CHANNEL_READERS: Mapping[str, _Reader] = {
 }
 
 
+@lru_cache(maxsize=4_096)
 def fields_made(channel: str, event_id: int) -> frozenset[str]:
     """The ECS fields that can be made of an event of this kind's own, beside those that every event has."""
     folded = channel.lower()

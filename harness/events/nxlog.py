@@ -193,6 +193,10 @@ def _own_fields(document: Mapping[str, object]) -> dict[str, FlatValue]:
         kind = document.get(name)
         if isinstance(kind, str) and kind not in _EVENT_TYPES:
             own["eventtype"] = kind
+    # NXLog names whose token wrote a record in three fields; a new service's account (7045) comes without the other two.
+    account = document.get("AccountName")
+    if isinstance(account, str) and "AccountType" not in document:
+        own["accountname"] = account
     return own
 
 

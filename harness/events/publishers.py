@@ -25,16 +25,21 @@ _KEYWORDS = {AUDIT_FAILURE: "Audit Failure", AUDIT_SUCCESS: "Audit Success", 0x8
 _OWN_KEYWORDS = {(_WINRM, 0x2): "Client", (_WINRM, 0x4): "Server"}
 
 _TASKS = {
+    (_AUDITING, 12289): "Security System Extension",
     (_AUDITING, 12544): "Logon",
     (_AUDITING, 12545): "Logoff",
     (_AUDITING, 12548): "Special Logon",
     (_AUDITING, 12810): "Filtering Platform Connection",
     (_AUDITING, 13312): "Process Creation",
     (_AUDITING, 13313): "Process Termination",
+    (_AUDITING, 13824): "User Account Management",
+    (_AUDITING, 13826): "Security Group Management",
     ("Microsoft-Windows-Sysmon", 1): "Process Create (rule: ProcessCreate)",
     ("Microsoft-Windows-Sysmon", 3): "Network connection detected (rule: NetworkConnect)",
     ("Microsoft-Windows-Sysmon", 5): "Process terminated (rule: ProcessTerminate)",
     ("Microsoft-Windows-Sysmon", 11): "File created (rule: FileCreate)",
+    ("Microsoft-Windows-Sysmon", 12): "Registry object added or deleted (rule: RegistryEvent)",
+    ("Microsoft-Windows-Sysmon", 13): "Registry value set (rule: RegistryEvent)",
     ("PowerShell", 4): "Engine Lifecycle",
     ("PowerShell", 6): "Provider Lifecycle",
     ("PowerShell", 8): "Pipeline Execution Details",

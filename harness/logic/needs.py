@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from harness.events.ecs import CLASSES, can_bear, made
 from harness.events.endpoint import is_endpoint
@@ -401,7 +402,7 @@ def _holds(node: Node, situation: Situation, *, forgiving: bool) -> bool | None:
     """
     match node:
         case Test():
-            return _test_holds(node, situation.fields(), forgiving=forgiving)
+            return _test_holds(node, situation, forgiving=forgiving)
         case Formula():
             return None
         case Not(item=item):
@@ -415,16 +416,28 @@ def _holds(node: Node, situation: Situation, *, forgiving: bool) -> bool | None:
             return True if True in values else None if None in values else False
 
 
-def _test_holds(test: Test, known: Mapping[str, FlatValue], *, forgiving: bool) -> bool | None:
+@lru_cache(maxsize=4_096)
+def _imagined(
+    channel: str, event_id: int, settled: tuple[tuple[str, FlatValue], ...]
+) -> tuple[Mapping[str, FlatValue], Mapping[str, FlatValue], View]:
+    """What is known of an event of a situation, under the names of either view, and the event as matching reads it.
+
+    Kept, because every test of every rule is asked of the same few situations, and making an ECS view is most of what an answer costs.
+    """
+    known = Situation(channel=channel, event_id=event_id, known=dict(settled)).fields()
+    return known, made(channel, event_id, known), View(known)
+
+
+def _test_holds(test: Test, situation: Situation, *, forgiving: bool) -> bool | None:
+    known, in_ecs, event = _imagined(situation.channel, situation.event_id, tuple(situation.known.items()))
     fields = known
     if test.view is ViewName.ECS:
-        channel, event_id = str(known["channel"]), int(str(known["eventid"]))
-        fields = made(channel, event_id, known)
-        if test.field is not None and not can_bear(channel, event_id, key_of(test.field)):
+        fields = in_ecs
+        if test.field is not None and not can_bear(situation.channel, situation.event_id, key_of(test.field)):
             return test.op is Op.IS_NULL
     if test.field is None or key_of(test.field) not in fields or not isinstance(test.value, str | int | float | None):
         return None
-    if compile_node(test)(View(known)):
+    if compile_node(test)(event):
         return True
     if forgiving and isinstance(test.value, str) and _nearly(test.value, str(fields[key_of(test.field)])):
         return None

@@ -17,6 +17,7 @@ from lab.host.machine import EmulatedMachine, emulated_host
 from lab.machine import (
     Account,
     Caller,
+    Claim,
     Command,
     CommandIO,
     CommandLine,
@@ -59,6 +60,15 @@ _SCRIPTS = (
     "powershell.exe -NoProfile -Command Get-Date",
     "hostname.exe; 'bypass'",
     "Set-Content -Path C:\\Windows\\Temp\\lab.txt -Value lab; Remove-Item C:\\Windows\\Temp\\lab.txt",
+    "New-Item HKCU:\\Software\\Lab | Out-Null; Set-ItemProperty HKCU:\\Software\\Lab -Name Number -Value 1 -Type DWord; "
+    "Set-ItemProperty HKCU:\\Software\\Lab -Name Large -Value 1 -Type QWord; Set-ItemProperty HKCU:\\Software\\Lab -Name Text -Value lab; "
+    "Set-ItemProperty HKCU:\\Software\\Lab -Name Bytes -Value ([byte[]](1, 2)) -Type Binary; "
+    "Set-ItemProperty HKCU:\\Software\\Lab -Name None -Value ''; "
+    "Remove-ItemProperty HKCU:\\Software\\Lab -Name Text; Remove-Item HKCU:\\Software\\Lab",
+    "New-Service -Name lab -BinaryPathName C:\\Windows\\System32\\svchost.exe -StartupType Manual | Out-Null; sc.exe delete lab",
+    "Set-Service Spooler -StartupType Manual; Stop-Service Spooler; Start-Service Spooler; Set-Service Spooler -StartupType Automatic",
+    "net.exe user lab opensesame-4711 /add; Disable-LocalUser lab; net.exe user lab /delete",
+    "New-LocalGroup lab | Out-Null; Add-LocalGroupMember lab Guest; Remove-LocalGroupMember lab Guest; Remove-LocalGroup lab",
     "# " + "a long script " * 2_000 + "\r\n'done'",
 )
 
@@ -157,6 +167,9 @@ def lab_records() -> list[WindowsEvent]:
     plain = _log_on(machine, Peer(ip=_DRIVER.ip, port=50_200), _OTHER, Package.NTLM)  # no administrator
     plain.log_off()
     _reach_out(machine)
+    for known in (True, False):
+        for package in (Package.NTLM, Package.BASIC):
+            machine.log_on_refused(Claim(domain=_ACCOUNT.domain, name=_ACCOUNT.name if known else "nobody", known=known), package)
     return records
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
 
 from lab.machine import Account
 
@@ -85,8 +86,26 @@ class LocalGroup:
     members: tuple[tuple[str, str, str], ...] = ()
 
 
+class Act(Enum):
+    """What is done to a user or a group; the last two to a group's members."""
+
+    CREATED = auto()
+    CHANGED = auto()
+    PASSWORD_SET = auto()
+    DELETED = auto()
+    MEMBER_ADDED = auto()
+    MEMBER_REMOVED = auto()
+
+
+Told = Callable[[Act, LocalUser | LocalGroup, LocalUser | LocalGroup | None, str], None]
+"""What is done, the user or group after it, as it was before where that matters, and the SID of the member that it is about."""
+
+
 class Sam:
-    """The users and groups of one machine. `trusted` are the accounts of its domain that may be named. Safe to use from several threads."""
+    """The users and groups of one machine. `trusted` are the accounts of its domain that may be named. Safe to use from several threads.
+
+    `on_changed` is told of every change.
+    """
 
     def __init__(self, machine: str, machine_sid: str, trusted: Sequence[Account], now: Callable[[], datetime]) -> None:
         self._machine = machine
@@ -95,6 +114,7 @@ class Sam:
         self._now = now
         self._lock = threading.RLock()
         self._next = 1001
+        self.on_changed: Told = lambda act, entry, before, member: None
         self._users = {one.name.lower(): one for one in built_in_users(machine_sid)}
         self._groups = {one.name.lower(): one for one in built_in_groups(machine, machine_sid, trusted)}
 
@@ -144,6 +164,7 @@ class Sam:
                 password_required=password,
             )
             self._users[name.lower()] = user
+            self.on_changed(Act.CREATED, user, None, "")
             return user
 
     def change_user(
@@ -166,6 +187,9 @@ class Sam:
                 password_set=self._now() if password else old.password_set,
             )
             self._users[old.name.lower()] = new
+            if password:
+                self.on_changed(Act.PASSWORD_SET, new, old, "")
+            self.on_changed(Act.CHANGED, new, old, "")
             return new
 
     def remove_user(self, name: str) -> LocalUser:
@@ -176,7 +200,11 @@ class Sam:
                 raise BuiltIn(user.name)
             del self._users[user.name.lower()]
             for low, group in self._groups.items():
-                self._groups[low] = replace(group, members=tuple(one for one in group.members if one[1] != user.sid))
+                kept = tuple(one for one in group.members if one[1] != user.sid)
+                if kept != group.members:
+                    left = self._groups[low] = replace(group, members=kept)
+                    self.on_changed(Act.MEMBER_REMOVED, left, group, user.sid)
+            self.on_changed(Act.DELETED, user, user, "")
             return user
 
     def add_group(self, name: str, *, description: str = "") -> LocalGroup:
@@ -187,6 +215,7 @@ class Sam:
                 raise GroupExists(name)
             group = LocalGroup(name=name, sid=self._new_sid(), description=description)
             self._groups[name.lower()] = group
+            self.on_changed(Act.CREATED, group, None, "")
             return group
 
     def remove_group(self, name: str) -> LocalGroup:
@@ -196,6 +225,7 @@ class Sam:
             if group.sid.startswith("S-1-5-32-"):
                 raise BuiltIn(group.name)
             del self._groups[group.name.lower()]
+            self.on_changed(Act.DELETED, group, group, "")
             return group
 
     def principal(self, name: str) -> tuple[str, str, str]:
@@ -217,7 +247,8 @@ class Sam:
             held, one = self.group(group), self.principal(member)
             if any(sid == one[1] for _, sid, _ in held.members):
                 raise AlreadyMember(member)
-            self._groups[held.name.lower()] = replace(held, members=(*held.members, one))
+            joined = self._groups[held.name.lower()] = replace(held, members=(*held.members, one))
+            self.on_changed(Act.MEMBER_ADDED, joined, held, one[1])
             return held, one
 
     def remove_member(self, group: str, member: str) -> tuple[LocalGroup, tuple[str, str, str]]:
@@ -226,7 +257,8 @@ class Sam:
             held, one = self.group(group), self.principal(member)
             if all(sid != one[1] for _, sid, _ in held.members):
                 raise NotAMember(member)
-            self._groups[held.name.lower()] = replace(held, members=tuple(kept for kept in held.members if kept[1] != one[1]))
+            left = self._groups[held.name.lower()] = replace(held, members=tuple(kept for kept in held.members if kept[1] != one[1]))
+            self.on_changed(Act.MEMBER_REMOVED, left, held, one[1])
             return held, one
 
     def _check_name(self, name: str, limit: int) -> None:

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from lab.machine import Account, Credential, Package
+from lab.host import accounts, registry, services
+from lab.machine import Account, Claim, Credential, Package
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +83,17 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRun:
-    """A command of a pipeline that ran. `kind` is "Cmdlet", "Function", "Script" or "Alias"; `pipeline_id` counts in its runspace."""
+    """A command of a pipeline that ran. `kind` is "Cmdlet", "Function", "Script" or "Alias"; `pipeline_id` counts in its runspace.
+
+    `line` is the line of the script in which the command begins, blanks before it included; empty for a command that no script holds.
+    """
 
     name: str
     kind: str
     bindings: tuple[Binding, ...]
     pipeline_id: int
     script_name: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +144,45 @@ class FileCreation:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryChange:
+    """A process did something to a key, or to the `value` of it that is named. `key` is its full path in the registry's own spelling."""
+
+    process: Process
+    act: registry.Act
+    key: str
+    value: registry.Value | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceChange:
+    """Something became of a service; `before` is how it was, None for a new one. `logon` is whoever asked the service control manager."""
+
+    act: services.Act
+    service: services.Service
+    before: services.Service | None
+    logon: LogonSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChange:
+    """Something was done to a local user or group under a logon; `before` is how it was, `member` the SID that joined or left a group."""
+
+    act: accounts.Act
+    entry: accounts.LocalUser | accounts.LocalGroup
+    before: accounts.LocalUser | accounts.LocalGroup | None
+    member: str
+    logon: LogonSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogonRefusal:
+    """Somebody was not let in. Where the name that they claimed is known the password was wrong."""
+
+    claim: Claim
+    package: Package
+
+
 class Witness(Protocol):
     """Told of every happening, at the moment and in the order it happens, from any thread."""
 
@@ -147,6 +191,9 @@ class Witness(Protocol):
 
     def logged_on(self, session: LogonSession) -> None:
         """A logon session began."""
+
+    def logon_refused(self, refusal: LogonRefusal) -> None:
+        """Somebody named an account and was not let in."""
 
     def logged_off(self, session: LogonSession) -> None:
         """A logon session ended: nothing runs under it any more, and the connection that made it is closed."""
@@ -165,6 +212,15 @@ class Witness(Protocol):
 
     def file_created(self, creation: FileCreation) -> None:
         """A file came about."""
+
+    def registry_changed(self, change: RegistryChange) -> None:
+        """A key or a value came about, changed or went."""
+
+    def service_changed(self, change: ServiceChange) -> None:
+        """A service started, stopped, came about, changed or went."""
+
+    def account_changed(self, change: AccountChange) -> None:
+        """A local user or group came about, changed or went."""
 
     def engine_started(self, engine: Engine) -> None:
         """A PowerShell engine became available."""

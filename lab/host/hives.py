@@ -26,24 +26,40 @@ def put(registry: Registry, path: str, values: Iterable[tuple[str, Kind, Data]])
         registry.set(path, name, kind, data)
 
 
+def service_key(service: Service) -> str:
+    """The path of a service's key."""
+    return f"{SERVICES}\\{service.name}"
+
+
+def _service_values(service: Service) -> list[tuple[str, Kind, Data]]:
+    values: list[tuple[str, Kind, Data]] = [
+        ("Type", Kind.DWORD, service.type_code),
+        ("Start", Kind.DWORD, START[service.start_type]),
+        ("ErrorControl", Kind.DWORD, 1),
+        ("ImagePath", Kind.EXPAND, service.image),
+        ("DisplayName", Kind.TEXT, service.display_name),
+        ("ObjectName", Kind.TEXT, service.account),
+    ]
+    if service.depends_on:
+        values.append(("DependOnService", Kind.MULTI, service.depends_on))
+    if service.description:
+        values.append(("Description", Kind.TEXT, service.description))
+    if service.delayed:
+        values.append(("DelayedAutostart", Kind.DWORD, 1))
+    return values
+
+
 def put_service(registry: Registry, service: Service) -> None:
     """A service's key, as the service control manager writes it."""
-    put(
-        registry,
-        f"{SERVICES}\\{service.name}",
-        (
-            ("DisplayName", Kind.TEXT, service.display_name),
-            ("ErrorControl", Kind.DWORD, 1),
-            ("ImagePath", Kind.EXPAND, service.image),
-            ("ObjectName", Kind.TEXT, service.account),
-            ("Start", Kind.DWORD, START[service.start_type]),
-            ("Type", Kind.DWORD, service.type_code),
-        ),
-    )
-    if service.depends_on:
-        registry.set(f"{SERVICES}\\{service.name}", "DependOnService", Kind.MULTI, service.depends_on)
-    if service.delayed:
-        registry.set(f"{SERVICES}\\{service.name}", "DelayedAutostart", Kind.DWORD, 1)
+    put(registry, service_key(service), _service_values(service))
+
+
+def change_service(registry: Registry, before: Service, after: Service) -> None:
+    """Write what of a service's key is another now. Raises `KeyNotFound` where somebody took the key away."""
+    old = _service_values(before)
+    for value in _service_values(after):
+        if value not in old:
+            registry.set(service_key(after), *value)
 
 
 def put_user(registry: Registry, account: Account, home: str) -> None:

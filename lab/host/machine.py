@@ -18,7 +18,7 @@ from uuid import UUID
 
 from harness.events.windows import WindowsEvent
 from lab.host.files import FileFault, PathNotFound, absolute
-from lab.host.happenings import Binding, CommandRun, Connection, Engine, LogonSession, Process, RemoteShell, Witness
+from lab.host.happenings import Binding, CommandRun, Connection, Engine, LogonRefusal, LogonSession, Process, RemoteShell, Witness
 from lab.host.model import Host, NotExecutable, ProcessLimit
 from lab.host.powershell.interpreter import VERSION, ConsolePowerShell, Interpreter
 from lab.host.programs.base import Input, Unmodelled, World, find_program, launch
@@ -28,6 +28,7 @@ from lab.host.telemetry import Origin, Sink, Telemetry
 from lab.machine import (
     Account,
     Caller,
+    Claim,
     CommandIO,
     CommandLine,
     CommandMetadata,
@@ -73,6 +74,7 @@ class EmulatedMachine:
             machine_account=Account(domain=host.netbios_domain, name=f"{host.name.upper()}$", sid=host.system_logon.account.sid),
             system=host.system,
             lsass_pid=host.lsass.pid,
+            services_pid=host.service_control.pid,
             winrm_pid=host.winrm_service.pid,
             sysmon_pid=sysmon_pid(host),
             machine_id=host.machine_guid.time_low,
@@ -112,6 +114,10 @@ class EmulatedMachine:
         depth = caller.depth if caller is not None else 0
         session = self._host.new_logon(account, package, delegated=delegated, depth=depth)
         return _EmulatedLogon(self._host, self._telemetry, session, self._shown(peer), peer.port)
+
+    def log_on_refused(self, claim: Claim, package: Package) -> None:
+        """LSA audits who was not let in, and knows no more of the peer than for a logon."""
+        self._telemetry.logon_refused(LogonRefusal(claim=claim, package=package))
 
     def _shown(self, peer: Peer) -> str:
         """The peer's address as telemetry has it: loopback stands for the lab's network, so it is the host that called, or the driver."""

@@ -10,27 +10,39 @@ import ntpath
 import random
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from lab.host import accounts as sam
-from lab.host import hives, inventory
+from lab.host import hives, inventory, registry, services
 from lab.host.audit_policy import AuditPolicy
 from lab.host.files import File, FileFault, FileSystem
-from lab.host.happenings import FileCreation, Image, LogonSession, Process, Witness
+from lab.host.happenings import (
+    AccountChange,
+    FileCreation,
+    Image,
+    LogonSession,
+    Process,
+    RegistryChange,
+    ServiceChange,
+    Witness,
+)
 from lab.host.images import KERNEL, SYSTEM32, executables, needs_console
 from lab.host.logs import EventLogs
 from lab.host.network import TcpIp
-from lab.host.registry import Registry
+from lab.host.registry import Registry, RegistryFault
 from lab.host.services import CANNOT_START, Service, ServiceControl, ServiceFault
 from lab.machine import Account, Credential, Network, Package
 from lab.windows.data import audited
 
 MAX_PROCESSES = 2_000
 """Live processes at once: a bound against a received fork bomb, far above what a scenario starts."""
+REST = 1_500
+"""Processes that end before a pid is given again: with those that live fewer than there are pids."""
 UPTIME = timedelta(hours=7, minutes=23, seconds=41)
 
 
@@ -84,6 +96,8 @@ class Host:
         self.booted = now() - UPTIME
         self._lock = threading.RLock()
         self._processes: dict[int, Process] = {}
+        # Windows gives the pid again that was freed first (the kernel's table of them is strictly FIFO): none comes back at once.
+        self._freed: deque[int] = deque(maxlen=REST)
         self._consoles: set[int] = set()
         self._console_of: dict[int, Process] = {}
         self._holders: dict[int, int] = {}
@@ -112,11 +126,13 @@ class Host:
         self.tasks = list(inventory.TASKS)
         self.shares = list(inventory.SHARES)
         self.execution_policy = "RemoteSigned"
-        self.execution_policy = "RemoteSigned"
         self._furnish()
         self.system_logon = self._well_known(0x3E7, sam.SYSTEM)
         self._boot()
         self.files.on_created = self._file_created
+        self.registry.on_changed = self._registry_changed
+        self.services.on_changed = self._service_changed
+        self.sam.on_changed = self._account_changed
         self.witness = witness
 
     # --- names ------------------------------------------------------------------------------------------------------------
@@ -326,6 +342,7 @@ class Host:
                 ended.append((console, 0))
             for one, _ in ended:
                 del self._processes[one.pid]
+                self._freed.append(one.pid)
             over = [one.logon for one, _ in ended if self._let_go(one.logon)]
         if self.witness is not None:
             for one, code in ended:
@@ -344,7 +361,7 @@ class Host:
 
     @contextmanager
     def acting(self, process: Process) -> Iterator[None]:
-        """What this thread does to the host meanwhile is this process's doing: files that come about are told as its."""
+        """What this thread does to the host meanwhile is this process's doing, and told as its."""
         token = _ACTING.set(process)
         try:
             yield
@@ -355,6 +372,33 @@ class Host:
         process = _ACTING.get()
         if process is not None and self.witness is not None:
             self.witness.file_created(FileCreation(process=process, path=path, created=file.created))
+
+    def _registry_changed(self, act: registry.Act, path: str, value: registry.Value | None) -> None:
+        process = _ACTING.get()
+        if process is not None and self.witness is not None:
+            self.witness.registry_changed(RegistryChange(process=process, act=act, key=path, value=value))
+
+    def _service_changed(self, act: services.Act, service: Service, before: Service | None) -> None:
+        process = _ACTING.get()
+        if process is None:
+            return
+        with self.acting(self.service_control), suppress(RegistryFault):  # a full registry keeps no service from being
+            match act:
+                case services.Act.DELETED:
+                    self.registry.remove(hives.service_key(service), recurse=True)
+                case services.Act.INSTALLED:
+                    hives.put_service(self.registry, service)
+                case services.Act.CHANGED if before is not None:
+                    hives.change_service(self.registry, before, service)
+        if self.witness is not None:
+            self.witness.service_changed(ServiceChange(act=act, service=service, before=before, logon=process.logon))
+
+    def _account_changed(
+        self, act: sam.Act, entry: sam.LocalUser | sam.LocalGroup, before: sam.LocalUser | sam.LocalGroup | None, member: str
+    ) -> None:
+        process = _ACTING.get()
+        if process is not None and self.witness is not None:
+            self.witness.account_changed(AccountChange(act=act, entry=entry, before=before, member=member, logon=process.logon))
 
     def _create(
         self, parent: Process | None, path: str, line: str, logon: LogonSession, directory: str, image: Image, *, slash: bool = True
@@ -396,7 +440,7 @@ class Host:
     def _new_pid(self) -> int:
         while True:
             pid = self.random.randrange(250, 4_000) * 4
-            if pid not in self._processes:
+            if pid not in self._processes and pid not in self._freed:
                 return pid
 
     def _process_guid(self, started: datetime) -> UUID:

@@ -65,6 +65,15 @@ class Kind(StrEnum):
     NONE = "REG_NONE"
 
 
+class Act(StrEnum):
+    """What is done to a key or to a value of it, in Sysmon's words."""
+
+    CREATE_KEY = "CreateKey"
+    DELETE_KEY = "DeleteKey"
+    SET_VALUE = "SetValue"
+    DELETE_VALUE = "DeleteValue"
+
+
 Data = str | int | bytes | tuple[str, ...]
 """Text, a number, bytes, or several texts, as the kind says."""
 
@@ -89,13 +98,17 @@ class Key:
 
 
 class Registry:
-    """The hives of one machine. Every path is `HKEY_...\\a\\b`; HKEY_CURRENT_USER is resolved by `full_path`. Safe from several threads."""
+    """The hives of one machine. Every path is `HKEY_...\\a\\b`; HKEY_CURRENT_USER is resolved by `full_path`. Safe from several threads.
+
+    `on_changed` is told of every act, with the key's path in the registry's own spelling and the value that was set or taken away.
+    """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._lock = threading.RLock()
         self._keys = 0
         self._values = 0
+        self.on_changed: Callable[[Act, str, Value | None], None] = lambda act, path, value: None
         roots = ("HKEY_LOCAL_MACHINE", "HKEY_USERS")
         self._roots = {name.lower(): Key(name=name, written=now()) for name in roots}
 
@@ -157,12 +170,16 @@ class Registry:
         return held
 
     def make(self, path: str) -> Key:
-        """The key at the path, with the ones above it, made where missing. Raises `KeyRefused`."""
+        """The key at the path, with the ones above it, made where missing. Raises `KeyRefused`.
+
+        One that there is already is told as created, too: whoever asks for it that way opens it, which Sysmon does not tell apart.
+        """
         with self._lock:
             parts = _parts(path)
             node = self._roots.get(parts[0].lower())
             if node is None or len(parts) > MAX_DEPTH:
                 raise KeyRefused(path)
+            full, told = node.name, False
             for part in parts[1:]:
                 below = node.keys.get(part.lower())
                 if below is None:
@@ -170,7 +187,11 @@ class Registry:
                         raise KeyRefused(path)
                     self._keys += 1
                     below = node.keys[part.lower()] = Key(name=part, written=self._now())
-                node = below
+                    self.on_changed(Act.CREATE_KEY, f"{full}\\{below.name}", None)
+                    told = True
+                node, full = below, f"{full}\\{below.name}"
+            if not told:
+                self.on_changed(Act.CREATE_KEY, full, None)
             return node
 
     def set(self, path: str, name: str, kind: Kind, data: Data) -> None:
@@ -182,16 +203,19 @@ class Registry:
             if size > MAX_DATA or len(name) > MAX_VALUE_NAME or (new and self._values >= MAX_VALUES):
                 raise KeyRefused(path)
             self._values += new
-            key.values[name.lower()] = Value(name=name, kind=kind, data=data)
+            value = key.values[name.lower()] = Value(name=name, kind=kind, data=data)
             key.written = self._now()
+            self.on_changed(Act.SET_VALUE, self.actual(path), value)
 
     def unset(self, path: str, name: str) -> None:
         """Take a value away. Raises `KeyNotFound`, `ValueNotFound`."""
         with self._lock:
             key = self.get(path)
-            if key.values.pop(name.lower(), None) is None:
+            value = key.values.pop(name.lower(), None)
+            if value is None:
                 raise ValueNotFound(path, name)
             self._values -= 1
+            self.on_changed(Act.DELETE_VALUE, self.actual(path), value)
 
     def remove(self, path: str, *, recurse: bool) -> None:
         """Take a key away. Raises `KeyNotFound`, `KeyHasChildren`, `KeyRefused` for a root."""
@@ -202,10 +226,14 @@ class Registry:
             above, _, name = path.rstrip("\\").rpartition("\\")
             if not above:
                 raise KeyRefused(path)
-            below = [one for _, one in self.walk(path)]
+            full = self.actual(path)
+            below = list(self.walk(full))
             self._keys -= 1 + len(below)
-            self._values -= len(key.values) + sum(len(one.values) for one in below)
+            self._values -= len(key.values) + sum(len(one.values) for _, one in below)
             del self.get(above).keys[name.lower()]
+            for gone, _ in reversed(below):  # a key goes after those below it
+                self.on_changed(Act.DELETE_KEY, gone, None)
+            self.on_changed(Act.DELETE_KEY, full, None)
 
 
 def full_path(path: str, sid: str) -> str:

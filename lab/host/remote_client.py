@@ -92,7 +92,8 @@ def passage(host: Host, process: Process, computer: str, way: Way) -> Passage:
             )
 
     if way.credential is not None and host.witness is not None:
-        use = CredentialUse(process=process, target=_account(way.credential.user), server=computer, guid=None)
+        guid = host.new_uuid() if way.scheme is RemoteScheme.KERBEROS else None
+        use = CredentialUse(process=process, target=_account(way.credential.user), server=computer, guid=guid)
         host.witness.credentials_used(use)
     return Passage(
         to=to,

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 MAX_SERVICES = 1_000
 
@@ -61,12 +62,27 @@ class Service:
         return (found[1] or found[2]) if found else self.image
 
 
+class Act(Enum):
+    """What becomes of a service."""
+
+    STARTED = auto()
+    STOPPED = auto()
+    INSTALLED = auto()
+    CHANGED = auto()
+    DELETED = auto()
+
+
 class ServiceControl:
-    """The service control manager. `began` and `ended` are told of a service whose state has changed. Safe from several threads."""
+    """The service control manager. Safe from several threads.
+
+    `began` and `ended` are told of a service that is to run, or to run no more, and may raise `ServiceFault` for one that cannot start;
+    `on_changed` of what has become of one, with the service as it was before where it was there.
+    """
 
     def __init__(self, began: Callable[[Service], None], ended: Callable[[Service], None]) -> None:
         self._began = began
         self._ended = ended
+        self.on_changed: Callable[[Act, Service, Service | None], None] = lambda act, service, before: None
         self._lock = threading.RLock()
         self._held: dict[str, Service] = {one.name.lower(): one for one in DEFAULT_SERVICES}
 
@@ -108,6 +124,7 @@ class ServiceControl:
             except ServiceFault:
                 self._held[service.name.lower()] = service
                 raise
+            self.on_changed(Act.STARTED, running, service)
             return [*started, running]
 
     def stop(self, name: str, *, with_dependents: bool = False) -> list[Service]:
@@ -126,6 +143,7 @@ class ServiceControl:
                 stopped += self.stop(one.name, with_dependents=True)
             self._held[service.name.lower()] = ended = replace(service, running=False)
             self._ended(ended)
+            self.on_changed(Act.STOPPED, ended, service)
             return [*stopped, ended]
 
     def change(
@@ -148,6 +166,7 @@ class ServiceControl:
                 image=old.image if image is None else image,
             )
             self._held[old.name.lower()] = new
+            self.on_changed(Act.CHANGED, new, old)
             return new
 
     def create(self, service: Service) -> Service:
@@ -156,6 +175,7 @@ class ServiceControl:
             if service.name.lower() in self._held or len(self._held) >= MAX_SERVICES:
                 raise ServiceFault(service.name, EXISTS)
             self._held[service.name.lower()] = service
+            self.on_changed(Act.INSTALLED, service, None)
             return service
 
     def delete(self, name: str) -> Service:
@@ -164,7 +184,9 @@ class ServiceControl:
             service = self.get(name)
             if service.running:
                 self.stop(service.name, with_dependents=True)
-            return self._held.pop(service.name.lower())
+            gone = self._held.pop(service.name.lower())
+            self.on_changed(Act.DELETED, gone, gone)
+            return gone
 
 
 _LOCAL = "NT AUTHORITY\\LocalService"

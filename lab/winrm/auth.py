@@ -11,7 +11,7 @@ import shutil
 import struct
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hmac import compare_digest
@@ -24,9 +24,10 @@ from spnego import _gss
 
 # The NT hash has no public name in pyspnego, and OpenSSL 3 no longer brings MD4 itself.
 from spnego._ntlm_raw.crypto import ntowfv1
+from spnego._ntlm_raw.messages import Authenticate
 from spnego.exceptions import SpnegoError
 
-from lab.machine import Account, Credential, Package
+from lab.machine import Account, Claim, Credential, Package
 from lab.winrm.ntlm import Computer, negotiation
 
 _BOUNDARY: Final = b"Encrypted Boundary"
@@ -39,7 +40,9 @@ _TLS_DATA: Final = 0x17
 _NTLM_BINDING: Final = b"\x0a\x00\x10\x00"
 _NTLM: Final = b"NTLMSSP\0"
 _NTLM_NEGOTIATE: Final = _NTLM + b"\x01"
+_NTLM_AUTHENTICATE: Final = _NTLM + b"\x03\0\0\0"
 _GSSAPI: Final = b"\x60"
+_NOBODY: Final = "ANONYMOUS LOGON"
 _CHANNEL_BOUND: Final = 0x800  # GSS_C_CHANNEL_BOUND_FLAG, of MIT krb5 1.19 on
 _PACKAGES: Final = {"ntlm": Package.NTLM, "kerberos": Package.KERBEROS}
 
@@ -101,7 +104,15 @@ class EndpointAccount:
 
 
 class Refused(Exception):
-    """The exchange failed: no such account, wrong password, or not a token at all."""
+    """The exchange failed: no such account, wrong password, or not a token at all.
+
+    `claim` is who the client said to be, where it named an account and failed to show that it is theirs; `answer` what the scheme tells it.
+    """
+
+    def __init__(self, why: str, claim: Claim | None = None, answer: bytes | None = None) -> None:
+        super().__init__(why)
+        self.claim = claim
+        self.answer = answer
 
 
 class Garbled(Exception):
@@ -267,8 +278,13 @@ class Accounts:
         account = self.find(user)
         known = self._hashes.get(user.upper())
         if not colon or account is None or known is None or not compare_digest(known, ntowfv1(password)):
-            raise Refused("not an account of this endpoint, or not its password")
+            raise Refused("not an account of this endpoint, or not its password", self.claim(user))
         return account
+
+    def claim(self, principal: str) -> Claim:
+        """Who somebody says to be: DOMAIN\\name, or a name as it is (name@DOMAIN is one, without a domain, as Windows audits it)."""
+        domain, _, name = principal.rpartition("\\")
+        return Claim(domain=domain, name=name, known=self.find(principal) is not None)
 
     def by_certificate(self, certificate: bytes | None) -> Account:
         """Whose certificate (DER) this is. Raises `Refused`."""
@@ -310,9 +326,13 @@ class SecurityContext:
             self._context: Any = spnego.server(protocol="kerberos")
         else:
             self._context = negotiation(accounts.computer)
-            if self._credssp:
-                self._context = spnego.server(protocol="credssp", credssp_negotiate_context=self._context)
+        if self._credssp:
+            # What goes on inside of CredSSP's TLS is seen by nobody but the context that it is handed to.
+            self._context.step = self._noting(self._context.step)
+            self._context = spnego.server(protocol="credssp", credssp_negotiate_context=self._context)
         self._protocol = f"application/HTTP-{_PROTOCOLS.get(scheme, 'SPNEGO')}-session-encrypted"
+        self._claim: Claim | None = None
+        self._inner_failed = False
         self.account: Account | None = None
         self.package = Package.NTLM
         self.delegated: Credential | None = None
@@ -320,7 +340,11 @@ class SecurityContext:
     def step(self, token: bytes) -> bytes | None:
         """The answer to a client's token. `account` is set once the exchange is complete. Raises `Refused`."""
         try:
+            if not self._credssp:
+                self._claim = self._claim_in(token)
             answer: bytes | None = self._context.step(token, channel_bindings=self._binding_of(token))
+            if self._inner_failed:
+                raise Refused("refused inside of CredSSP", self._claim, answer)
             if self._context.complete:
                 account = self._accounts.find(self._context.client_principal or "")
                 if account is None:
@@ -331,8 +355,34 @@ class SecurityContext:
                 self.package = _PACKAGES.get(self._context.negotiated_protocol, Package.NEGOTIATE)
                 self.delegated = self._delegation() if self._credssp else None
         except _MALFORMED as error:
-            raise Refused(type(error).__name__) from None
+            raise Refused(type(error).__name__, self._claim) from None
         return answer
+
+    def _noting(self, step: Callable[..., bytes | None]) -> Callable[..., bytes | None]:
+        """The negotiation inside of CredSSP, whose failure pyspnego tells the client and nobody else."""
+
+        def noted(token: bytes | None = None, **more: Any) -> bytes | None:
+            self._claim = self._claim_in(token or b"")
+            try:
+                return step(token, **more)
+            except SpnegoError:
+                self._inner_failed = True
+                raise
+
+        return noted
+
+    def _claim_in(self, token: bytes) -> Claim | None:
+        """Who an NTLM client says to be in its last message [MS-NLMP 2.2.1.3]; None for any other token, and for nobody."""
+        at = token.find(_NTLM_AUTHENTICATE)
+        if at < 0:
+            return None
+        try:
+            said = Authenticate.unpack(token[at:])
+        except _MALFORMED:
+            return None
+        if not said.user_name or said.user_name == _NOBODY:
+            return None
+        return self._accounts.claim(f"{said.domain_name}\\{said.user_name}" if said.domain_name else said.user_name)
 
     def _delegation(self) -> Credential | None:
         """What a client of CredSSP gave away for this [MS-CSSP 2.2.1.2]: a name and a password, or nothing that we could use."""

@@ -151,10 +151,8 @@ class Connection:
         if authorization is not None:
             try:
                 challenge = self._authenticate(authorization)
-            except Refused:
-                self._forget()
-                self._tally.refused()
-                self._answer(401, headers=self._offers())
+            except Refused as refused:
+                self._refuse(refused, authorization)
                 return
         if self._account is None or self._logon is None:
             # With an unfinished exchange this is the next leg; a body that came along is not looked at before its end.
@@ -219,7 +217,15 @@ class Connection:
             self._log_on_by(authorization, self._security.accounts.by_password(token))
             return []
         answer = self._negotiate(scheme, token)
-        return [("WWW-Authenticate", f"{scheme} {binascii.b2a_base64(answer, newline=False).decode()}")] if answer else []
+        return [_proof(scheme, answer)] if answer else []
+
+    def _refuse(self, refused: Refused, authorization: bytes) -> None:
+        self._forget()
+        self._tally.refused()
+        word = authorization.partition(b" ")[0].decode("latin-1")
+        if refused.claim is not None:
+            self._machine.log_on_refused(refused.claim, Package.BASIC if word.lower() == Scheme.BASIC.lower() else Package.NTLM)
+        self._answer(401, headers=[_proof(word, refused.answer)] if refused.answer else self._offers())
 
     def _require(self, scheme: Scheme) -> None:
         if scheme not in self._security.access.schemes:
@@ -338,3 +344,8 @@ class Connection:
             return True
         except OSError:
             return False
+
+
+def _proof(scheme: str, token: bytes) -> tuple[str, str]:
+    """The header that carries a scheme's token to the client [RFC 4559]."""
+    return "WWW-Authenticate", f"{scheme} {binascii.b2a_base64(token, newline=False).decode()}"

@@ -27,10 +27,23 @@ SCENARIO = """
           - rule: 13acf386-b8c6-4fe0-9a6e-c4756b974698
 """
 
+HOP = """
+    id: hop
+    title: From one host to another
+    via: lab-ws1
+    steps:
+      - name: a program by way of the jump host
+        invoke_command: {script: whoami.exe}
+        expect:
+          - rule: c539afac-c12a-46ed-b1bd-5a5567c9f045
+          - rule: 5cc2cda8-f261-4d88-a2de-e9e193c86716
+          - rule: 2772264c-6fb9-4d9d-9014-b416eed21254
+"""
 
-def ran(directory: Path, settings: str, *arguments: str, env: dict[str, str] | None = None) -> Ended:
+
+def ran(directory: Path, settings: str, *arguments: str, env: dict[str, str] | None = None, scenario: str = SCENARIO) -> Ended:
     (directory / "harness.toml").write_text(settings)
-    scenario = str(write_scenario(directory / "both.scenario.yml", SCENARIO))
+    scenario = str(write_scenario(directory / "both.scenario.yml", scenario))
     return harness("run", *arguments, scenario, cwd=directory, env={"HARNESS_LAB_STATE_FILE": str(directory / "none.json"), **(env or {})})
 
 
@@ -64,6 +77,22 @@ def test_the_lab_takes_tickets_with_a_keytab(tmp_path: Path, realm: Place, auth:
     ended = ran(tmp_path, settings, "--lab")
     assert ended.code == 0, ended.said
     assert realm.secrets["purple"] not in ended.said
+
+
+@needs_kerberos
+@pytest.mark.parametrize(("auth", "tls"), [("kerberos", "false"), ("credssp", "false"), ("credssp", "true")])
+def test_from_host_to_host_by_ticket(tmp_path: Path, realm: Place, auth: str, tls: str) -> None:
+    settings = f"""
+        [lab]
+        auth = "{auth}"
+        schemes = ["{auth}", "negotiate"]
+        tls = {tls}
+        keytab = "{realm.files["keytab"]}"
+        account_password = "file:{realm.files["purple.password"]}"
+    """
+    ended = ran(tmp_path, settings, "--lab", scenario=HOP)
+    assert ended.code == 0, ended.said
+    assert {(verdict.outcome, verdict.target) for verdict in ended.full.verdicts} == {(Outcome.DETECTED, "lab-ws2")}
 
 
 TARGET = """

@@ -182,6 +182,11 @@ def test_what_windows_refuses_is_refused_in_its_words(two: Two, script: str, err
     assert [one.fq_error for one in errors] == [error]
 
 
+def test_what_is_piped_in_goes_through_the_blocks_of_the_script_there(two: Two) -> None:
+    script = '1..2 | Invoke-Command ws2 -Credential $c { param($a) process { "$a$_" } end { $env:COMPUTERNAME } } -ArgumentList x'
+    assert two.run(script) == (["x1", "x2", "WS2"], [])
+
+
 def test_a_host_that_is_down_cannot_be_connected_to(two: Two) -> None:
     two.endpoints["WS2"].stop()
     _, (error,) = two.run("Invoke-Command ws2 -Credential $c { 1 }")
@@ -191,13 +196,16 @@ def test_a_host_that_is_down_cannot_be_connected_to(two: Two) -> None:
 
 
 def test_a_host_that_goes_down_breaks_the_session(two: Two) -> None:
-    script = "$s = New-PSSession ws2 -Credential $c; Start-Sleep 1; Invoke-Command -Session $s { 1 }; $s.State"
-    stopper = threading.Timer(0.6, two.endpoints["WS2"].stop)
-    stopper.start()
-    output, errors = two.run(script)
-    stopper.join()
-    assert output == ["Broken"]
-    assert [one.fq_error for one in errors] == ["WinRMOperationAborted,PSSessionStateBroken"]
+    with RunspacePool(two.wsman()) as pool:
+        pool.exchange_keys()
+        opening, using = PowerShell(pool), PowerShell(pool)
+        opening.add_script("param($c) $s = New-PSSession ws2 -Credential $c; $s.State")
+        opening.add_parameter("c", PSCredential(username="LAB\\purple", password=PASSWORD))  # type: ignore[no-untyped-call]
+        assert [str(one) for one in opening.invoke()] == ["Opened"]
+        two.endpoints["WS2"].stop()
+        using.add_script("Invoke-Command -Session $s { 1 }; $s.State")
+        assert [str(one) for one in using.invoke()] == ["Broken"]
+    assert [one.fq_error for one in using.streams.error] == ["WinRMOperationAborted,PSSessionStateBroken"]
 
 
 def test_names_that_are_not_the_labs_lead_nowhere(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,9 +266,12 @@ def test_the_service_principal_can_be_named(pki: Pki, realm: Place, action: Acti
 @pytest.mark.parametrize("action", EMPTY)
 @pytest.mark.parametrize("auth", [Auth.BASIC, Auth.NTLM, Auth.NEGOTIATE, Auth.CREDSSP])
 def test_a_wrong_password_is_told_as_one(pki: Pki, auth: Auth, action: Action) -> None:
-    with serving(pki, Greeter()) as served:
+    machine = Greeter()
+    with serving(pki, machine) as served:
         refused(AuthenticationFailed, served, action, auth, Channel(ca_file=pki.ca_file), password="not-it-at-all")
         assert served.counts().logons == 0
+        package = Package.BASIC if auth is Auth.BASIC else Package.NTLM
+        assert {call for call in machine.calls if call.startswith("log_on_refused")} == {f"log_on_refused {USER} {package} known"}
 
 
 @needs_kerberos

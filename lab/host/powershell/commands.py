@@ -228,6 +228,8 @@ class Call:
     input: Iterator[object]
     piped: bool
     bindings: list[Binding] = field(default_factory=list)
+    line: str = ""
+    """The line of the script in which the call stands, as InvocationInfo has it."""
     watched: list[object] | None = None
     """The errors of this call, where -ErrorVariable asks for them."""
 

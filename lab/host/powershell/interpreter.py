@@ -70,6 +70,7 @@ class Interpreter:
     def __init__(
         self, host: Host, engine: Engine, witness: Witness, *, depth: int = 0, sender: Mapping[str, PSValue] | None = None
     ) -> None:
+        self._host = host
         self._engine = engine
         self._witness = witness
         self._session = Evaluator(host, engine, witness, _Nowhere(), ConsolePowerShell(host, witness), self._compile, depth)
@@ -80,6 +81,16 @@ class Interpreter:
 
     def run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         """Run a pipeline to its end: None, or the record that ended it. Raises `PipelineStopped`, nothing else."""
+        if not request.add_to_history:
+            return self._run(request, io)
+        started = self._host.now()
+        try:
+            return self._run(request, io)
+        finally:
+            line = " | ".join(one.text for one in request.commands if not _is_out_default(one))
+            self._session.remember_line(line, started)
+
+    def _run(self, request: PipelineRequest, io: PipelineIO) -> ErrorRecord | None:
         self._left = None
         try:
             self._session.begin(io)

@@ -63,6 +63,9 @@ def parse(text: str) -> s.Body:
         raise ParseFault("\0", text.count("\n", 0, text.index("\0")) + 1)
     source = _Source(text)
     root = source.parse()
+    if _begins_with_block(root, source):
+        # The grammar knows begin, process and end in a script block alone, and takes them for commands in a script.
+        root = source.parse_as_block()
     try:
         return _Reader(source).script(root)
     except RecursionError:
@@ -75,6 +78,7 @@ class _Source:
     def __init__(self, text: str) -> None:
         self._bytes = text.encode("utf-8", "replace")
         self._inserted: list[int] = []
+        self._lines: dict[int, str] = {}
 
     def parse(self) -> Node:
         parser = Parser(_LANGUAGE)
@@ -90,9 +94,29 @@ class _Source:
             raise ParseFault(near[0][:80] if near else "", culprit.start_point[0] + 1)
         return root
 
+    def parse_as_block(self) -> Node:
+        """The same text between braces: the script block that it is the inside of. Raises `ParseFault`."""
+        self._insert([(0, b"{")])
+        for last in (b"\n", b"}"):  # on a line of its own: the text may end in a comment
+            self._insert([(len(self._bytes), last)])
+        node: Node | None = self.parse()
+        while node is not None and node.type != "script_block_expression":
+            node = next((child for child in node.children if child.is_named and child.type != "comment"), None)
+        if node is None:
+            raise ParseFault("", 1)
+        return node
+
     def text(self, node: Node) -> str:
         """The node's text as it was received."""
         return self.slice(node.start_byte, node.end_byte)
+
+    def line(self, node: Node) -> str:
+        """The line in which the node begins, without its end. One string for all nodes of a line, however long it is."""
+        start = node.start_byte - node.start_point[1]
+        if start not in self._lines:
+            end = self._bytes.find(b"\n", start)
+            self._lines[start] = self.slice(start, end if end >= 0 else len(self._bytes)).removesuffix("\r")
+        return self._lines[start]
 
     def slice(self, start: int, end: int) -> str:
         """The received text between two places of the mended one."""
@@ -134,6 +158,17 @@ class _Source:
         for at, blank in sorted(mends, reverse=True):
             self._bytes = self._bytes[:at] + blank + self._bytes[at:]
             self._inserted = sorted([place + 1 if place >= at else place for place in self._inserted] + [at])
+
+
+def _begins_with_block(root: Node, source: _Source) -> bool:
+    """Whether a script's first statement is one of the blocks that run before, for each of, and after its input."""
+    statements = next((child for child in root.children if child.type == "statement_list"), None)
+    node = statements.children[0] if statements is not None and statements.children else None
+    while node is not None and node.type in ("pipeline", "pipeline_chain"):
+        node = node.children[0] if node.children else None
+    if node is None or node.type != "command":
+        return False
+    return bool(re.match(r"(?i)(begin|process|end|dynamicparam)\s*\{", source.text(node).lstrip()))
 
 
 def _first_error(root: Node) -> Node:
@@ -455,7 +490,7 @@ class _Reader:
                     raise Refused(f"the command element '{other}'")
         if name is None:
             raise Refused("a command without a name")
-        return s.CommandCall(operator, name, tuple(arguments), tuple(redirections), self._text(node).strip())
+        return s.CommandCall(operator, name, tuple(arguments), tuple(redirections), self._source.line(node))
 
     def _command_name(self, node: Node) -> s.Expression:
         inner = _named(node)

@@ -191,7 +191,7 @@ class Pipelines(Parameters):
             self.witness.commands_run(self.engine, runs)
 
     def _described(self, call: Call) -> CommandRun:
-        return CommandRun(name=call.spec.name, kind="Cmdlet", bindings=tuple(call.bindings), pipeline_id=self.pipeline_id)
+        return CommandRun(name=call.spec.name, kind="Cmdlet", bindings=tuple(call.bindings), pipeline_id=self.pipeline_id, line=call.line)
 
     def _command(self, call: s.CommandCall, flow: Iterator[object], piped: bool, logged: list[CommandRun | Call]) -> Iterator[object]:
         target = self.value(call.name) if call.operator or not isinstance(call.name, s.Literal) else call.name.value
@@ -215,7 +215,7 @@ class Pipelines(Parameters):
                 "script block, or a CommandInfo object.",
                 "BadExpression",
             )
-        return self._named(name, passed, native, flow, piped, logged, dotted=call.operator == ".")
+        return self._named(name, passed, native, flow, piped, logged, dotted=call.operator == ".", line=call.line)
 
     def _named(
         self,
@@ -227,6 +227,7 @@ class Pipelines(Parameters):
         logged: list[CommandRun | Call],
         *,
         dotted: bool = False,
+        line: str = "",
     ) -> Iterator[object]:
         found = self.resolve(name)
         for _ in range(8):  # an alias may stand for an alias
@@ -245,7 +246,7 @@ class Pipelines(Parameters):
                     return iter([f"PS {self.drive or self.location}> "])
                 return self._script_stage(function[1], passed, flow, piped, new_scope=not dotted, name=found.name)
             case "Cmdlet":
-                return self._cmdlet(CMDLETS[found.name.lower()], passed, flow, piped, logged)
+                return self._cmdlet(CMDLETS[found.name.lower()], passed, flow, piped, logged, line)
             case "ExternalScript":
                 return self._script_file(found.definition, passed, flow, piped, new_scope=not dotted)
             case _:
@@ -266,11 +267,11 @@ class Pipelines(Parameters):
         return self._script_stage(body, passed, flow, piped, new_scope=new_scope, name=ntpath.basename(path), script=path)
 
     def _cmdlet(
-        self, spec: Cmdlet, passed: Sequence[Passed], flow: Iterator[object], piped: bool, logged: list[CommandRun | Call]
+        self, spec: Cmdlet, passed: Sequence[Passed], flow: Iterator[object], piped: bool, logged: list[CommandRun | Call], line: str
     ) -> Iterator[object]:
         bound, bindings = bind(spec, passed)
         require(spec, bound, piped=piped)
-        call = Call(spec=spec, session=self, bound=bound, input=flow, piped=piped, bindings=bindings)
+        call = Call(spec=spec, session=self, bound=bound, input=flow, piped=piped, bindings=bindings, line=line)
         logged.append(call)
         return self._captured(call)
 

@@ -7,6 +7,7 @@ bound, what pipelines run, what statements do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from lab.host.happenings import Engine, Witness
 from lab.host.model import Host
@@ -55,6 +56,10 @@ def stream_record(stream: StreamName, text: str) -> PSObject:
     return PSObject(type_names=(f"System.Management.Automation.{name}Record", "System.Object"), properties={key: text}, text=text)
 
 
+MAX_HISTORY = 4_096
+"""Lines that a session remembers: $MaximumHistoryCount as it comes."""
+
+
 class SessionState(Session):
     """What a runspace keeps from run to run, and what a run counts."""
 
@@ -95,6 +100,7 @@ class SessionState(Session):
         self.drive = ""
         self.stack: list[tuple[str, str]] = []
         self.history: list[HistoryEntry] = []
+        self._lines_remembered = 0
         for name, value in (
             ("ErrorActionPreference", "Continue"),
             ("WarningPreference", "Continue"),
@@ -106,7 +112,7 @@ class SessionState(Session):
             ("ProgressPreference", "Continue"),
             ("ErrorView", "NormalView"),
             ("FormatEnumerationLimit", 4),
-            ("MaximumHistoryCount", 4096),
+            ("MaximumHistoryCount", MAX_HISTORY),
             ("NestedPromptLevel", 0),
             ("OutputEncoding", "System.Text.ASCIIEncoding"),
             ("OFS", " "),
@@ -126,6 +132,12 @@ class SessionState(Session):
         del self.scopes.stack[1:]
 
     # --- what cmdlets ask (commands.Session) ------------------------------------------------------------------------------
+
+    def remember_line(self, text: str, started: datetime) -> None:
+        """A line that was run joins the session's history, which forgets the oldest."""
+        self._lines_remembered += 1
+        self.history.append(HistoryEntry(number=self._lines_remembered, text=text, started=started, ended=self.host.now()))
+        del self.history[:-MAX_HISTORY]
 
     def tick(self) -> None:
         self._steps += 1

@@ -237,13 +237,13 @@ class Redirection:
 
 @dataclass(frozen=True, slots=True)
 class CommandCall:
-    """One command of a pipeline. `operator` is "", "&" or "."."""
+    """One command of a pipeline. `operator` is "", "&" or "."; `line` is the line of the script in which it begins."""
 
     operator: str
     name: Expression
     arguments: tuple[Argument | ParameterArgument | Verbatim, ...]
     redirections: tuple[Redirection, ...]
-    text: str
+    line: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ something happened.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 _SUBJECT = (
@@ -14,6 +15,54 @@ _SUBJECT = (
     ("Account Domain:\t\t", "SubjectDomainName"),
     ("Logon ID:\t\t", "SubjectLogonId"),
 )
+
+_TARGET = (
+    ("Security ID:\t\t", "TargetSid"),
+    ("Account Name:\t\t", "TargetUserName"),
+    ("Account Domain:\t\t", "TargetDomainName"),
+)
+_ATTRIBUTES = (
+    ("SAM Account Name:\t", "SamAccountName"),
+    ("Display Name:\t\t", "DisplayName"),
+    ("User Principal Name:\t", "UserPrincipalName"),
+    ("Home Directory:\t\t", "HomeDirectory"),
+    ("Home Drive:\t\t", "HomePath"),
+    ("Script Path:\t\t", "ScriptPath"),
+    ("Profile Path:\t\t", "ProfilePath"),
+    ("User Workstations:\t", "UserWorkstations"),
+    ("Password Last Set:\t", "PasswordLastSet"),
+    ("Account Expires:\t\t", "AccountExpires"),
+    ("Primary Group ID:\t", "PrimaryGroupId"),
+    ("AllowedToDelegateTo:\t", "AllowedToDelegateTo"),
+    ("Old UAC Value:\t\t", "OldUacValue"),
+    ("New UAC Value:\t\t", "NewUacValue"),
+    ("User Account Control:\t", "UserAccountControl"),
+    ("User Parameters:\t", "UserParameters"),
+    ("SID History:\t\t", "SidHistory"),
+    ("Logon Hours:\t\t", "LogonHours"),
+)
+_GROUP = (
+    ("Security ID:\t\t", "TargetSid"),
+    ("Group Name:\t\t", "TargetUserName"),
+    ("Group Domain:\t\t", "TargetDomainName"),
+)
+_MEMBER = (("Security ID:\t\t", "MemberSid"), ("Account Name:\t\t", "MemberName"))
+_PRIVILEGES = ("Additional Information:", (("Privileges:\t\t", "PrivilegeList"),))
+_LOGON_NETWORK = (
+    "Network Information:",
+    (("Workstation Name:\t", "WorkstationName"), ("Source Network Address:\t", "IpAddress"), ("Source Port:\t\t", "IpPort")),
+)
+_LOGON_DETAIL = (
+    "Detailed Authentication Information:",
+    (
+        ("Logon Process:\t\t", "LogonProcessName"),
+        ("Authentication Package:\t", "AuthenticationPackageName"),
+        ("Transited Services:\t", "TransmittedServices"),
+        ("Package Name (NTLM only):\t", "LmPackageName"),
+        ("Key Length:\t\t", "KeyLength"),
+    ),
+)
+_PROCESS = ("Process Information:", (("Caller Process ID:\t", "ProcessId"), ("Caller Process Name:\t", "ProcessName")))
 
 Line = tuple[str, str]
 Part = tuple[str, tuple[Line, ...]]
@@ -48,20 +97,30 @@ _TEXTS: Mapping[int, tuple[str, tuple[Part, ...]]] = {
                 ),
             ),
             ("Process Information:", (("Process ID:\t\t", "ProcessId"), ("Process Name:\t\t", "ProcessName"))),
+            _LOGON_NETWORK,
+            _LOGON_DETAIL,
+        ),
+    ),
+    4625: (
+        "An account failed to log on.",
+        (
+            ("Subject:", _SUBJECT),
+            ("Logon Type:\t\t\t{LogonType}", ()),
             (
-                "Network Information:",
-                (("Workstation Name:\t", "WorkstationName"), ("Source Network Address:\t", "IpAddress"), ("Source Port:\t\t", "IpPort")),
-            ),
-            (
-                "Detailed Authentication Information:",
+                "Account For Which Logon Failed:",
                 (
-                    ("Logon Process:\t\t", "LogonProcessName"),
-                    ("Authentication Package:\t", "AuthenticationPackageName"),
-                    ("Transited Services:\t", "TransmittedServices"),
-                    ("Package Name (NTLM only):\t", "LmPackageName"),
-                    ("Key Length:\t\t", "KeyLength"),
+                    ("Security ID:\t\t", "TargetUserSid"),
+                    ("Account Name:\t\t", "TargetUserName"),
+                    ("Account Domain:\t\t", "TargetDomainName"),
                 ),
             ),
+            (
+                "Failure Information:",
+                (("Failure Reason:\t\t", "FailureReason"), ("Status:\t\t\t", "Status"), ("Sub Status:\t\t", "SubStatus")),
+            ),
+            _PROCESS,
+            _LOGON_NETWORK,
+            _LOGON_DETAIL,
         ),
     ),
     4634: (
@@ -131,6 +190,68 @@ _TEXTS: Mapping[int, tuple[str, tuple[Part, ...]]] = {
             ("Process Information:", (("Process ID:\t", "ProcessId"), ("Process Name:\t", "ProcessName"), ("Exit Status:\t", "Status"))),
         ),
     ),
+    4697: (
+        "A service was installed in the system.",
+        (
+            ("Subject:", _SUBJECT),
+            (
+                "Service Information:",
+                (
+                    ("Service Name: \t\t", "ServiceName"),
+                    ("Service File Name:\t", "ServiceFileName"),
+                    ("Service Type: \t\t", "ServiceType"),
+                    ("Service Start Type:\t", "ServiceStartType"),
+                    ("Service Account: \t\t", "ServiceAccount"),
+                ),
+            ),
+        ),
+    ),
+    4720: (
+        "A user account was created.",
+        (
+            ("Subject:", _SUBJECT),
+            ("New Account:", _TARGET),
+            ("Attributes:", _ATTRIBUTES),
+            ("Additional Information:", (("Privileges\t\t", "PrivilegeList"),)),
+        ),
+    ),
+    4722: ("A user account was enabled.", (("Subject:", _SUBJECT), ("Target Account:", _TARGET))),
+    4724: ("An attempt was made to reset an account's password.", (("Subject:", _SUBJECT), ("Target Account:", _TARGET))),
+    4725: ("A user account was disabled.", (("Subject:", _SUBJECT), ("Target Account:", _TARGET))),
+    4726: (
+        "A user account was deleted.",
+        (("Subject:", _SUBJECT), ("Target Account:", _TARGET), ("Additional Information:", (("Privileges\t", "PrivilegeList"),))),
+    ),
+    4728: (
+        "A member was added to a security-enabled global group.",
+        (("Subject:", _SUBJECT), ("Member:", _MEMBER), ("Group:", _GROUP), _PRIVILEGES),
+    ),
+    4729: (
+        "A member was removed from a security-enabled global group.",
+        (("Subject:", _SUBJECT), ("Member:", _MEMBER), ("Group:", _GROUP), _PRIVILEGES),
+    ),
+    4731: (
+        "A security-enabled local group was created.",
+        (
+            ("Subject:", _SUBJECT),
+            ("New Group:", _GROUP),
+            ("Attributes:", (("SAM Account Name:\t", "SamAccountName"), ("SID History:\t\t", "SidHistory"))),
+            _PRIVILEGES,
+        ),
+    ),
+    4732: (
+        "A member was added to a security-enabled local group.",
+        (("Subject:", _SUBJECT), ("Member:", _MEMBER), ("Group:", _GROUP), _PRIVILEGES),
+    ),
+    4733: (
+        "A member was removed from a security-enabled local group.",
+        (("Subject:", _SUBJECT), ("Member:", _MEMBER), ("Group:", _GROUP), _PRIVILEGES),
+    ),
+    4734: ("A security-enabled local group was deleted.", (("Subject:", _SUBJECT), ("Group:", _GROUP), _PRIVILEGES)),
+    4738: (
+        "A user account was changed.",
+        (("Subject:", _SUBJECT), ("Target Account:", _TARGET), ("Changed Attributes:", _ATTRIBUTES), _PRIVILEGES),
+    ),
     5156: (
         "The Windows Filtering Platform has permitted a connection.",
         (
@@ -155,6 +276,10 @@ _TEXTS: Mapping[int, tuple[str, tuple[Part, ...]]] = {
 }
 
 _CODES: Mapping[str, str] = {
+    "%%1793": "<value not set>",
+    "%%1794": "<never>",
+    "%%1797": "All",
+    "%%2313": "Unknown user name or bad password.",
     "%%1833": "Impersonation",
     "%%1842": "Yes",
     "%%1843": "No",
@@ -164,6 +289,18 @@ _CODES: Mapping[str, str] = {
     "%%14611": "Connect",
 }
 """What the publisher's message table has for the codes; TokenElevationType's stay codes, as recorded."""
+
+
+_CONTROL: Mapping[str, str] = {
+    "%%2048": "Account Enabled",
+    "%%2050": "'Password Not Required' - Disabled",
+    "%%2057": "'Don't Expire Password' - Disabled",
+    "%%2080": "Account Disabled",
+    "%%2082": "'Password Not Required' - Enabled",
+    "%%2084": "'Normal Account' - Enabled",
+    "%%2089": "'Don't Expire Password' - Enabled",
+}
+"""The same for the bits of a user account's control, of which a record names several at once."""
 
 
 def audit_text(event_id: int, data: Mapping[str, str]) -> str:
@@ -183,4 +320,6 @@ def audit_text(event_id: int, data: Mapping[str, str]) -> str:
 def _shown(name: str, value: str) -> str:
     if name.endswith("LogonId"):
         return f"0x{value[2:].upper()}"
+    if name == "UserAccountControl":
+        return re.sub("%%([0-9]+)", lambda found: _CONTROL.get(found[0], found[0]), value)
     return _CODES.get(value, value)

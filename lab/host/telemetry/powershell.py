@@ -28,8 +28,10 @@ PROVIDERS = ("Registry", "Alias", "Environment", "FileSystem", "Function", "Vari
 # A script block of at least LONG_SCRIPT characters is logged in parts (PowerShell's CompiledScriptBlock.cs): an event holds 64 KiB.
 LONG_SCRIPT = 20_000
 
-# What PowerShell puts into one 800 (EventLogLogProvider.cs), in characters; what an ETW event takes (EventProvider), in bytes.
+# What PowerShell puts into one 800 (EventLogLogProvider.cs), in characters; what a string of a
+# classic record takes (EventLog.WriteEvent), in characters; what an ETW event takes (EventProvider), in bytes.
 _DETAIL_PART = 16_000
+_CLASSIC_STRING = 32_766
 _ETW_EVENT = 65_482
 
 _CLASSIC_KEYWORDS = 0x80000000000000
@@ -53,7 +55,11 @@ def engine_stopped(engine: Engine, sequence: int) -> Entry:
 
 
 def pipeline_details(engine: Engine, commands: Sequence[CommandRun], sequence: int) -> tuple[Entry, ...]:
-    """800, the classic log's twin of 4103: in several parts, between lines, where there is much to tell."""
+    """800, the classic log's twin of 4103: in several parts, between lines, where there is much to tell.
+
+    It names the line in which the pipeline's first command begins. None where that is longer than a classic record takes: PowerShell
+    passes over the refusal, and the record is lost.
+    """
     first = commands[0]
     parts = [""]
     for line in _invocations(commands):
@@ -75,13 +81,16 @@ def pipeline_details(engine: Engine, commands: Sequence[CommandRun], sequence: i
                 f"RunspaceId={engine.runspace_id}",
                 f"PipelineId={first.pipeline_id}",
                 f"ScriptName={first.script_name}",
-                "CommandLine=",
+                f"CommandLine={first.line}",
             )
         )
+        if len(context) > _CLASSIC_STRING:
+            return ()
         message = (
-            f"Pipeline execution details for command line: . \r\n\r\nContext Information: \r\n{context} \r\n\r\nDetails: \r\n{details}"
+            f"Pipeline execution details for command line: {first.line}. \r\n\r\nContext Information: \r\n{context} \r\n\r\n"
+            f"Details: \r\n{details}"
         )
-        entries.append(_classic(800, 8, ("", context, details), message))
+        entries.append(_classic(800, 8, (first.line, context, details), message))
     return tuple(entries)
 
 

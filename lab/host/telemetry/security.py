@@ -1,4 +1,4 @@
-"""Security auditing: 4624, 4634, 4648 and 4672 (logons), 4688 and 4689 (processes), 5156 (a connection that the filtering platform let be).
+"""Security auditing: 4624, 4625, 4634, 4648, 4672 (logons), 4688, 4689 (processes), 5156 (a connection that the filtering platform let be).
 
 Pure. Values follow recordings of PowerShell Remoting on Windows 10 1909 (OTRF/Security-Datasets, WORKSTATION6) and Microsoft's
 audit event reference (https://learn.microsoft.com/windows/security/threat-protection/auditing/). It must never know why something
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from harness.events.windows import Level
-from lab.host.happenings import Connection, CredentialUse, LogonSession, Process
+from lab.host.happenings import Connection, CredentialUse, LogonRefusal, LogonSession, Process
 from lab.host.telemetry.audit_texts import audit_text
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
@@ -21,6 +21,7 @@ from lab.machine import Account, Package
 AUDITING = Provider(channel="Security", name="Microsoft-Windows-Security-Auditing", guid="{54849625-5478-4994-A5BA-3E3B0328C30D}")
 
 _AUDIT_SUCCESS = 0x8020000000000000
+_AUDIT_FAILURE = 0x8010000000000000
 _NOBODY = "S-1-0-0"
 _NO_GUID = "{00000000-0000-0000-0000-000000000000}"
 _SYSTEM = "S-1-5-18"
@@ -75,7 +76,7 @@ def logged_on(origin: Origin, session: LogonSession, activity_id: str) -> tuple[
     account = session.account
     how = _AUTHENTICATION[session.package]
     kerberos = session.package is Package.KERBEROS
-    logon = _audited(
+    logon = audited(
         4624,
         12544,
         origin.lsass_pid,
@@ -113,7 +114,7 @@ def logged_on(origin: Origin, session: LogonSession, activity_id: str) -> tuple[
     )
     if not session.elevated:
         return (logon,)
-    privileges = _audited(
+    privileges = audited(
         4672,
         12548,
         origin.lsass_pid,
@@ -129,10 +130,45 @@ def logged_on(origin: Origin, session: LogonSession, activity_id: str) -> tuple[
     return (privileges, logon)
 
 
+def logon_refused(origin: Origin, refusal: LogonRefusal, activity_id: str) -> Entry:
+    """4625. Status is STATUS_LOGON_FAILURE for both kinds; what was wrong, name or password, is in SubStatus [MS-ERREF 2.3.1]."""
+    how = _AUTHENTICATION[refusal.package]
+    return audited(
+        4625,
+        12544,
+        origin.lsass_pid,
+        {
+            "SubjectUserSid": _NOBODY,
+            "SubjectUserName": "-",
+            "SubjectDomainName": "-",
+            "SubjectLogonId": "0x0",
+            "TargetUserSid": _NOBODY,
+            "TargetUserName": refusal.claim.name,
+            "TargetDomainName": refusal.claim.domain,
+            "Status": "0xc000006d",
+            "FailureReason": "%%2313",
+            "SubStatus": "0xc000006a" if refusal.claim.known else "0xc0000064",
+            "LogonType": "3",
+            "LogonProcessName": how.process,
+            "AuthenticationPackageName": how.package,
+            "WorkstationName": "-",
+            "TransmittedServices": "-",
+            "LmPackageName": "-",
+            "KeyLength": "0",
+            "ProcessId": "0x0",
+            "ProcessName": "-",
+            "IpAddress": "-",
+            "IpPort": "-",
+        },
+        activity_id=activity_id,
+        keywords=_AUDIT_FAILURE,
+    )
+
+
 def logged_off(origin: Origin, session: LogonSession) -> Entry:
     """4634, the end of a logon session."""
     account = session.account
-    return _audited(
+    return audited(
         4634,
         12545,
         origin.lsass_pid,
@@ -149,14 +185,14 @@ def logged_off(origin: Origin, session: LogonSession) -> Entry:
 def credentials_used(origin: Origin, use: CredentialUse, activity_id: str) -> Entry:
     """4648, on the host that reaches for another. What comes of it there is the other's to log."""
     subject = use.process.logon
-    return _audited(
+    return audited(
         4648,
         12544,
         origin.lsass_pid,
         {
             "SubjectUserSid": subject.account.sid,
-            "SubjectUserName": _as_audited(origin, subject.account).name,
-            "SubjectDomainName": _as_audited(origin, subject.account).domain,
+            "SubjectUserName": as_audited(origin, subject.account).name,
+            "SubjectDomainName": as_audited(origin, subject.account).domain,
             "SubjectLogonId": hex(subject.logon_id),
             "LogonGuid": _logon_guid(subject),
             "TargetUserName": use.target.name,
@@ -176,18 +212,14 @@ def credentials_used(origin: Origin, use: CredentialUse, activity_id: str) -> En
 def process_started(origin: Origin, process: Process) -> Entry:
     """4688. The target subject is filled in only where the process got another logon than its creator has."""
     creator = process.parent or origin.system
-    subject = _as_audited(origin, creator.logon.account)
     other = process.logon.logon_id != creator.logon.logon_id
-    target = _as_audited(origin, process.logon.account)
-    return _audited(
+    target = as_audited(origin, process.logon.account)
+    return audited(
         4688,
         13312,
         origin.system.pid,
         {
-            "SubjectUserSid": creator.logon.account.sid,
-            "SubjectUserName": subject.name,
-            "SubjectDomainName": subject.domain,
-            "SubjectLogonId": hex(creator.logon.logon_id),
+            **subject_of(origin, creator.logon),
             "NewProcessId": hex(process.pid),
             "NewProcessName": process.path,
             "TokenElevationType": "%%1936",
@@ -212,8 +244,8 @@ def without_command_line(created: Entry) -> Entry:
 
 def process_ended(origin: Origin, process: Process, exit_code: int) -> Entry:
     """4689, credited to the account that the process ran under."""
-    subject = _as_audited(origin, process.logon.account)
-    return _audited(
+    subject = as_audited(origin, process.logon.account)
+    return audited(
         4689,
         13313,
         origin.system.pid,
@@ -236,7 +268,7 @@ def connected(origin: Origin, connection: Connection) -> Entry:
     """
     owner = connection.owner
     layers = (50, 48) if connection.initiated else (46, 44)
-    return _audited(
+    return audited(
         5156,
         12810,
         origin.system.pid,
@@ -259,10 +291,28 @@ def connected(origin: Origin, connection: Connection) -> Entry:
     )
 
 
-def _audited(
-    event_id: int, task: int, process_id: int, data: Mapping[str, str], *, version: int = 0, activity_id: str | None = None
+def subject_of(origin: Origin, session: LogonSession) -> dict[str, str]:
+    """Who did it, as the four values with which most records begin."""
+    account = as_audited(origin, session.account)
+    return {
+        "SubjectUserSid": session.account.sid,
+        "SubjectUserName": account.name,
+        "SubjectDomainName": account.domain,
+        "SubjectLogonId": hex(session.logon_id),
+    }
+
+
+def audited(
+    event_id: int,
+    task: int,
+    process_id: int,
+    data: Mapping[str, str],
+    *,
+    version: int = 0,
+    activity_id: str | None = None,
+    keywords: int = _AUDIT_SUCCESS,
 ) -> Entry:
-    """What all records of successful audits share."""
+    """What all records of audits share."""
     return Entry(
         provider=AUDITING,
         event_id=event_id,
@@ -270,7 +320,7 @@ def _audited(
         level=Level.LOG_ALWAYS,
         task=task,
         opcode=0,
-        keywords=_AUDIT_SUCCESS,
+        keywords=keywords,
         process_id=process_id,
         activity_id=activity_id,
         data=data,
@@ -287,6 +337,6 @@ def _device_path(path: str) -> str:
     return path.lower().replace("c:", "\\device\\harddiskvolume2", 1)
 
 
-def _as_audited(origin: Origin, account: Account) -> Account:
+def as_audited(origin: Origin, account: Account) -> Account:
     # Auditing names SYSTEM and NETWORK SERVICE by the account that they are on the network.
     return origin.machine_account if account.sid in (_SYSTEM, _NETWORK_SERVICE) else account

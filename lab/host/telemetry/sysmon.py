@@ -1,4 +1,4 @@
-"""Sysmon: 1 (process creation), 3 (network connection), 5 (process termination) and 11 (file created), schema version 4.40.
+"""Sysmon: 1 (process creation), 3 (network connection), 5 (process termination), 11 (file created), 12 and 13 (registry); schema 4.40.
 
 Pure. Fields as the recordings of OTRF/Security-Datasets and Sysmon's own schema have them: pids are decimal, times have
 milliseconds, guids are made of machine, time and number. It must never know why something happened.
@@ -13,7 +13,8 @@ from ipaddress import ip_address
 from uuid import UUID
 
 from harness.events.windows import Level
-from lab.host.happenings import Connection, FileCreation, LogonSession, Process
+from lab.host.happenings import Connection, FileCreation, LogonSession, Process, RegistryChange
+from lab.host.registry import Act, Kind, Value
 from lab.host.telemetry.journal import Entry, Provider
 from lab.host.telemetry.origin import Origin
 from lab.host.telemetry.security import integrity_sid
@@ -27,7 +28,14 @@ SYSMON = Provider(
 _KEYWORDS = 0x8000000000000000
 _SERVICE_USER = "S-1-5-18"
 _INTEGRITY = {"S-1-16-16384": "System", "S-1-16-12288": "High", "S-1-16-8192": "Medium"}
-_TITLES = {1: "Process Create", 3: "Network connection detected", 5: "Process terminated", 11: "File created"}
+_TITLES = {
+    1: "Process Create",
+    3: "Network connection detected",
+    5: "Process terminated",
+    11: "File created",
+    12: "Registry object added or deleted",
+    13: "Registry value set",
+}
 _HASH_ORDER = ("SHA1", "MD5", "SHA256", "IMPHASH")
 
 
@@ -128,8 +136,56 @@ def file_created(origin: Origin, creation: FileCreation, at: datetime) -> Entry:
     )
 
 
+def registry_changed(origin: Origin, change: RegistryChange, at: datetime) -> Entry:
+    """12 for keys that come or go and values that go, 13 for a value that is set."""
+    target = _target(change.key)
+    if change.value is not None:
+        target = f"{target}\\{change.value.name or '(Default)'}"
+    data = {
+        "EventType": str(change.act),
+        "ProcessGuid": f"{{{change.process.guid}}}",
+        "ProcessId": str(change.process.pid),
+        "Image": change.process.path,
+        "TargetObject": target,
+    }
+    if change.act is Act.SET_VALUE and change.value is not None:
+        return _traced(origin, 13, 2, at, data | {"Details": _details(change.value)})
+    return _traced(origin, 12, 2, at, data)
+
+
+_SHORT = (
+    ("HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet", "HKLM\\System\\CurrentControlSet"),
+    ("HKEY_LOCAL_MACHINE\\SOFTWARE\\Classes", "HKCR"),
+    ("HKEY_LOCAL_MACHINE", "HKLM"),
+    ("HKEY_USERS", "HKU"),
+)
+"""How Sysmon abbreviates paths, the longest first."""
+
+
+def _target(key: str) -> str:
+    for long, short in _SHORT:
+        if key.lower() == long.lower() or key.lower().startswith(f"{long.lower()}\\"):
+            return f"{short}{key[len(long) :]}"
+    return key
+
+
+def _details(value: Value) -> str:
+    """What a value was set to: numbers in hexadecimal, text as it is, anything else by its kind alone."""
+    match value.kind, value.data:
+        case Kind.DWORD, int(number):
+            return f"DWORD (0x{number & 0xFFFFFFFF:08x})"
+        case Kind.QWORD, int(number):
+            return f"QWORD (0x{number >> 32 & 0xFFFFFFFF:08x}-0x{number & 0xFFFFFFFF:08x})"
+        case ((Kind.TEXT | Kind.EXPAND), str(text)):
+            return text or "(Empty)"
+        case _:
+            return "Binary Data"
+
+
 def _traced(origin: Origin, event_id: int, version: int, at: datetime, data: Mapping[str, str], lag: timedelta = timedelta()) -> Entry:
-    values = {"RuleName": "-", "UtcTime": _utc(at)} | dict(data)
+    # The registry's events alone have another value before their time.
+    kind = {"EventType": data["EventType"]} if "EventType" in data else {}
+    values = {"RuleName": "-"} | kind | {"UtcTime": _utc(at)} | dict(data)
     lines = (f"{name}: {_shown(name, value)}" for name, value in values.items())
     return Entry(
         provider=SYSMON,

@@ -14,8 +14,21 @@ from uuid import UUID
 
 from harness.events.audit import COMMAND_LINES, SCRIPT_BLOCK_LOGGING, settings_behind
 from harness.events.windows import Level
-from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, FileCreation, LogonSession, Process, RemoteShell
-from lab.host.telemetry import powershell, security, sysmon, winrm
+from lab.host.happenings import (
+    AccountChange,
+    CommandRun,
+    Connection,
+    CredentialUse,
+    Engine,
+    FileCreation,
+    LogonRefusal,
+    LogonSession,
+    Process,
+    RegistryChange,
+    RemoteShell,
+    ServiceChange,
+)
+from lab.host.telemetry import account_management, powershell, security, service_control, sysmon, winrm
 from lab.host.telemetry.journal import Entry, Journal, Sink
 from lab.host.telemetry.origin import Origin
 
@@ -67,6 +80,11 @@ class Telemetry:
         with self._lock:
             self._write(security.logged_on(self._origin, session, self._lsass_activity))
 
+    def logon_refused(self, refusal: LogonRefusal) -> None:
+        """Security 4625."""
+        with self._lock:
+            self._write((security.logon_refused(self._origin, refusal, self._lsass_activity),))
+
     def logged_off(self, session: LogonSession) -> None:
         """Security 4634."""
         with self._lock:
@@ -97,6 +115,21 @@ class Telemetry:
         """Sysmon 11."""
         with self._lock:
             self._write((sysmon.file_created(self._origin, creation, self._now()),))
+
+    def registry_changed(self, change: RegistryChange) -> None:
+        """Sysmon 12 and 13."""
+        with self._lock:
+            self._write((sysmon.registry_changed(self._origin, change, self._now()),))
+
+    def service_changed(self, change: ServiceChange) -> None:
+        """System 7036, 7040 and 7045, Security 4697."""
+        with self._lock:
+            self._write(service_control.changed(self._origin, change))
+
+    def account_changed(self, change: AccountChange) -> None:
+        """Security 4720, 4722, 4724 to 4726 and 4738 of users, 4728, 4729 and 4731 to 4734 of groups."""
+        with self._lock:
+            self._write(account_management.changed(self._origin, change))
 
     def engine_started(self, engine: Engine) -> None:
         """Windows PowerShell 600 for each provider, then 400; PowerShell/Operational 53504, between 40961 and 40962 in powershell.exe."""

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from lab.host.happenings import CommandRun, Connection, CredentialUse, Engine, FileCreation, LogonSession, Process, RemoteShell
+from lab.host.happenings import (
+    AccountChange,
+    CommandRun,
+    Connection,
+    CredentialUse,
+    Engine,
+    FileCreation,
+    LogonRefusal,
+    LogonSession,
+    Process,
+    RegistryChange,
+    RemoteShell,
+    ServiceChange,
+)
 from lab.host.model import Host
 from lab.host.powershell.interpreter import Interpreter
 from lab.host.powershell.values import to_text
@@ -56,6 +69,9 @@ class Record:
     files: list[str] = field(default_factory=list)
     ended: list[tuple[Process, int]] = field(default_factory=list)
     logged_off_ids: list[int] = field(default_factory=list)
+    registry: list[RegistryChange] = field(default_factory=list)
+    services: list[ServiceChange] = field(default_factory=list)
+    accounts: list[AccountChange] = field(default_factory=list)
 
     def connected(self, connection: Connection) -> None:
         raise AssertionError("PowerShell accepts no connection")
@@ -80,6 +96,18 @@ class Record:
 
     def file_created(self, creation: FileCreation) -> None:
         self.files.append(creation.path)
+
+    def logon_refused(self, refusal: LogonRefusal) -> None:
+        raise AssertionError("PowerShell lets nobody in")
+
+    def registry_changed(self, change: RegistryChange) -> None:
+        self.registry.append(change)
+
+    def service_changed(self, change: ServiceChange) -> None:
+        self.services.append(change)
+
+    def account_changed(self, change: AccountChange) -> None:
+        self.accounts.append(change)
 
     def engine_started(self, engine: Engine) -> None:
         self.started.append(engine)

@@ -93,6 +93,7 @@ ORIGIN = Origin(
     machine_account=Account(domain="LAB", name="WS6$", sid="S-1-5-18"),
     system=SYSTEM,
     lsass_pid=760,
+    services_pid=732,
     winrm_pid=1204,
     sysmon_pid=3392,
     machine_id=0xD273D0F0,

@@ -138,6 +138,19 @@ def identity(records: list[WindowsEvent]) -> dict[str, str]:
     return dict(line.strip().split("=", 1) for line in started.message.splitlines() if "=" in line)
 
 
+def test_the_classic_log_names_the_line_in_which_a_pipeline_begins() -> None:
+    target, records = machine()
+    runspace = log_on(target).open_runspace(SHELL)
+    run(runspace, "$a = 1; if ($a) {\r\n  1..2 | ForEach-Object {\r\n    Get-Date | Out-Null } }")
+    listed = Command(text="Get-Service", is_script=False, parameters=(Parameter(name="Name", value="WinRM"),))
+    runspace.run(PipelineRequest(commands=(listed,)), Recorder())
+    lines = [one.strings[0] for one in of(records, 800)]
+    assert lines == ["    Get-Date | Out-Null } }"] * 2 + ["  1..2 | ForEach-Object {", ""]
+    assert all(f"\tCommandLine={line}" in one.strings[1].split("\r\n") for line, one in zip(lines, of(records, 800), strict=True))
+    run(runspace, f"Get-Date | Out-Null # {'x' * 33_000}")
+    assert len(of(records, 800)) == 4  # a record cannot hold such a line, and PowerShell passes over it
+
+
 def test_booting_leaves_no_events() -> None:
     _, records = machine()
     assert records == []

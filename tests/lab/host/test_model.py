@@ -52,6 +52,16 @@ def test_a_console_program_started_from_a_console_shares_it() -> None:
     assert child.parent is shell
 
 
+def test_a_pid_is_not_given_again_soon() -> None:
+    """Sessions side by side are told apart by their pids: a program that ended and the next session's host process do not share one."""
+    bench = Bench()
+    for _ in range(700):
+        program = bench.host.start_process(parent=bench.worker, path=WHOAMI, command_line="w", logon=bench.logon, directory="C:\\")
+        bench.host.end_process(program)
+    pids = [one.pid for one in bench.record.processes]
+    assert len(pids) == len(set(pids)) == 1_400  # each program has a console of its own
+
+
 def test_ending_a_process_ends_its_console_and_frees_its_pid_once() -> None:
     bench = Bench()
     before = bench.host.processes

@@ -17,6 +17,33 @@ IDENTITY = (
 )
 
 
+def test_a_line_that_wishes_to_be_remembered_is_in_the_history() -> None:
+    bench = Bench()
+    out = Command(text="Out-Default", is_script=False, use_local_scope=True)
+    for text in ("Get-Date", "throw 'no'"):
+        bench.request(PipelineRequest(commands=(Command(text=text, is_script=True), out), add_to_history=True), has_host=True)
+    bench.script("'not this one'")
+    assert bench.script('Get-History | ForEach-Object { "$($_.Id) $($_.CommandLine)" }').texts == ["1 Get-Date", "2 throw 'no'"]
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ("process { $_ * 2 } end { 'end' }", ["2", "4", "end"]),
+        ("begin { 'begin' }\nprocess { $_ } # to its end", ["begin", "1", "2"]),
+        ("# what it is\nparam($a = 'a') process { \"$a$_\" }", ["a1", "a2"]),
+        ("end { $input | Measure-Object | ForEach-Object Count }", ["2"]),
+        ("$input | ForEach-Object { $_ + 1 }", ["2", "3"]),
+    ],
+    ids=["process", "begin", "parameter", "end", "input"],
+)
+def test_a_script_has_blocks_for_its_input(text: str, output: list[str]) -> None:
+    bench = Bench()
+    answer = bench.request(PipelineRequest(commands=(Command(text=text, is_script=True),), input=(1, 2), has_input=True))
+    assert (answer.texts, answer.error_ids) == (output, [])
+    assert bench.record.scripts == [text]
+
+
 def test_the_session_tells_the_ids_that_its_telemetry_bears() -> None:
     bench = Bench()
     bench.script("cmd.exe /c exit 7")

@@ -11,6 +11,7 @@ from pypsrp.wsman import WSMan
 
 from lab.machine import (
     Account,
+    Claim,
     CommandIO,
     CommandLine,
     CommandMetadata,
@@ -66,6 +67,9 @@ class SmallMachine:
     def log_on(self, peer: Peer, account: Account, package: Package, delegated: Credential | None = None) -> Logon:
         self.note(f"log_on {account.domain}\\{account.name} {package}")
         return SmallLogon(self)
+
+    def log_on_refused(self, claim: Claim, package: Package) -> None:
+        self.note(f"log_on_refused {claim.domain}\\{claim.name} {package} {'known' if claim.known else 'unknown'}")
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from harness.transports.psrp.identity import EXPRESSION
 from harness.transports.winrm import WinrmTransport
 from lab.machine import (
     Account,
+    Claim,
     CommandMetadata,
     CommandShell,
     ErrorRecord,
@@ -106,6 +107,9 @@ class ScriptedMachine:
     def log_on(self, peer: Peer, account: Account, package: Package, delegated: Delegated | None = None) -> ScriptedMachine:
         self.logons.append(package)
         return self
+
+    def log_on_refused(self, claim: Claim, package: Package) -> None:
+        pass
 
     def log_off(self) -> None:
         pass

@@ -23,6 +23,7 @@ _SCHEMES = {
     "default": RemoteScheme.NEGOTIATE,
     "negotiate": RemoteScheme.NEGOTIATE,
     "negotiatewithimplicitcredential": RemoteScheme.NEGOTIATE,
+    "kerberos": RemoteScheme.KERBEROS,
     "credssp": RemoteScheme.CREDSSP,
     "basic": RemoteScheme.BASIC,
 }
