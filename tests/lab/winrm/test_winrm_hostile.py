@@ -145,7 +145,7 @@ def test_a_new_exchange_on_a_connection_is_a_new_logon() -> None:
         assert log_on(connection, PASSWORD) == 200
         assert (own.counts().connections, own.counts().logons, own.counts().refused_logons) == (1, 3, 1)
     once = ["log_on LAB\\purple NTLM", "log_off"]
-    assert machine.calls == ["connected 127.0.0.1", *once, *once, *once]
+    assert machine.calls == ["connected 127.0.0.1", *once, *once, "log_on_refused LAB\\purple NTLM known", *once]
 
 
 def test_what_is_sealed_with_another_key_is_thrown_out(served: Endpoint) -> None:
