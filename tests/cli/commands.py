@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -49,6 +50,12 @@ def own_state(cwd: Path, env: Mapping[str, str] | None) -> dict[str, str]:
     return {"XDG_STATE_HOME": str(cwd / ".state"), "XDG_DATA_HOME": str(cwd / ".data")} | dict(env or {})
 
 
+def heed_hangups() -> None:
+    """For a child before it begins: whoever runs the tests may have been told to ignore hang-ups (nohup), and that is inherited."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start `harness ARGUMENTS`."""
     return subprocess.Popen(
@@ -59,6 +66,7 @@ def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_hangups if sys.platform != "win32" else None,
     )
 
 

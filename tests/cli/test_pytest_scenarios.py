@@ -14,7 +14,7 @@ import pytest
 
 from harness.model.report import Report
 from harness.model.verdicts import Outcome
-from tests.cli.commands import harness
+from tests.cli.commands import harness, heed_hangups
 from tests.cli.sessions import CHILD, NETWORK, ON_LAB, ON_ONE, Suite, cases
 from tests.cli.test_run_faults import wait_until
 from tests.needs import ROOT
@@ -219,7 +219,13 @@ def test_the_first_failure_ends_the_run_and_cleans_up(suite: Suite, marker: str)
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupt_cleans_up(suite: Suite, marker: str, number: str) -> None:
     suite.scenario("x", chain(marker).replace(f"Write-Output {marker}-2", f"Write-Output {marker}-under-way; Start-Sleep -Seconds 50"))
-    process = subprocess.Popen([sys.executable, "-m", "pytest", *ON_ONE], cwd=suite.path, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *ON_ONE],
+        cwd=suite.path,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_hangups,
+    )
     wait_until(lambda: any(f"{marker}-under-way" in text for text in suite.lab.scripts()))
     process.send_signal(signal.Signals[number])
     out, _ = process.communicate(timeout=60)
