@@ -184,7 +184,9 @@ class Engine:
         while True:
             alive = any(worker.is_alive() for worker in workers)
             yield from self._take(ledger)
-            if (begun := self._clock.monotonic()) >= due or alive is not lately:
+            begun = self._clock.monotonic()
+            asking = begun >= due or alive is not lately
+            if asking:
                 lately = alive
                 if ledger.open or alive:
                     yield from self._sweep(ledger, cancel)
@@ -192,9 +194,8 @@ class Engine:
                 ended = self._clock.monotonic()
                 # What becomes searchable just after it was asked for waits until the end of the next sweep: that is a poll interval later.
                 due = ended + max(self._patience.poll - 2 * (ended - begun), self._patience.poll / 4)
-                told -= _BEAT
                 self._let_go(ledger)
-            if ledger.open and self._clock.monotonic() >= told + _BEAT:
+            if ledger.open and (asking or self._clock.monotonic() >= told + _BEAT):
                 told = self._clock.monotonic()
                 yield Waiting(now=self._clock.now(), open=ledger.standing)
             if not alive and self._inbox.empty():
