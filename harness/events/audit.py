@@ -116,34 +116,92 @@ _MORE: Mapping[int, str] = {
 }
 
 
-_GUIDS: Mapping[str, str] = {
-    "Security State Change": "10",
-    "Security System Extension": "11",
-    "Logon": "15",
-    "Logoff": "16",
-    "Special Logon": "1B",
-    "Registry": "1E",
-    "SAM": "20",
-    "Certification Services": "21",
-    "File Share": "24",
-    "Filtering Platform Connection": "26",
-    "Other Object Access Events": "27",
-    "Sensitive Privilege Use": "28",
-    "Process Creation": "2B",
-    "Process Termination": "2C",
-    "Audit Policy Change": "2F",
-    "Other Policy Change Events": "34",
-    "User Account Management": "35",
-    "Computer Account Management": "36",
-    "Security Group Management": "37",
-    "Directory Service Access": "3B",
-    "Directory Service Changes": "3C",
-    "Credential Validation": "3F",
-    "Kerberos Service Ticket Operations": "40",
-    "Kerberos Authentication Service": "42",
-    "Detailed File Share": "44",
+AUDIT_CATEGORIES: Mapping[str, tuple[tuple[int, str], ...]] = {
+    "System": (
+        (0x12, "System Integrity"),
+        (0x11, "Security System Extension"),
+        (0x10, "Security State Change"),
+        (0x13, "IPsec Driver"),
+        (0x14, "Other System Events"),
+    ),
+    "Logon/Logoff": (
+        (0x15, "Logon"),
+        (0x16, "Logoff"),
+        (0x17, "Account Lockout"),
+        (0x18, "IPsec Main Mode"),
+        (0x19, "IPsec Quick Mode"),
+        (0x1A, "IPsec Extended Mode"),
+        (0x1B, "Special Logon"),
+        (0x1C, "Other Logon/Logoff Events"),
+        (0x43, "Network Policy Server"),
+        (0x47, "User / Device Claims"),
+        (0x49, "Group Membership"),
+    ),
+    "Object Access": (
+        (0x1D, "File System"),
+        (0x1E, "Registry"),
+        (0x1F, "Kernel Object"),
+        (0x20, "SAM"),
+        (0x21, "Certification Services"),
+        (0x22, "Application Generated"),
+        (0x23, "Handle Manipulation"),
+        (0x24, "File Share"),
+        (0x25, "Filtering Platform Packet Drop"),
+        (0x26, "Filtering Platform Connection"),
+        (0x27, "Other Object Access Events"),
+        (0x44, "Detailed File Share"),
+        (0x45, "Removable Storage"),
+        (0x46, "Central Policy Staging"),
+    ),
+    "Privilege Use": (
+        (0x29, "Non Sensitive Privilege Use"),
+        (0x2A, "Other Privilege Use Events"),
+        (0x28, "Sensitive Privilege Use"),
+    ),
+    "Detailed Tracking": (
+        (0x2B, "Process Creation"),
+        (0x2C, "Process Termination"),
+        (0x2D, "DPAPI Activity"),
+        (0x2E, "RPC Events"),
+        (0x48, "Plug and Play Events"),
+        (0x4A, "Token Right Adjusted Events"),
+    ),
+    "Policy Change": (
+        (0x2F, "Audit Policy Change"),
+        (0x30, "Authentication Policy Change"),
+        (0x31, "Authorization Policy Change"),
+        (0x32, "MPSSVC Rule-Level Policy Change"),
+        (0x33, "Filtering Platform Policy Change"),
+        (0x34, "Other Policy Change Events"),
+    ),
+    "Account Management": (
+        (0x36, "Computer Account Management"),
+        (0x37, "Security Group Management"),
+        (0x38, "Distribution Group Management"),
+        (0x39, "Application Group Management"),
+        (0x3A, "Other Account Management Events"),
+        (0x35, "User Account Management"),
+    ),
+    "DS Access": (
+        (0x3B, "Directory Service Access"),
+        (0x3C, "Directory Service Changes"),
+        (0x3D, "Directory Service Replication"),
+        (0x3E, "Detailed Directory Service Replication"),
+    ),
+    "Account Logon": (
+        (0x40, "Kerberos Service Ticket Operations"),
+        (0x41, "Other Account Logon Events"),
+        (0x42, "Kerberos Authentication Service"),
+        (0x3F, "Credential Validation"),
+    ),
 }
-"""Subcategories' GUIDs, which differ in one byte."""
+"""Every category of the audit policy with its subcategories as auditpol orders them: the byte in which their GUIDs differ, and the name."""
+
+
+def subcategory_guid(byte: int) -> str:
+    """The GUID of a subcategory [MS-GPAC 2.2.1.2.1], in braces and upper case."""
+    return f"{{0CCE92{byte:02X}-69AE-11D9-BED3-505054503030}}"
+
 
 _POLICIES = "SOFTWARE\\Policies\\Microsoft\\Windows\\PowerShell"
 
@@ -194,10 +252,9 @@ _LOGS: Mapping[str, HostSetting] = {
 """Logs that are enabled as Windows comes, and that somebody may have disabled."""
 
 _AUDITED: Mapping[str, HostSetting] = {
-    title: HostSetting(
-        name=title.lower().replace(" ", "-"), editor=Editor.AUDIT, title=title, guid=f"{{0CCE92{byte}-69AE-11D9-BED3-505054503030}}"
-    )
-    for title, byte in _GUIDS.items()
+    title: HostSetting(name=title.lower().replace(" ", "-"), editor=Editor.AUDIT, title=title, guid=subcategory_guid(byte))
+    for byte, title in sorted(row for rows in AUDIT_CATEGORIES.values() for row in rows)
+    if title in _SUBCATEGORIES.values()
 }
 _TRACED: Mapping[str, HostSetting] = {
     tag: HostSetting(name=f"sysmon-{tag.lower()}", editor=Editor.SYSMON, title=tag) for tag in dict.fromkeys(SYSMON_TAGS.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.events.audit import COMMAND_LINES, MODULE_LOGGING, SCRIPT_BLOCK_LOGGING
 from lab.host import inventory
 from lab.host.registry import Data, Kind, Registry
 from lab.host.services import Service
@@ -14,7 +15,6 @@ NT_VERSION = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersio
 CONTROL_SET = "HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet"
 SERVICES = f"{CONTROL_SET}\\Services"
 UNINSTALL = f"{CURRENT_VERSION}\\Uninstall"
-POLICIES = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\Windows"
 
 START = {"Boot": 0, "System": 1, "Automatic": 2, "Manual": 3, "Disabled": 4}
 
@@ -163,7 +163,6 @@ def furnish(registry: Registry, *, name: str, domain: str, ip: str, gateway: str
             ("legalnoticetext", text, ""),
         ),
     )
-    put(registry, f"{CURRENT_VERSION}\\Policies\\System\\Audit", (("ProcessCreationIncludeCmdLine_Enabled", number, 1),))
     put(registry, f"{CURRENT_VERSION}\\Explorer", ())
     for product in inventory.PRODUCTS:
         values: list[tuple[str, Kind, Data]] = [
@@ -175,10 +174,11 @@ def furnish(registry: Registry, *, name: str, domain: str, ip: str, gateway: str
         if product.installer:
             values += [("UninstallString", expand, f"MsiExec.exe /I{product.code}"), ("WindowsInstaller", number, 1)]
         put(registry, f"{UNINSTALL}\\{product.code}", values)
-    # What a provisioned lab target has: module and script block logging [about_Group_Policy_Settings].
-    put(registry, f"{POLICIES}\\PowerShell\\ScriptBlockLogging", (("EnableScriptBlockLogging", number, 1),))
-    put(registry, f"{POLICIES}\\PowerShell\\ModuleLogging", (("EnableModuleLogging", number, 1),))
-    put(registry, f"{POLICIES}\\PowerShell\\ModuleLogging\\ModuleNames", (("*", text, "*"),))
+    # What a provisioned lab target has; `lab.host.provision` takes away what one of them lacks.
+    for setting in (COMMAND_LINES, SCRIPT_BLOCK_LOGGING, MODULE_LOGGING):
+        for value in setting.values:
+            entry = (value.name, number if isinstance(value.data, int) else text, value.data)
+            put(registry, f"HKEY_LOCAL_MACHINE\\{value.key}", (entry,))
     put(
         registry,
         "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\PowerShell\\1\\ShellIds\\Microsoft.PowerShell",
