@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lab.host import accounts as sam
 from lab.host.accounts import LocalGroup, LocalUser
@@ -288,29 +288,28 @@ def _members(call: Call) -> list[str]:
     return [to_text(one) for one in (as_list(call.value("Member")) if call.given("Member") else call.input)]
 
 
+def _change_members(call: Call, verb: str, change: Callable[[str, str], object]) -> None:
+    """Of each member that is named or flows in; what cannot be is an error of its own."""
+    group = call.text("Group") or call.text("SID")
+    for member in _members(call):
+        if call.should_process(group, f"{verb} member {member}"):
+            try:
+                change(group, member)
+            except sam.AccountFault as fault:
+                _fault(call, fault, group)
+
+
 @cmdlet("Add-LocalGroupMember", *_MEMBERSHIP, module=_MODULE, changes=True)
 def add_local_group_member(call: Call) -> Iterator[object]:
     """Put accounts into a group."""
-    group = call.text("Group") or call.text("SID")
-    for member in _members(call):
-        if call.should_process(group, f"Add member {member}"):
-            try:
-                call.session.host.sam.add_member(group, member)
-            except sam.AccountFault as fault:
-                _fault(call, fault, group)
+    _change_members(call, "Add", call.session.host.sam.add_member)
     yield from ()
 
 
 @cmdlet("Remove-LocalGroupMember", *_MEMBERSHIP, module=_MODULE, changes=True)
 def remove_local_group_member(call: Call) -> Iterator[object]:
     """Take accounts out of a group."""
-    group = call.text("Group") or call.text("SID")
-    for member in _members(call):
-        if call.should_process(group, f"Remove member {member}"):
-            try:
-                call.session.host.sam.remove_member(group, member)
-            except sam.AccountFault as fault:
-                _fault(call, fault, group)
+    _change_members(call, "Remove", call.session.host.sam.remove_member)
     yield from ()
 
 

@@ -10,7 +10,7 @@ from lab.host.powershell.cmdlets.files import item, matches, record_of
 from lab.host.powershell.commands import Call, Kind, absent, at, cmdlet, named, switch
 from lab.host.powershell.errors import Terminating, refuse, shown
 from lab.host.powershell.values import INT64, as_list, find_key, like, to_int, to_text
-from lab.host.registry import Data, KeyNotFound, RegistryFault, ValueNotFound, shown_path
+from lab.host.registry import Data, KeyNotFound, RegistryFault, Value, ValueNotFound, shown_path
 from lab.host.registry import Kind as RegistryKind
 from lab.machine import ErrorRecord, PSObject, PSValue
 
@@ -211,6 +211,19 @@ def remove_item_property(call: Call) -> Iterator[object]:
     yield from ()
 
 
+def _held(call: Call) -> Iterator[tuple[drives.Place, str, Value]]:
+    """The value that is named, of each key that is meant, with the key's place and path; where there is none is an error of its own."""
+    for path in _paths(call):
+        place, keys = _key_of(call, path)
+        for key in keys:
+            try:
+                held = call.session.host.registry.value(key, _value_name(call.text("Name")))
+            except ValueNotFound:
+                call.error(_no_property(call.text("Name"), shown_path(key, place.asked, drives.sid_of(call))))
+                continue
+            yield place, key, held
+
+
 @cmdlet(
     "Rename-ItemProperty",
     *_PATH,
@@ -223,17 +236,10 @@ def remove_item_property(call: Call) -> Iterator[object]:
 def rename_item_property(call: Call) -> Iterator[object]:
     """Give a value of a registry key another name."""
     registry = call.session.host.registry
-    for path in _paths(call):
-        place, keys = _key_of(call, path)
-        for key in keys:
-            try:
-                held = registry.value(key, _value_name(call.text("Name")))
-            except ValueNotFound:
-                call.error(_no_property(call.text("Name"), shown_path(key, place.asked, drives.sid_of(call))))
-                continue
-            if call.should_process(f"Item: {place.asked} SourceProperty: {held.name}", "Rename Property"):
-                registry.unset(key, held.name)
-                registry.set(key, call.text("NewName"), held.kind, held.data)
+    for place, key, held in _held(call):
+        if call.should_process(f"Item: {place.asked} SourceProperty: {held.name}", "Rename Property"):
+            registry.unset(key, held.name)
+            registry.set(key, call.text("NewName"), held.kind, held.data)
     yield from ()
 
 
@@ -241,15 +247,8 @@ def rename_item_property(call: Call) -> Iterator[object]:
 def clear_item_property(call: Call) -> Iterator[object]:
     """Make a value of a registry key empty."""
     registry = call.session.host.registry
-    for path in _paths(call):
-        place, keys = _key_of(call, path)
-        for key in keys:
-            try:
-                held = registry.value(key, _value_name(call.text("Name")))
-            except ValueNotFound:
-                call.error(_no_property(call.text("Name"), shown_path(key, place.asked, drives.sid_of(call))))
-                continue
-            if call.should_process(f"Item: {place.asked} Property: {held.name}", "Clear Property"):
-                empty: Data = 0 if isinstance(held.data, int) else b"" if isinstance(held.data, bytes) else () if held.data == () else ""
-                registry.set(key, held.name, held.kind, empty)
+    for place, key, held in _held(call):
+        if call.should_process(f"Item: {place.asked} Property: {held.name}", "Clear Property"):
+            empty: Data = 0 if isinstance(held.data, int) else b"" if isinstance(held.data, bytes) else () if held.data == () else ""
+            registry.set(key, held.name, held.kind, empty)
     yield from ()
